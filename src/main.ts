@@ -184,7 +184,7 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
   const { tasks, pool, models } = connect(parts, webhooks);
   const uploads = new Files({ store, dataDir, clock, live, users: () => credentials.userCount, log });
   const { files, batchFiles } = filesAndBatches(uploads, { ...parts, tasks });
-  const shown = { config, live, credentials, driverNotes, events, audit, auditRows: store.audit, log };
+  const shown = { config, live, credentials, driverNotes, events, audit, auditRows: audit, log };
   const http = {
     ...shown,
     tasks,

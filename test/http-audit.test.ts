@@ -5,6 +5,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { type InjectOptions } from "fastify";
 import { AUDIT_ACTIONS, AUDIT_CODES } from "../src/audit/actions.ts";
+import { hashApiKey } from "../src/auth/secrets.ts";
 import { parseConfig } from "../src/config/config.ts";
 import { type AuditAnswer } from "../src/http/schemas/audit.ts";
 import {
@@ -140,6 +141,20 @@ test("submitting and reading leave no row but that of the sign-in, which is one 
   );
 });
 
+test("a key that has expired is refused in a row that names its user", async (t) => {
+  const key = `{ name: old, user: ada, sha256: "${hashApiKey("old")}", expires_at: "2020-01-01T00:00:00Z" }`;
+  const config = parseConfig(`auth: { users: [{ name: ada, role: admin }], keys: [${key}] }`, "test.yaml");
+  const { app, audited } = testServer(t, config);
+  for (let count = 0; count < 3; count++) await get(app, "/tasks", { authorization: "Bearer old" });
+  assert.deepEqual(
+    audited.map(({ action, user, details }) => [action, user, details]),
+    [
+      ["auth.refused", "ada", "expired API key refused, once"],
+      ["auth.refused", "ada", "expired API key refused, 2 times"],
+    ],
+  );
+});
+
 test("behind a proxy that is trusted, sign-ins are told apart by the client's address, also on one connection", async (t) => {
   const config = testConfig("server: { trust_proxy: true }");
   const { app, audited } = testServer(t, config);
@@ -251,7 +266,7 @@ test("a server keeps its rows over a restart, and each has a line in the log", a
   const { rows } = await read(next.url);
   const config = rows.find(({ action }) => action === "config.change")!;
   assert.deepEqual([config.details, config.outcome, config.address], ["limits.max_batch_size", "ok", "127.0.0.1"]);
-  assert.deepEqual(rows.map(({ action }) => action).toSorted(), ["auth.sign_in", "config.change"]);
+  assert.deepEqual(rows.map(({ action }) => action).toSorted(), ["auth.sign_in", "auth.sign_in", "config.change"]);
   const [line] = await server.logged((one) => one["audit"] === true && one["action"] === "config.change");
   assert.deepEqual([line!["outcome"], line!.msg], ["ok", AUDIT_ACTIONS["config.change"]]);
 });

@@ -10,6 +10,7 @@ import test, { type TestContext } from "node:test";
 import { followTask } from "../src/cli/remote/task.ts";
 import { predict, type PredictOptions } from "../src/cli/remote/predict.ts";
 import { terminalOf } from "../src/cli/remote/terminal.ts";
+import { type AuditAnswer } from "../src/http/schemas/audit.ts";
 import { type TasksAnswer, type TaskView } from "../src/http/schemas/tasks.ts";
 import { runCommand } from "./helpers/command.ts";
 import { temporaryFolder } from "./helpers/http.ts";
@@ -321,6 +322,24 @@ test("tasks lists them newest first, by the filters of the API, and as the API h
   const wrong = await ask("tasks", "--status", "done");
   assert.equal(wrong.code, 1);
   assert.match(wrong.stderr, /^status must be one of "queued", .*; got "done"\.\n$/);
+});
+
+test("audit lists who did what, by the filters of the API, and as the API has it with --json", async () => {
+  await ask("drain", "1");
+  await ask("resume", "1");
+  const { stdout } = await ask("audit", "--since", "1h", "--target", "1");
+  const lines = stdout.trimEnd().split("\n");
+  assert.match(lines[0]!, /^WHEN +USER +KEY +FROM +ACTION +TARGET +OUTCOME/);
+  assert.match(lines[1]!, / 127\.0\.0\.1 +gpu\.resume +1 +ok/);
+  assert.match(lines[2]!, / gpu\.drain +1 +ok/);
+  const { rows } = JSON.parse((await ask("audit", "--action", "gpu.drain", "--json")).stdout) as AuditAnswer;
+  assert.deepEqual(
+    rows.map(({ action, outcome }) => [action, outcome]),
+    [["gpu.drain", "ok"]],
+  );
+  assert.equal((await ask("audit", "--user", "none such")).stdout, "No row matches.\n");
+  assert.match((await ask("audit", "--limit", "1")).stdout, /Older ones follow: --after \S+/);
+  assert.match((await ask("audit", "--action", "nothing")).stderr, /^action must be one of /);
 });
 
 test("a task is shown with all that is known of it, and found by either end of its id", async () => {

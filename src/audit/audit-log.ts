@@ -6,7 +6,7 @@ import { randomUUIDv7 } from "node:crypto";
 import { wallTime } from "../common/clock.ts";
 import { messageOf } from "../errors.ts";
 import { type Logger } from "../log/log.ts";
-import { type AuditRow, type AuditStore, type AuditWay } from "../store/audit.ts";
+import { type AuditEntry, type AuditFilter, type AuditRow, type AuditStore, type AuditWay } from "../store/audit.ts";
 import { type Store } from "../store/store.ts";
 import { AUDIT_ACTIONS, type AuditAction } from "./actions.ts";
 
@@ -55,7 +55,7 @@ const RETRY_AFTER = 5000;
 /** Characters of a value: names are shorter, and what a client has sent may be as long as it likes. */
 const LONGEST = 512;
 
-export class AuditLog implements Audit {
+export class AuditLog implements Audit, AuditStore {
   readonly #options: AuditLogOptions;
   #place: AuditPlace | undefined;
   /** Oldest first. */
@@ -101,6 +101,14 @@ export class AuditLog implements Audit {
     for (const row of rows) this.take(row);
     await this.settled();
     return this.#waiting.length === 0;
+  }
+
+  /** As the store has them, with those that were recorded before the call. */
+  async list(filter: AuditFilter): Promise<AuditEntry[]> {
+    // What came while a write was under way is in the next one.
+    await this.#writing;
+    await this.#writing;
+    return this.#place?.store.audit.list(filter) ?? [];
   }
 
   /** Resolves when all rows of before are on disk, or the disk has refused them. */

@@ -168,7 +168,7 @@ export class Credentials {
     if (header === undefined) throw new AltLasError("unauthorized", `This needs credentials. ${HOW}`);
     this.#lookAtFile();
     const proven = connection === null ? undefined : this.#proven.find(connection, header, this.#tables);
-    if (proven !== undefined) return this.#admitted(proven);
+    if (proven !== undefined) return this.#admitted(proven, from);
     const [, scheme = "", rest = ""] = /^(\S+)(?:[ \t]+(.*))?$/s.exec(header) ?? [];
     switch (scheme.toLowerCase()) {
       case "bearer": {
@@ -187,17 +187,18 @@ export class Credentials {
   #byKey(key: string, from: () => string): Caller {
     if (key === "") throw new AltLasError("unauthorized", "The API key is empty.");
     const caller = this.#tables.ownerOf(hash("sha256", key, "buffer"));
-    if (caller !== undefined) return this.#admitted(caller);
+    if (caller !== undefined) return this.#admitted(caller, from);
     this.#refusals.key(from());
     throw new AltLasError("unauthorized", "The API key is unknown or was revoked.");
   }
 
   /** Only who has the key itself is told that it has ended. @throws {AltLasError} `unauthorized` */
-  #admitted(caller: Caller): Caller {
+  #admitted(caller: Caller, from: () => string): Caller {
     if (!hasExpired(caller)) {
       this.keyUse.note(caller);
       return caller;
     }
+    this.#refusals.expired(from(), caller.name);
     const end = isoTime(caller.expiresAt!);
     const sentence = `The API key ${caller.keyName} of ${caller.name} expired at ${end}. Ask an admin for another one.`;
     throw new AltLasError("unauthorized", sentence);

@@ -43,6 +43,11 @@ export class RefusalLog {
     this.#say({ address, failed: this.#keys.add(address) }, "API key refused");
   }
 
+  /** It was the key of this user. */
+  expired(address: string, user: string): void {
+    this.#say({ address, user, failed: this.#keys.add(`${address} ${user}`) }, "expired API key refused");
+  }
+
   /** Of one address and user the 1st, 2nd, 4th, 8th … */
   #say(about: Refused, what: string): void {
     if (!Number.isInteger(Math.log2(about.failed))) return;

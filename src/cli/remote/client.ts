@@ -46,6 +46,7 @@ const isText = (value: unknown): boolean => typeof value === "string";
 const FIELDS = {
   gpus: Array.isArray,
   callers: Array.isArray,
+  rows: Array.isArray,
   running_tasks: Array.isArray,
   tasks: isObject,
   task_id: isText,

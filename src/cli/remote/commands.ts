@@ -28,6 +28,7 @@ export function addRemote(cli: Command, io: RemoteIo): void {
   addGpus(cli, io);
   addTop(cli, io);
   addTasks(cli, io);
+  addAudit(cli, io);
   addTask(cli, io);
   addPredict(cli, io);
   addCancel(cli, io);
@@ -120,25 +121,60 @@ const FILTERS = [
 /** What the API calls an option; the others have its names. */
 const FIELDS: Readonly<Record<string, string>> = { type: "task_type", gpu: "gpu_id", batch: "batch_id" };
 
-type TasksFlags = RemoteFlags & Readonly<Record<string, string | undefined>>;
+type ListFlags = RemoteFlags & Readonly<Record<string, string | undefined>>;
 
 function addTasks(cli: Command, io: RemoteIo): void {
   const command = remote(cli.command("tasks").description("list tasks, newest first"));
   for (const [flag, description] of FILTERS) command.option(flag, description);
-  command.action(async (flags: TasksFlags) => {
-    const { tasksCommand, timeGiven } = await import("./tasks.ts");
+  command.action(async (flags: ListFlags) => {
+    const { tasksCommand } = await import("./tasks.ts");
     const { out } = placesOf(io);
-    const filters: Record<string, string> = {};
-    for (const [flag] of FILTERS) {
-      const name = flag.slice(2, flag.indexOf(" "));
-      const given = flags[name];
-      if (given !== undefined) filters[FIELDS[name] ?? name] = /since|until/.test(name) ? timeGiven(given) : given;
-    }
-    // The head, the line below, and the prompt of the shell.
-    if (out.columns !== null && flags.json !== true) filters["limit"] ??= String(Math.max(5, out.rows - 5));
+    const filters = await filtersIn(FILTERS, flags, out);
     const { columns, colour } = out;
     const look = { columns, colour, json: flags.json === true };
     out.write(`${await tasksCommand(await remoteOf(flags), filters, look)}\n`);
+  });
+}
+
+/** What was selected, as the API calls it; on a terminal what fits it, if nobody says how much. */
+async function filtersIn(
+  options: readonly (readonly [string, string])[],
+  flags: ListFlags,
+  out: Terminal,
+): Promise<Record<string, string>> {
+  const { timeGiven } = await import("./tasks.ts");
+  const filters: Record<string, string> = {};
+  for (const [flag] of options) {
+    const name = flag.slice(2, flag.indexOf(" "));
+    const given = flags[name];
+    if (given !== undefined) filters[FIELDS[name] ?? name] = /since|until/.test(name) ? timeGiven(given) : given;
+  }
+  // The head, the line below, and the prompt of the shell.
+  if (out.columns !== null && flags.json !== true) filters["limit"] ??= String(Math.max(5, out.rows - 5));
+  return filters;
+}
+
+const AUDIT_FILTERS = [
+  ["--user <name>", "only what this user did"],
+  ["--action <code>", "only this action, like config.change; docs/audit.md lists them"],
+  ["--target <name>", "only what was done to this"],
+  ["--since <time>", "then or later: ISO 8601 with zone, or like 30m, 2h, 1d for so long ago"],
+  ["--until <time>", "before, as --since"],
+  ["--limit <number>", "rows at most (default: what fits the terminal, else 100)"],
+  ["--after <next>", "what follows the `next` of another answer"],
+] as const;
+
+function addAudit(cli: Command, io: RemoteIo): void {
+  const command = remote(cli.command("audit").description("list who did what to what, newest first; for admins"));
+  for (const [flag, description] of AUDIT_FILTERS) command.option(flag, description);
+  command.action(async (flags: ListFlags) => {
+    const { auditCommand } = await import("./audit.ts");
+    const { out } = placesOf(io);
+    const filters = await filtersIn(AUDIT_FILTERS, flags, out);
+    const { columns, colour } = out;
+    out.write(
+      `${await auditCommand(await remoteOf(flags), filters, { columns, colour, json: flags.json === true })}\n`,
+    );
   });
 }
 
