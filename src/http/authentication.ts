@@ -36,7 +36,7 @@ export function authentication(
       if (caller instanceof Promise) return void proven(caller, admit, (error) => done(orLost(error, lost)));
       admit(caller);
       // A proxy's connection carries the requests of many clients, which the connection itself does not tell apart.
-      if (caller !== null && header !== undefined && proxies.isForwarded(request.raw))
+      if (!open && caller !== null && header !== undefined && proxies.isForwarded(request.raw))
         credentials.signIns.note(caller, proxies.clientOf(request.raw));
     } catch (error) {
       return done(orLost(error as Error, lost));
