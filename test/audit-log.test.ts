@@ -18,6 +18,7 @@ import { type AuditEvent, AuditLog } from "../src/audit/audit-log.ts";
 import { leaveRow, takeCommandRows } from "../src/audit/command-rows.ts";
 import { reloadBySignal } from "../src/audit/signals.ts";
 import { AltLasError } from "../src/errors.ts";
+import { createLogger } from "../src/log/log.ts";
 import { type AuditEntry, type AuditRow } from "../src/store/audit.ts";
 import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { type StoreRecord } from "../src/store/store.ts";
@@ -82,7 +83,16 @@ test("rows that came before the store was open are written when it is, and each 
   );
   const [line] = world.lines;
   assert.equal(line!.level, "info");
-  assert.partialDeepStrictEqual(line!.fields, { ...EVENT, audit: true });
+  const { key, ...said } = EVENT;
+  assert.partialDeepStrictEqual(line!.fields, { ...said, key_name: key, audit: true });
+});
+
+test("lines of the log name the key", () => {
+  const lines: string[] = [];
+  const log = createLogger("info", { write: (line) => void lines.push(line) });
+  const audit = new AuditLog({ enabled: true, log });
+  audit.record(EVENT);
+  assert.match(lines.join(""), /"key_name":"ada-1"/);
 });
 
 test("what the disk refuses is told once, and written in its order when the disk takes it", async () => {

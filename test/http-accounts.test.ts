@@ -1,8 +1,10 @@
 /** Users and keys over HTTP. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type LightMyRequestResponse } from "fastify";
+import { lockFile } from "../src/store/file-lock.ts";
 import { API, AS, get, post, refusal, remove, testServer } from "./helpers/http.ts";
 
 function world(t: TestContext) {
@@ -104,4 +106,17 @@ test("what cannot be is refused with the code of its kind", async (t) => {
     [await remove(app, "/keys/nothing", AS.admin), 404, "not_found", /^There is no key nothing\.$/],
   ];
   for (const [response, status, code, sentence] of cases) assert.match(refusal(response, status, code), sentence);
+});
+
+test("a command that changes users and keys meanwhile holds up nobody else", async (t) => {
+  const { app, dataDir } = world(t);
+  await post(app, "/users", { name: "carol", role: "user" }, AS.admin);
+  const lock = lockFile(join(dataDir, "credentials.lock"), 0);
+  try {
+    const refused = await post(app, "/keys", { user: "carol" }, AS.admin);
+    assert.match(refusal(refused, 409, "conflict"), /^Another process is changing the credentials\. Try again/);
+  } finally {
+    lock.release();
+  }
+  assert.equal((await post(app, "/keys", { user: "carol" }, AS.admin)).statusCode, 201);
 });

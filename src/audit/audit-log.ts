@@ -89,8 +89,8 @@ export class AuditLog implements Audit, AuditStore {
   take(row: Omit<AuditRow, "keptFrom"> & { readonly action: AuditAction }): void {
     if (!this.enabled) return;
     const bounded = { ...row, target: cut(row.target), details: cut(row.details), keptFrom: 0 };
-    const { id, keptFrom: _kept, at: _at, ...said } = bounded;
-    this.#options.log.info({ audit: true, audit_id: id, ...said }, AUDIT_ACTIONS[row.action]);
+    const { id, keptFrom: _kept, at: _at, key, ...said } = bounded;
+    this.#options.log.info({ audit: true, audit_id: id, key_name: key, ...said }, AUDIT_ACTIONS[row.action]);
     this.#waiting.push(bounded);
     if (this.#waiting.length > MOST_WAITING) this.#lose(this.#waiting.splice(0, 1));
     this.#write();
@@ -166,7 +166,10 @@ export class AuditLog implements Audit, AuditStore {
   }
 
   #lose(rows: readonly AuditRow[]): void {
-    if (rows.length > 0) this.#options.log.warn({ audit: true, rows }, "rows of the audit log could not be stored");
+    if (rows.length === 0) return;
+    // The log hides what is called key.
+    const told = rows.map(({ key, ...row }) => ({ key_name: key, ...row }));
+    this.#options.log.warn({ audit: true, rows: told }, "rows of the audit log could not be stored");
   }
 }
 

@@ -15,6 +15,8 @@ import { hashPassword, MIN_PASSWORD_LENGTH } from "./secrets.ts";
 export interface AccountsContext {
   readonly config: Config["auth"];
   readonly dataDir: string;
+  /** Milliseconds to wait for another process that changes them; absent: as long as a command may. */
+  readonly patience?: number;
 }
 
 /** A user as admins see it. */
@@ -64,7 +66,7 @@ export async function addUser(
   checkName(name, "user");
   const role = checkRole(options.role);
   const password_hash = options.password === undefined ? undefined : await passwordHash(options.password, name);
-  changeCredentials(context.dataDir, (file) => {
+  change(context, (file) => {
     if (findUser(context.config, file, name) !== undefined) {
       const sentence = `User ${name} exists already. Change it, or remove it first; its tasks stay, its keys go.`;
       refuse("conflict", sentence);
@@ -87,7 +89,7 @@ export async function changeUser(
   const name = nameOf(given);
   const role = changes.role === undefined ? undefined : checkRole(changes.role);
   const password_hash = changes.password === undefined ? undefined : await passwordHash(changes.password, name);
-  changeCredentials(context.dataDir, (file) => {
+  change(context, (file) => {
     const user = storedUser(context.config, file, name, "change");
     if (role !== undefined && role !== "admin") refuseLastAdmin(context.config, file, user);
     const changed: StoredUser = {
@@ -106,9 +108,10 @@ export async function changeUser(
  * @returns how many keys went with it
  * @throws {AltLasError} `not_found`; `conflict`: it is in the configuration, or the last admin
  */
-export function removeUser({ config, dataDir }: AccountsContext, given: string): number {
+export function removeUser(context: AccountsContext, given: string): number {
+  const { config } = context;
   const name = nameOf(given);
-  return changeCredentials(dataDir, (file) => {
+  return change(context, (file) => {
     const user = storedUser(config, file, name, "remove");
     refuseLastAdmin(config, file, user);
     // A user of the same name in the configuration keeps its keys.
@@ -137,6 +140,11 @@ export async function passwordHash(password: string, user: string | null): Promi
     refuse("invalid_input", sentence);
   }
   return hashPassword(password);
+}
+
+/** As `changeCredentials`. */
+export function change<T>({ dataDir, patience }: AccountsContext, by: Parameters<typeof changeCredentials<T>>[1]): T {
+  return changeCredentials(dataDir, by, patience);
 }
 
 /** Those of the configuration, then those of the data directory. */

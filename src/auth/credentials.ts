@@ -26,6 +26,9 @@ const ANONYMOUS: Caller = Object.freeze({ ...UNBOUND, name: "anonymous", role: "
 /** How long to leave a file alone that could not be read. */
 const RETRY_MS = 1000;
 
+/** Milliseconds to wait for a command that changes the file: all requests and streams wait meanwhile. */
+const PATIENCE = 100;
+
 /** Between two lines about a disk that hangs. */
 const TELL_MS = 60_000;
 
@@ -101,7 +104,7 @@ export class Credentials {
 
   /** For changes of users and keys. */
   get accounts(): AccountsContext {
-    return { config: this.#config, dataDir: this.#dataDir };
+    return { config: this.#config, dataDir: this.#dataDir, patience: PATIENCE };
   }
 
   /** The user of requests from this machine that have no credentials; null: they are refused. */

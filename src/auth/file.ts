@@ -84,14 +84,16 @@ export function readCredentials(dataDir: string): CredentialsFile {
 /**
  * Changes the file: reads it, lets `change` return what it shall be, and replaces it at once or not at all.
  * Two processes that do this at the same time do it one after the other.
+ * @param patience milliseconds to wait for another process, in which this one does nothing else
  * @returns what `change` returned beside the file
- * @throws {AltLasError} `bad_config`: the file is damaged or cannot be written, or another process holds it for too long
+ * @throws {AltLasError} `bad_config`: the file is damaged or cannot be written, or cannot be locked; `conflict`: another process holds it for too long
  */
 export function changeCredentials<T>(
   dataDir: string,
   change: (file: CredentialsFile) => { readonly file: CredentialsFile; readonly result: T },
+  patience: number = LOCK.patience,
 ): T {
-  return changeLocked(dataDir, LOCK, () => {
+  return changeLocked(dataDir, { ...LOCK, patience }, () => {
     const { file, result } = change(readCredentials(dataDir));
     writeJsonFile(credentialsPath(dataDir), file);
     return result;

@@ -2,9 +2,9 @@
 import { isoTime, wallTime, wallTimeText } from "../common/clock.ts";
 import { shown } from "../common/validation.ts";
 import { SCOPES, type Config, type Scope } from "../config/config.ts";
-import { type AccountsContext, checkName, findUser, keysIn, refuse } from "./accounts.ts";
+import { type AccountsContext, change, checkName, findUser, keysIn, refuse } from "./accounts.ts";
 import { nameOf } from "./anonymous.ts";
-import { changeCredentials, readCredentials, type CredentialsFile, type StoredKey } from "./file.ts";
+import { readCredentials, type CredentialsFile, type StoredKey } from "./file.ts";
 import { hashApiKey, newApiKey } from "./secrets.ts";
 
 /** A key as admins see it. */
@@ -57,9 +57,10 @@ export function hashesOfKeys({ config, dataDir }: AccountsContext): ReadonlyMap<
 
 /** @throws {AltLasError} `invalid_input`; `not_found`: there is no such user; `conflict`: a key is called so */
 export function addKey(
-  { config, dataDir }: AccountsContext,
+  context: AccountsContext,
   options: { readonly user: string; readonly name?: string | undefined } & KeyLimits,
 ): NewKey {
+  const { config, dataDir } = context;
   const user = nameOf(options.user);
   const label = options.name === undefined ? undefined : nameOf(options.name);
   if (label !== undefined) checkName(label, "key");
@@ -70,7 +71,7 @@ export function addKey(
   // Before the lock is taken, which would make the folder.
   refuseStranger(readCredentials(dataDir));
   const key = newApiKey();
-  return changeCredentials(dataDir, (file) => {
+  return change(context, (file) => {
     refuseStranger(file);
     const taken = new Set(keysIn(config, file).map(({ name }) => name));
     const name = label ?? freeName(user, taken);
@@ -85,14 +86,14 @@ export function addKey(
  * @param overlap seconds; 0: it ends at once
  * @throws {AltLasError} `invalid_input`; `not_found`; `conflict`: it is in the configuration
  */
-export function rotateKey({ config, dataDir }: AccountsContext, given: string, overlap = OVERLAP): NewKey {
+export function rotateKey(context: AccountsContext, given: string, overlap = OVERLAP): NewKey {
   if (!(overlap >= 0 && overlap <= LONGEST_OVERLAP)) {
     const sentence = `The key before may go on for 0 s to 90 days (${LONGEST_OVERLAP} s); got ${shown(overlap)}.`;
     refuse("invalid_input", sentence);
   }
   const key = newApiKey();
-  return changeCredentials(dataDir, (file) => {
-    const known = storedKey(config, file, nameOf(given), "rotate");
+  return change(context, (file) => {
+    const known = storedKey(context.config, file, nameOf(given), "rotate");
     const { previous = [], expires_at: end, ...rest } = known;
     if (end !== undefined && Date.parse(end) <= wallTime()) {
       refuse("conflict", `Key ${known.name} expired at ${end}; revoke it and add another one.`);
@@ -111,9 +112,9 @@ export function rotateKey({ config, dataDir }: AccountsContext, given: string, o
 }
 
 /** Ends a key at once, with those before it. @throws {AltLasError} `not_found`; `conflict`: it is in the configuration */
-export function revokeKey({ config, dataDir }: AccountsContext, given: string): KeyView {
-  return changeCredentials(dataDir, (file) => {
-    const key = storedKey(config, file, nameOf(given), "revoke");
+export function revokeKey(context: AccountsContext, given: string): KeyView {
+  return change(context, (file) => {
+    const key = storedKey(context.config, file, nameOf(given), "revoke");
     return {
       file: { ...file, keys: file.keys.filter((one) => one !== key) },
       result: viewOfKey(key, key.created_at),

@@ -39,7 +39,7 @@ const validate = checkFor(FileSchema);
 export type PulledModel = Readonly<Static<typeof Pulled>>;
 
 /** It is taken in the server's main thread, which must not stand still for long. */
-const LOCK = { name: "models.lock", what: "the list of models", patience: 5000 };
+const LOCK = { name: "models.lock", what: "the list of models", patience: 250 };
 
 /** Where the file is. */
 export function pulledPath(dataDir: string): string {

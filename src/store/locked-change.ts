@@ -16,7 +16,7 @@ export interface LockOptions {
 
 /**
  * Makes a change under the lock. @returns what it returns
- * @throws {AltLasError} `bad_config`: the lock cannot be used, or another process holds it for too long
+ * @throws {AltLasError} `bad_config`: the lock cannot be used; `conflict`: another process holds it for too long
  */
 export function changeLocked<T>(dataDir: string, options: LockOptions, change: () => T): T {
   const lock = takeLock(dataDir, options);
@@ -36,7 +36,10 @@ function takeLock(dataDir: string, { name, what, patience }: LockOptions): FileL
     return lock;
   } catch (error) {
     if (error instanceof AltLasError) throw error;
-    const why = error instanceof Locked ? `another process is changing ${what}` : messageOf(error);
-    throw new AltLasError("bad_config", `${path} cannot be locked: ${why}.`, { cause: error });
+    if (error instanceof Locked)
+      throw new AltLasError("conflict", `Another process is changing ${what}. Try again when it has ended.`, {
+        cause: error,
+      });
+    throw new AltLasError("bad_config", `${path} cannot be locked: ${messageOf(error)}.`, { cause: error });
   }
 }
