@@ -1,16 +1,16 @@
 /** What commands on this machine may ask a running server through its control socket; each is a line, and its work is done elsewhere. */
 import type { BackupParts } from "./backup/backup.ts";
 import { BACKUP_ROUTE } from "./backup/leftovers.ts";
-import { type LiveSettings } from "./config/config.ts";
-import { type ControlRoutes } from "./control/server.ts";
-import { type Credentials } from "./auth/credentials.ts";
+import type { LiveSettings } from "./config/config.ts";
+import type { ControlRoutes } from "./control/server.ts";
+import type { Credentials } from "./auth/credentials.ts";
 import { serverStatus, STATUS_ROUTE } from "./doctor/server-status.ts";
 import { readinessOf } from "./http/readiness.ts";
-import { type TaskBook } from "./tasks/task-book.ts";
-import { type GpuPool } from "./gpu/pool.ts";
+import type { TaskBook } from "./tasks/task-book.ts";
+import type { GpuPool } from "./gpu/pool.ts";
 import { modelCommands } from "./models/commands.ts";
-import { type ModelRegistry } from "./models/registry.ts";
-import { type Retention } from "./store/retention.ts";
+import type { ModelRegistry } from "./models/registry.ts";
+import type { Retention } from "./store/retention.ts";
 
 interface Parts extends Omit<BackupParts, "copier"> {
   readonly live: LiveSettings;

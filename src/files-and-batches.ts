@@ -1,13 +1,13 @@
 /** Brings together the files of clients, the batches of their lines, and the files that come of these. */
 import { BatchFiles } from "./batch-files/batch-files.ts";
 import { Outputs } from "./batch-files/outputs.ts";
-import { type Files } from "./files/files.ts";
+import type { Files } from "./files/files.ts";
 import { allOf, type FileSource } from "./files/source.ts";
 import { lineEndpoints } from "./http/openai/line-endpoints.ts";
-import { type ServerParts } from "./http/server-parts.ts";
-import { type Store } from "./store/store.ts";
-import { type Timekeeper } from "./store/timekeeper.ts";
-import { type TaskBook } from "./tasks/task-book.ts";
+import type { ServerParts } from "./http/server-parts.ts";
+import type { Store } from "./store/store.ts";
+import type { Timekeeper } from "./store/timekeeper.ts";
+import type { TaskBook } from "./tasks/task-book.ts";
 
 export interface FilesAndBatches {
   readonly uploads: Files;

@@ -1,7 +1,7 @@
 /** Wires the parts together, starts them in order, and stops them in reverse. */
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { announcer } from "./webhooks/announcements.ts";
 import { AuditLog } from "./audit/audit-log.ts";
 import { takeCommandRows } from "./audit/command-rows.ts";
@@ -21,7 +21,7 @@ import { findPciGpus } from "./gpu/inventory/pci.ts";
 import { GpuPool, type PoolParts } from "./gpu/pool.ts";
 import { checkPlaces } from "./gpu/served.ts";
 import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
-import { type OpenChannel } from "./gpu/worker/channel.ts";
+import type { OpenChannel } from "./gpu/worker/channel.ts";
 import { workerChannels } from "./gpu/worker/worker-channels.ts";
 import { close, listen } from "./http/listen.ts";
 import { readinessOf } from "./http/readiness.ts";
@@ -31,7 +31,7 @@ import type { Metrics } from "./observe/metrics/metrics.ts";
 import type { MetricSources } from "./observe/metrics/sources.ts";
 import { observe } from "./observe/observe.ts";
 import { loadOfAll } from "./scheduler/placement.ts";
-import { type EventRing } from "./observe/event-ring.ts";
+import type { EventRing } from "./observe/event-ring.ts";
 import { ModelCatalog } from "./models/catalog.ts";
 import { useOf } from "./models/commands.ts";
 import { refuseOwnPlaces } from "./models/pull-rules.ts";
@@ -41,8 +41,8 @@ import { schedulerSettings, warnOfMissing } from "./tasks/scheduler-settings.ts"
 import { tellTakenOver } from "./tasks/taken-over.ts";
 import { TaskBook } from "./tasks/task-book.ts";
 import { Retention } from "./store/retention.ts";
-import { type Opened } from "./store/store.ts";
-import { type TaskStatus } from "./task.ts";
+import type { Opened } from "./store/store.ts";
+import type { TaskStatus } from "./task.ts";
 import { SqliteStore } from "./store/sqlite/sqlite.ts";
 import { Timekeeper } from "./store/timekeeper.ts";
 import { VERSION } from "./common/version.ts";

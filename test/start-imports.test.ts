@@ -35,6 +35,5 @@ test("the server loads no library at its start but those that it always needs", 
     "fastify",
     "ipaddr.js",
     "pino",
-    "yaml",
   ]);
 });

@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { rename } from "../common/rename.ts";
 import { syncFolder } from "../common/sync.ts";
 import { contentOf, type Fatbin, type FatbinEntry, fatbinOf, fatbinsIn, machineCode, type Packing } from "./fatbin.ts";
-import { type Code } from "./builds.ts";
+import type { Code } from "./builds.ts";
 import { runsOn } from "./plan.ts";
 
 export interface Compilation {

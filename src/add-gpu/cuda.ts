@@ -2,7 +2,7 @@
 import { existsSync, linkSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { messageOf } from "../errors.ts";
-import { type WheelIndex } from "../common/wheels.ts";
+import type { WheelIndex } from "../common/wheels.ts";
 import { ADD_GPU, BEFORE_OPTIONS, START } from "../common/paste.ts";
 import { checkRoom } from "../common/disk-space.ts";
 import { renameSync } from "../common/rename.ts";
@@ -13,7 +13,7 @@ import { linkLibraries, ptxasIn, takeFromWheel } from "./libraries.ts";
 import { packageFolder } from "./packages.ts";
 import { inTenths } from "./progress.ts";
 import { archOf, type Machine, type Plan, planFor, planLines, type Refusal, runsOn } from "./plan.ts";
-import { type Tried } from "./trial.ts";
+import type { Tried } from "./trial.ts";
 
 /** What it works with; a test has stand-ins for some. */
 export interface Surroundings {

@@ -3,7 +3,7 @@
  * of them a row of entries: one kind of code for one architecture. NVIDIA's fatbinary_section.h names the section; the layout of the
  * entries is nowhere described, and was read from what nvcc 12.4 and 13.1 write. What is not known here is refused.
  */
-import { type FileHandle } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { packLz4, unpackLz4 } from "./lz4.ts";
 

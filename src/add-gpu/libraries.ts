@@ -3,11 +3,11 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, lstatSync, mkdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join, posix, relative } from "node:path";
-import { type WheelIndex } from "../common/wheels.ts";
+import type { WheelIndex } from "../common/wheels.ts";
 import { unpack, zipEntries } from "../common/zip.ts";
 import { checkRoom } from "../common/disk-space.ts";
 import { shownSize } from "../common/sizes.ts";
-import { type WheelName } from "./builds.ts";
+import type { WheelName } from "./builds.ts";
 import { inTenths } from "./progress.ts";
 
 /** Times a wheel's size that its file and what is unpacked of it take. */

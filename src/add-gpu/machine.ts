@@ -1,6 +1,6 @@
 /** This machine's NVIDIA driver and cards, as the server would see them. */
 import { openDrivers, type Drivers } from "../gpu/telemetry/drivers.ts";
-import { type Machine } from "./plan.ts";
+import type { Machine } from "./plan.ts";
 
 /** Milliseconds; nothing is sampled. */
 const INTERVAL = 60_000;

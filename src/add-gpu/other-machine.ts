@@ -2,7 +2,7 @@
 import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";
 import { CUDA_BUILDS } from "./builds.ts";
-import { type Card, type Machine } from "./plan.ts";
+import type { Card, Machine } from "./plan.ts";
 
 /**
  * @param text the driver's version, and the compute capabilities of its GPUs where it is not for all: `590`, `580.65:8.0,9.0`

@@ -1,6 +1,6 @@
 /** What has to be done so that this machine's NVIDIA GPUs compute. It decides only, and does nothing. */
 import { ADD_GPU } from "../common/paste.ts";
-import { type CudaBuild } from "./builds.ts";
+import type { CudaBuild } from "./builds.ts";
 
 /** An NVIDIA GPU, or a MIG device. */
 export interface Card {

@@ -5,9 +5,9 @@
 import { randomUUIDv7 } from "node:crypto";
 import { wallTime } from "../common/clock.ts";
 import { messageOf } from "../errors.ts";
-import { type Logger } from "../log/log.ts";
-import { type AuditEntry, type AuditFilter, type AuditRow, type AuditStore, type AuditWay } from "../store/audit.ts";
-import { type Store } from "../store/store.ts";
+import type { Logger } from "../log/log.ts";
+import type { AuditEntry, AuditFilter, AuditRow, AuditStore, AuditWay } from "../store/audit.ts";
+import type { Store } from "../store/store.ts";
 import { AUDIT_ACTIONS, type AuditAction } from "./actions.ts";
 
 /** What was done, as those tell it who did it. Nothing of it may be a secret. */

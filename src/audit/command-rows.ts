@@ -16,9 +16,9 @@ import { rename } from "../common/rename.ts";
 import { type Static, Type } from "../common/type.ts";
 import { checkFor } from "../common/ajv.ts";
 import { messageOf } from "../errors.ts";
-import { type Logger } from "../log/log.ts";
+import type { Logger } from "../log/log.ts";
 import { AUDIT_CODES, isAuditAction } from "./actions.ts";
-import { type AuditLog } from "./audit-log.ts";
+import type { AuditLog } from "./audit-log.ts";
 
 const Text = Type.Unsafe<string | null>({ type: ["string", "null"] });
 

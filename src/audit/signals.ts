@@ -1,7 +1,7 @@
 /** What signals of the system bring about, for the audit log. */
-import { type ReloadReport } from "../config/config.ts";
+import type { ReloadReport } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
-import { type Audit } from "./audit-log.ts";
+import type { Audit } from "./audit-log.ts";
 
 /** Has the configuration read again, and leaves a row with the keys that have changed. @throws what `reload` throws */
 export function reloadBySignal(reload: () => ReloadReport, audit: Audit): ReloadReport {

@@ -2,10 +2,10 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { wallTimeText } from "../common/clock.ts";
-import { type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { secretFile } from "../config/secret-files.ts";
 import { AltLasError } from "../errors.ts";
-import { type Logger } from "../log/log.ts";
+import type { Logger } from "../log/log.ts";
 import { absentCredentials, changeCredentials, readCredentials, type CredentialsFile } from "./file.ts";
 import { hashApiKey, newApiKey } from "./secrets.ts";
 import { Tables } from "./tables.ts";

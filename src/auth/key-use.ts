@@ -9,7 +9,7 @@ import { nextName } from "../common/next-file.ts";
 import { readPlainFile } from "../common/plain-file.ts";
 import { rename } from "../common/rename.ts";
 import { messageOf } from "../errors.ts";
-import { type Logger } from "../log/log.ts";
+import type { Logger } from "../log/log.ts";
 import { type Caller, keyHashOf } from "./tables.ts";
 
 /** Milliseconds between two writes. */

@@ -2,7 +2,7 @@
  * The key that a connection has proven already. A client sends the same key with each request, and hashing it again costs more than
  * checking the body.
  */
-import { type Caller, type Tables } from "./tables.ts";
+import type { Caller, Tables } from "./tables.ts";
 
 interface Proof {
   /** The header as it was sent; it lives no longer than the connection. */

@@ -1,7 +1,7 @@
 /** Logs refused credentials, in so few lines that guessing cannot fill the log. */
-import { type Audit } from "../audit/audit-log.ts";
+import type { Audit } from "../audit/audit-log.ts";
 import { LineBudget } from "../log/line-budget.ts";
-import { type Logger } from "../log/log.ts";
+import type { Logger } from "../log/log.ts";
 import { tellOperators } from "../topics.ts";
 import { Tally } from "./tally.ts";
 

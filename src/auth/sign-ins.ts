@@ -2,9 +2,9 @@
  * Tells the audit log who signs in: an address that proves a key or a password for the first time in a day. A client proves its key with
  * each request, so a row for each proof would say nothing. After a restart all are new.
  */
-import { type Audit } from "../audit/audit-log.ts";
+import type { Audit } from "../audit/audit-log.ts";
 import { LineBudget } from "../log/line-budget.ts";
-import { type Caller } from "./tables.ts";
+import type { Caller } from "./tables.ts";
 
 /** Milliseconds after which the same address signs in anew. */
 const DAY = 86_400_000;

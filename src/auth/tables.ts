@@ -1,9 +1,9 @@
 /** The users and keys in force: those of the configuration, and those of the data directory where they don't collide. */
 import { timingSafeEqual } from "node:crypto";
 import { wallTime } from "../common/clock.ts";
-import { type Config, type Role, type Scope } from "../config/config.ts";
+import type { Config, Role, Scope } from "../config/config.ts";
 import { nameOf, warningOfAnonymous } from "./anonymous.ts";
-import { type CredentialsFile, type StoredKey } from "./file.ts";
+import type { CredentialsFile, StoredKey } from "./file.ts";
 import { checkPasswordHash } from "./secrets.ts";
 
 /** The sender of a request. */

@@ -1,7 +1,7 @@
 /** The commands `alt-las backup`, `restore` and `compact`. Each returns the text to print, or throws `AltLasError` with a sentence. */
 import { createWriteStream, existsSync, linkSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { type Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { openAnswer } from "../control/client.ts";
 import { foreignOwner } from "../common/data-folder.ts";

@@ -1,7 +1,7 @@
 /** Batches of files, for the rest of the server. */
-import { type FileInfo } from "../files/source.ts";
-import { type BatchFile, type BatchFileFilter, type BatchProgress } from "../store/batch-files.ts";
-import { type BatchState } from "../store/tasks.ts";
+import type { FileInfo } from "../files/source.ts";
+import type { BatchFile, BatchFileFilter, BatchProgress } from "../store/batch-files.ts";
+import type { BatchState } from "../store/tasks.ts";
 
 /** What a client asks for. */
 export interface NewBatchFile {

@@ -6,11 +6,11 @@ import { randomUUID, randomUUIDv7 } from "node:crypto";
 import { setTimeout as timeout } from "node:timers/promises";
 import { Mutex } from "../common/mutex.ts";
 import { AltLasError, messageOf } from "../errors.ts";
-import { type BatchFile, type BatchFileFilter } from "../store/batch-files.ts";
+import type { BatchFile, BatchFileFilter } from "../store/batch-files.ts";
 import { StoreLost } from "../store/store.ts";
 import { type BatchFileApi, type BatchFileState, type NewBatchFile, progressOf } from "./batch-file-api.ts";
 import { BatchRun } from "./batch-run.ts";
-import { type BatchFilesParts } from "./parts.ts";
+import type { BatchFilesParts } from "./parts.ts";
 
 /** Batches of one user that have not ended: each has a file open, and tasks that wait. */
 const MOST_UNFINISHED = 64;

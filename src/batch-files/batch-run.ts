@@ -1,12 +1,12 @@
 /** One batch of a file, from where it stands to its end. It may be given up at any point, and taken up again. */
-import { type Readable } from "node:stream";
-import { type Mutex } from "../common/mutex.ts";
+import type { Readable } from "node:stream";
+import type { Mutex } from "../common/mutex.ts";
 import { AltLasError } from "../errors.ts";
-import { type BatchFile, type LineFault } from "../store/batch-files.ts";
-import { type StoreRecord } from "../store/store.ts";
-import { type LinesClosed } from "../task.ts";
+import type { BatchFile, LineFault } from "../store/batch-files.ts";
+import type { StoreRecord } from "../store/store.ts";
+import type { LinesClosed } from "../task.ts";
 import { progressOf } from "./batch-file-api.ts";
-import { type BatchFilesParts } from "./parts.ts";
+import type { BatchFilesParts } from "./parts.ts";
 import { checkLines } from "./check.ts";
 import { Feeder, type FedBatch } from "./feeder.ts";
 import { type Line, linesOf } from "./lines.ts";

@@ -1,7 +1,7 @@
 /** Looks at all lines of a file before the first of them becomes a task: a batch with a line that is no request fails as a whole. */
 import { hash } from "node:crypto";
-import { type LineFault } from "../store/batch-files.ts";
-import { type Line } from "./lines.ts";
+import type { LineFault } from "../store/batch-files.ts";
+import type { Line } from "./lines.ts";
 import { LineProblem, NO_JSON, requestOf } from "./request-lines.ts";
 
 /** Lines of one batch, as OpenAI has it. */

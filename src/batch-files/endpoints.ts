@@ -1,8 +1,8 @@
 /** What the lines of a batch may ask for, as the feeder and the writer of results see it: the API's own rooms know the rest. */
-import { type Request } from "../request.ts";
-import { type BatchFile } from "../store/batch-files.ts";
-import { type StrategyName, type TaskInput } from "../task.ts";
-import { type ListedSnapshot } from "../tasks/task-api.ts";
+import type { Request } from "../request.ts";
+import type { BatchFile } from "../store/batch-files.ts";
+import type { StrategyName, TaskInput } from "../task.ts";
+import type { ListedSnapshot } from "../tasks/task-api.ts";
 
 /** What the body of a line asks for. */
 export interface LineInput {

@@ -4,13 +4,13 @@
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { AltLasError, messageOf } from "../errors.ts";
-import { type BatchFile, type LineFailure, type RefusedLine } from "../store/batch-files.ts";
+import type { BatchFile, LineFailure, RefusedLine } from "../store/batch-files.ts";
 import { type StoreLog, StoreLost, type StoreRecord } from "../store/store.ts";
-import { type BatchLines, type LinesClosed } from "../task.ts";
-import { type Chunk, type FeedApi, type LineTask } from "../tasks/feed-api.ts";
-import { type LineEndpoint } from "./endpoints.ts";
-import { type LineNote } from "./line-note.ts";
-import { type Line } from "./lines.ts";
+import type { BatchLines, LinesClosed } from "../task.ts";
+import type { Chunk, FeedApi, LineTask } from "../tasks/feed-api.ts";
+import type { LineEndpoint } from "./endpoints.ts";
+import type { LineNote } from "./line-note.ts";
+import type { Line } from "./lines.ts";
 import { LineProblem, requestOf } from "./request-lines.ts";
 
 /** Lines, and bytes of them, that are written at once. */

@@ -1,5 +1,5 @@
 /** The lines of a file, as it is read: no more of it is in memory than its longest line, and what one read gives. */
-import { type Readable } from "node:stream";
+import type { Readable } from "node:stream";
 
 /** One line that is not empty. */
 export interface Line {

@@ -1,16 +1,16 @@
 /** The output and error files of batches: nobody writes them, each is made of the tasks when it is read, while its batch runs too. */
 import { shownBatchId } from "./ids.ts";
 import { Readable } from "node:stream";
-import { type Clock } from "../common/clock.ts";
+import type { Clock } from "../common/clock.ts";
 import { Mutex } from "../common/mutex.ts";
 import { AltLasError } from "../errors.ts";
 import { timeOfId } from "../files/ids.ts";
-import { type FileContent, type FileInfo, type FileSource } from "../files/source.ts";
-import { type BatchFile } from "../store/batch-files.ts";
-import { type FileFilter } from "../store/files.ts";
-import { type Store } from "../store/store.ts";
-import { type TaskApi } from "../tasks/task-api.ts";
-import { type LineEndpoints } from "./endpoints.ts";
+import type { FileContent, FileInfo, FileSource } from "../files/source.ts";
+import type { BatchFile } from "../store/batch-files.ts";
+import type { FileFilter } from "../store/files.ts";
+import type { Store } from "../store/store.ts";
+import type { TaskApi } from "../tasks/task-api.ts";
+import type { LineEndpoints } from "./endpoints.ts";
 import { type ResultKind, resultLines } from "./results.ts";
 
 /** As OpenAI has it. */

@@ -1,11 +1,11 @@
 /** What batches of files work with. */
-import { type Clock } from "../common/clock.ts";
-import { type FileSource } from "../files/source.ts";
-import { type Logger } from "../log/log.ts";
-import { type Store } from "../store/store.ts";
-import { type FeedApi } from "../tasks/feed-api.ts";
-import { type TaskApi } from "../tasks/task-api.ts";
-import { type LineEndpoints } from "./endpoints.ts";
+import type { Clock } from "../common/clock.ts";
+import type { FileSource } from "../files/source.ts";
+import type { Logger } from "../log/log.ts";
+import type { Store } from "../store/store.ts";
+import type { FeedApi } from "../tasks/feed-api.ts";
+import type { TaskApi } from "../tasks/task-api.ts";
+import type { LineEndpoints } from "./endpoints.ts";
 
 export interface BatchFilesParts {
   readonly store: Pick<Store, "save" | "batchFiles">;

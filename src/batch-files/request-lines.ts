@@ -2,8 +2,8 @@
 import { parseJson } from "../common/parse-json.ts";
 import { shown } from "../common/validation.ts";
 import { AltLasError } from "../errors.ts";
-import { type LineFault } from "../store/batch-files.ts";
-import { type Line } from "./lines.ts";
+import type { LineFault } from "../store/batch-files.ts";
+import type { Line } from "./lines.ts";
 
 /** Characters of a `custom_id`: it is kept beside its task, and stands in the results. */
 const LONGEST_ID = 512;

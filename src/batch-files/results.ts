@@ -1,10 +1,10 @@
 /** The lines of a batch's results, in the order of its file, made of what the store has when they are read. */
 import { hexOf } from "../common/uuid.ts";
-import { type BatchFile, type BatchFileStore, type RefusedLine } from "../store/batch-files.ts";
-import { type TaskStore } from "../store/tasks.ts";
-import { type Batch } from "../task.ts";
-import { type ListedSnapshot, type TaskApi } from "../tasks/task-api.ts";
-import { type LineAnswer, type LineEndpoints } from "./endpoints.ts";
+import type { BatchFile, BatchFileStore, RefusedLine } from "../store/batch-files.ts";
+import type { TaskStore } from "../store/tasks.ts";
+import type { Batch } from "../task.ts";
+import type { ListedSnapshot, TaskApi } from "../tasks/task-api.ts";
+import type { LineAnswer, LineEndpoints } from "./endpoints.ts";
 import { type LineNote, readLineNote } from "./line-note.ts";
 
 /** Tasks, and lines that are none, that are read at once. */

@@ -1,6 +1,6 @@
 /** Which commands leave a row in the audit log, and what it says. A command that only looks leaves none. */
-import { type Command } from "commander";
-import { type AuditAction } from "../audit/actions.ts";
+import type { Command } from "commander";
+import type { AuditAction } from "../audit/actions.ts";
 import { hasData } from "../common/data-folder.ts";
 import { messageOf } from "../errors.ts";
 import { dataDirOf } from "./data-dir.ts";

@@ -1,7 +1,7 @@
 /** `alt-las doctor`. */
 import { doctorReport } from "../doctor/doctor.ts";
 import { doctorPage } from "../doctor/page.ts";
-import { type DataDir } from "./data-dir.ts";
+import type { DataDir } from "./data-dir.ts";
 import { serverUrl } from "./remote/client.ts";
 
 export interface DoctorFlags {

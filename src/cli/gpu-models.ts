@@ -1,5 +1,5 @@
 /** The models on a GPU as `alt-las gpus` prints them, where there may be several. */
-import { type GpuDetails, type GpuView } from "../http/schemas/gpus.ts";
+import type { GpuDetails, GpuView } from "../http/schemas/gpus.ts";
 import { shortened, table } from "./table.ts";
 
 /** Cells of the list of models in a table of GPUs. */

@@ -1,5 +1,5 @@
 /** GPUs as people read them in a terminal: what `alt-las gpus` prints. */
-import { type GpuDetails, type GpuView } from "../http/schemas/gpus.ts";
+import type { GpuDetails, GpuView } from "../http/schemas/gpus.ts";
 import { styleText } from "node:util";
 import { modelsOn, modelsTable } from "./gpu-models.ts";
 import { ageOf, clockOf } from "./remote/times.ts";

@@ -1,6 +1,6 @@
 /** The command `alt-las gpus`: asks a running server for its GPUs. */
 import { type Columns, gpuPage, gpusTable } from "./gpus-table.ts";
-import { type GpuDetails, type GpusAnswer } from "../http/schemas/gpus.ts";
+import type { GpuDetails, GpusAnswer } from "../http/schemas/gpus.ts";
 import { ask, type Remote } from "./remote/client.ts";
 import { jsonText, legible } from "../common/legible.ts";
 import { wrap } from "./table.ts";

@@ -1,8 +1,8 @@
 /** The models by name, on the first screen. */
-import { type Device } from "../gpu/inventory/devices.ts";
+import type { Device } from "../gpu/inventory/devices.ts";
 import { mayHold } from "../gpu/served.ts";
 import { progressBehind, sizeWords } from "../common/progress-words.ts";
-import { type ModelEntry } from "../models/registry.ts";
+import type { ModelEntry } from "../models/registry.ts";
 import { shortened, table } from "./table.ts";
 
 /** Cells of the names of the models on one GPU. */

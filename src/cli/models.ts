@@ -1,6 +1,6 @@
 /** `alt-las models` and `alt-las rm`: they ask the server that runs on the data directory, and do it themselves where none does. */
 import { wallTime } from "../common/clock.ts";
-import { type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { askServer } from "../control/client.ts";
 import { createLogger } from "../log/log.ts";
 import { durationWords, sizeWords } from "../common/progress-words.ts";
@@ -8,7 +8,7 @@ import { type ListedModel, listedModel } from "../models/listing.ts";
 import { ModelRegistry } from "../models/registry.ts";
 import { TABLE } from "../models/table.ts";
 import { ALT_LAS } from "../common/paste.ts";
-import { type Columns } from "./gpus-table.ts";
+import type { Columns } from "./gpus-table.ts";
 import { shortened, table, widthOf, wrap } from "./table.ts";
 
 export interface ModelsOptions {

@@ -1,9 +1,9 @@
 /** `alt-las pull`: fetches a model, remembers it for the servers on a data directory, and says how to use it. */
-import { type Writable } from "node:stream";
+import type { Writable } from "node:stream";
 import { wallTime } from "../common/clock.ts";
 import { makeDataDir } from "../common/data-folder.ts";
 import { ALT_LAS, dataDirWords, shellWord, startCommand } from "../common/paste.ts";
-import { type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { type FetchedModel, fetchModel, type FetchProgress } from "../models/fetch.ts";
 import { durationWords, progressWords, secondsLeft, sizeWords } from "../common/progress-words.ts";

@@ -1,11 +1,11 @@
 /** `alt-las serve`: starts the server, says how to use it, and stops it on a signal. */
 import { greeting, type Origin } from "./greeting.ts";
 import { keepFirstKey } from "../auth/first-key.ts";
-import { type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { releaseStartMemory } from "../common/start-memory.ts";
 import { messageOf } from "../errors.ts";
 import { type System, SYSTEM } from "../common/system.ts";
-import { type Logger } from "../log/log.ts";
+import type { Logger } from "../log/log.ts";
 import { type RunningServer, startServer } from "../main.ts";
 
 /**

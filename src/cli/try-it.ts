@@ -1,12 +1,12 @@
 /** One command that shows that a server works, as the first screen has it. */
 import { closeSync, openSync, readSync } from "node:fs";
-import { type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { shellWord } from "../common/paste.ts";
 import { type System, SYSTEM } from "../common/system.ts";
 import { SIMULATED_CAPABILITIES } from "../engine/engine.ts";
 import { engineTraits } from "../engine/kinds.ts";
-import { type Device } from "../gpu/inventory/devices.ts";
-import { type ModelEntry } from "../models/registry.ts";
+import type { Device } from "../gpu/inventory/devices.ts";
+import type { ModelEntry } from "../models/registry.ts";
 import { tableModel } from "../models/table.ts";
 
 /** What a server can be tried with. */

@@ -11,7 +11,7 @@ import { SOCKET_NAME } from "../control/socket.ts";
 import { messageOf } from "../errors.ts";
 import { cacheFolder, whyCacheFolder } from "../models/environment.ts";
 import { VERSION } from "../common/version.ts";
-import { type DataDir } from "./data-dir.ts";
+import type { DataDir } from "./data-dir.ts";
 import { type Columns, padded, widthOf, wrapped } from "./table.ts";
 
 /** What is printed with `--json`; a path is absolute, null: there is none. */

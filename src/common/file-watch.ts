@@ -1,5 +1,5 @@
 /** Checks a small file at intervals, without ever waiting for its disk in the main thread. */
-import { type Stats } from "node:fs";
+import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { messageOf } from "../errors.ts";
 

@@ -1,10 +1,16 @@
 /** A configuration file as data: its YAML, and the line of each key. */
 import { closeSync, openSync, readSync } from "node:fs";
-import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, Scalar, visit } from "yaml";
+import { createRequire } from "node:module";
+import type { Document, LineCounter, Scalar } from "yaml";
 import { pathFault } from "../common/file-words.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { hasReferences, resolved, Template } from "./environment.ts";
 import { listed, type Path } from "./findings.ts";
+
+const require = createRequire(import.meta.url);
+
+/** Its 72 modules are loaded for a file that says something. */
+const yaml = (): typeof import("yaml") => require("yaml") as typeof import("yaml");
 
 /** Bytes: thousands of users fit, and what is larger is another file. */
 const MAX_BYTES = 4 * 1024 * 1024;
@@ -48,6 +54,7 @@ export interface ConfigText {
  * @throws {AltLasError} `bad_config`, with a line for each thing that is not YAML
  */
 export function readYaml(text: string, path: string): ConfigText {
+  const { LineCounter, parseDocument } = yaml();
   const lines = new LineCounter();
   try {
     const document = parseDocument(text, { lineCounter: lines, logLevel: "error" });
@@ -90,6 +97,7 @@ function faultAt(text: string, position: number, message: string): string {
 
 /** Keys are always text; what a value becomes is decided where its path is known, as an alias may put it in several places. */
 function markTemplates(document: Document, placeOf: (node: Scalar) => string): void {
+  const { Scalar, visit } = yaml();
   visit(document, {
     Scalar(key, node) {
       if (typeof node.value !== "string" || !hasReferences(node.value)) return;
@@ -115,6 +123,7 @@ function isCircular(value: unknown): boolean {
 }
 
 function lineOf(document: Document, lines: LineCounter, path: Path): number {
+  const { isMap, isNode, isScalar } = yaml();
   for (let length = path.length; length > 0; length--) {
     const parent = document.getIn(path.slice(0, length - 1), true);
     const name = path[length - 1];

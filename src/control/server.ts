@@ -8,7 +8,7 @@ import { json } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { http } from "../common/node-http.ts";
 import { AltLasError, messageOf } from "../errors.ts";
-import { type Logger } from "../log/log.ts";
+import type { Logger } from "../log/log.ts";
 import { ALT_LAS } from "../common/paste.ts";
 import { nameSocket, type SocketName, SOCKET_NAME } from "./socket.ts";
 

@@ -11,7 +11,7 @@ import { findPciGpus, type PciGpu } from "../gpu/inventory/pci.ts";
 import { probeLlama } from "../gpu/inventory/probe.ts";
 import { type Found, GpuMonitor } from "../gpu/telemetry/monitor.ts";
 import { createLogger } from "../log/log.ts";
-import { type Fact, type Problem, type Section } from "./section.ts";
+import type { Fact, Problem, Section } from "./section.ts";
 
 /** Milliseconds between samples; none is waited for. */
 const INTERVAL = 60_000;

@@ -5,11 +5,11 @@ import { absentCredentials, readCredentials } from "../auth/file.ts";
 import { lookAtDatabase } from "../backup/look.ts";
 import { foreignOwner, hasData } from "../common/data-folder.ts";
 import { shellWord } from "../common/paste.ts";
-import { type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { KnownGpus } from "../gpu/inventory/known-gpus.ts";
 import { messageOf } from "../errors.ts";
 import { readPulled } from "../models/pulled.ts";
-import { type Fact, type Problem, type Section } from "./section.ts";
+import type { Fact, Problem, Section } from "./section.ts";
 
 export interface DataOptions {
   readonly dataDir: string;

@@ -8,7 +8,7 @@ import { cards, type DeviceOptions, devicesAtAStart } from "./cards.ts";
 import { data } from "./data.ts";
 import { disk, limits, packages, system, versions } from "./machine.ts";
 import { secretsOf, withoutSecrets } from "./secrets.ts";
-import { type DoctorReport, type Section } from "./section.ts";
+import type { DoctorReport, Section } from "./section.ts";
 import { server } from "./server.ts";
 import { settings } from "./settings.ts";
 

@@ -11,7 +11,7 @@ import { shownSize } from "../common/sizes.ts";
 import { SYSTEM } from "../common/system.ts";
 import { VERSION } from "../common/version.ts";
 import { systemLibrary } from "../engine/llama/no-build.ts";
-import { type Fact, type Problem, type Section } from "./section.ts";
+import type { Fact, Problem, Section } from "./section.ts";
 
 export function versions(lastServed: string | null): Section {
   const facts = {

@@ -1,7 +1,7 @@
 /** The page of `alt-las doctor` for people: it is pasted into issues, so it is plain text that is no wider than it has to be. */
 import { legible } from "../common/legible.ts";
 import { shownSize } from "../common/sizes.ts";
-import { type DoctorReport, type Fact } from "./section.ts";
+import type { DoctorReport, Fact } from "./section.ts";
 
 export function doctorPage(report: DoctorReport): string {
   const { at, facts, problems } = legible(report);

@@ -4,7 +4,7 @@
  */
 import { partsAt, type SchemaPart } from "../config/environment.ts";
 import { ConfigSchema } from "../config/schema.ts";
-import { type Path } from "../config/findings.ts";
+import type { Path } from "../config/findings.ts";
 
 /** Names of things that nobody else should know. */
 const SECRET_NAME = /key|token|secret|password|passwd|sha256|hash|credential|auth(?!or)/i;

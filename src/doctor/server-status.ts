@@ -2,8 +2,8 @@
 import { getHeapStatistics } from "node:v8";
 import { openFiles, type OpenFiles } from "../common/open-files.ts";
 import { VERSION } from "../common/version.ts";
-import { type GpuPool } from "../gpu/pool.ts";
-import { type GpuStatus, type Readiness } from "../gpu/status.ts";
+import type { GpuPool } from "../gpu/pool.ts";
+import type { GpuStatus, Readiness } from "../gpu/status.ts";
 
 export const STATUS_ROUTE = "POST /status";
 

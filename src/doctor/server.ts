@@ -5,7 +5,7 @@ import { plainAnswer } from "../common/plain-answer.ts";
 import { VERSION } from "../common/version.ts";
 import { askServer } from "../control/client.ts";
 import { AltLasError, messageOf } from "../errors.ts";
-import { type Fact, type Problem, type Section } from "./section.ts";
+import type { Fact, Problem, Section } from "./section.ts";
 import { type ServerStatus, STATUS_ROUTE } from "./server-status.ts";
 
 export interface Asked extends Section {

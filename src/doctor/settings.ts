@@ -4,14 +4,14 @@ import { resolve } from "node:path";
 import { anonymousUserExists } from "../auth/anonymous.ts";
 import { ALT_LAS, dataDirWords, shellWord } from "../common/paste.ts";
 import { checkFiles, type Config, configPlace, loadConfig, openValues } from "../config/config.ts";
-import { type Path } from "../config/findings.ts";
+import type { Path } from "../config/findings.ts";
 import { keyName, leavesOf, redacted } from "../config/keys.ts";
 import { readConfigFile, readYaml } from "../config/file.ts";
 import { secretTexts } from "../config/secret-files.ts";
 import { sourceOf } from "../config/sources.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { readTls } from "../http/tls.ts";
-import { type Problem, type Section } from "./section.ts";
+import type { Problem, Section } from "./section.ts";
 import { secretsIn } from "./secrets.ts";
 
 export interface Settings extends Section {

@@ -1,11 +1,11 @@
 /** A conversation as the model's own chat template writes it, with what its answer has to be; for all engines that render templates here. */
-import { type ChatRequest, type TextRequest } from "../request.ts";
-import { type AnswerShape } from "./answer-text.ts";
+import type { ChatRequest, TextRequest } from "../request.ts";
+import type { AnswerShape } from "./answer-text.ts";
 import { EngineFailure } from "./failures.ts";
 import { renderedWithForm } from "./format-prompt.ts";
 import { type Form, formOf } from "./forms/questions.ts";
-import { type PromptPiece } from "./llama/caller-texts.ts";
-import { type ChatTemplate } from "./llama/chat-template.ts";
+import type { PromptPiece } from "./llama/caller-texts.ts";
+import type { ChatTemplate } from "./llama/chat-template.ts";
 import { mustCall } from "./tools/tool-choice.ts";
 
 export interface ChatPrompt {

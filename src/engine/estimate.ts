@@ -4,7 +4,7 @@
  */
 import { Worker } from "node:worker_threads";
 import { startedModule } from "../common/started-module.ts";
-import { type EngineOptions, type PlannedMemory } from "./engine.ts";
+import type { EngineOptions, PlannedMemory } from "./engine.ts";
 import { engineTraits } from "./kinds.ts";
 import { batchSizeFor } from "./llama/batch.ts";
 import { DEFAULT_CONTEXT, type FileShape, type FileShapeAnswer, KV_NUMBER } from "./llama/file-shape.ts";

@@ -3,7 +3,7 @@
  * model that knows nothing of the schema fills it with white space and nonsense. Chat templates say nothing of it, so a message does. What
  * is added is text like any other of the caller's: nothing in it is a special token.
  */
-import { type AnswerFormat, type Message } from "../request.ts";
+import type { AnswerFormat, Message } from "../request.ts";
 import { EngineFailure } from "./failures.ts";
 
 /**

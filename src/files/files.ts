@@ -8,15 +8,15 @@
 import { randomUUIDv7 } from "node:crypto";
 import { open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { type Clock } from "../common/clock.ts";
-import { type Config } from "../config/config.ts";
+import type { Clock } from "../common/clock.ts";
+import type { Config } from "../config/config.ts";
 import { Mutex } from "../common/mutex.ts";
 import { AltLasError, messageOf } from "../errors.ts";
-import { type FileFilter, type FileIdentity, type FileLimits, type StoredFile } from "../store/files.ts";
-import { type Store, type StoreLog } from "../store/store.ts";
+import type { FileFilter, FileIdentity, FileLimits, StoredFile } from "../store/files.ts";
+import type { Store, StoreLog } from "../store/store.ts";
 import { shownFileId, timeOfId } from "./ids.ts";
 import { FileRoom } from "./room.ts";
-import { type FileContent, type FileInfo, type FileSource } from "./source.ts";
+import type { FileContent, FileInfo, FileSource } from "./source.ts";
 import { PARTIAL, tidy } from "./tidy.ts";
 import { Upload } from "./upload.ts";
 

@@ -1,7 +1,7 @@
 /** How many bytes the stored files have: those of each user, and all; also those that are being uploaded, as they come. */
 import { AltLasError } from "../errors.ts";
 import { atLeast, shownSize } from "../common/sizes.ts";
-import { type FileTotal } from "../store/files.ts";
+import type { FileTotal } from "../store/files.ts";
 
 export interface RoomLimits {
   /** Bytes in all. */

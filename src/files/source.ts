@@ -1,6 +1,6 @@
 /* Where files come from: clients have uploaded them, or they are made of something else when they are read. */
-import { type Readable } from "node:stream";
-import { type FileFilter } from "../store/files.ts";
+import type { Readable } from "node:stream";
+import type { FileFilter } from "../store/files.ts";
 
 /** A file as the API shows it. Times are Unix milliseconds. */
 export interface FileInfo {

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { wallTimeText } from "../common/clock.ts";
 import { rename } from "../common/rename.ts";
 import { messageOf } from "../errors.ts";
-import { type FileStore } from "../store/files.ts";
-import { type StoreLog } from "../store/store.ts";
+import type { FileStore } from "../store/files.ts";
+import type { StoreLog } from "../store/store.ts";
 
 /** Ends the names of bytes that are on their way. */
 export const PARTIAL = ".part";

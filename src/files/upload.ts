@@ -8,7 +8,7 @@ import { shownSize } from "../common/sizes.ts";
 import { roomIn } from "../common/disk-space.ts";
 import { rename } from "../common/rename.ts";
 import { syncNames } from "../common/sync.ts";
-import { type RoomHolding } from "./room.ts";
+import type { RoomHolding } from "./room.ts";
 
 /** Bytes of disk that uploads leave to the task database. */
 const LEFT = 64 * 2 ** 20;

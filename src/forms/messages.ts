@@ -1,6 +1,6 @@
 /** What a thread that looks at schemas is asked, and its answers. */
-import { type Inexact } from "../grammar/expansion.ts";
-import { type Note } from "../grammar/notes.ts";
+import type { Inexact } from "../grammar/expansion.ts";
+import type { Note } from "../grammar/notes.ts";
 
 /** A schema as JSON, and what is wanted of it. */
 export type Question =

@@ -1,8 +1,8 @@
 /** Whether schemas can be compiled, as far as the server has to know: what is compiled is made again where it is used. */
 import { createHash } from "node:crypto";
-import { type Inexact } from "../grammar/expansion.ts";
-import { type Note } from "../grammar/notes.ts";
-import { type Verdict } from "./messages.ts";
+import type { Inexact } from "../grammar/expansion.ts";
+import type { Note } from "../grammar/notes.ts";
+import type { Verdict } from "./messages.ts";
 import { SchemaThread, TooMuch } from "./schema-thread.ts";
 
 /** Verdicts that are kept. Programs send the same few schemas again and again. */

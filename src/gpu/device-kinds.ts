@@ -1,8 +1,8 @@
 /** The kinds of devices, each with the traits that the rest of the server needs. Nothing else asks which kind a device is. */
 import { cpuReading, engineReading, type Reading, remoteReading } from "./card/readings.ts";
-import { type engineTraits } from "../engine/kinds.ts";
-import { type Device } from "./inventory/devices.ts";
-import { type Usage } from "./worker/worker.ts";
+import type { engineTraits } from "../engine/kinds.ts";
+import type { Device } from "./inventory/devices.ts";
+import type { Usage } from "./worker/worker.ts";
 
 /** The traits that distinguish one kind of device from the others. */
 interface DeviceTraits {

@@ -1,9 +1,9 @@
 /** The options of an instance's engine that are known before its model is loaded. */
 import { availableParallelism } from "node:os";
-import { type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { deviceTraits } from "./device-kinds.ts";
-import { type InstanceEngine } from "./instance/instance-parts.ts";
-import { type Device } from "./inventory/devices.ts";
+import type { InstanceEngine } from "./instance/instance-parts.ts";
+import type { Device } from "./inventory/devices.ts";
 import { engineOn, type ServedModel, simulatedFor } from "./served.ts";
 
 interface Around {

@@ -1,7 +1,7 @@
 /** Tells operators what goes into the history of a GPU. */
 import { OPERATOR_EVENT } from "../topics.ts";
-import { type EventAbout } from "./card/health.ts";
-import { type GpuEventRecord } from "./status.ts";
+import type { EventAbout } from "./card/health.ts";
+import type { GpuEventRecord } from "./status.ts";
 
 export function tellOfGpu(gpuId: number, { at, event, reason }: GpuEventRecord, { by, model }: EventAbout): void {
   if (!OPERATOR_EVENT.isHeard) return;

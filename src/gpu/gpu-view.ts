@@ -1,15 +1,15 @@
 /** The views of a GPU with its instances: one for placement, one for people. */
 import { shownSize } from "../common/sizes.ts";
-import { type Need } from "../request.ts";
-import { type EngineInfo } from "../engine/engine.ts";
-import { type Health, type Visible } from "./card/health.ts";
+import type { Need } from "../request.ts";
+import type { EngineInfo } from "../engine/engine.ts";
+import type { Health, Visible } from "./card/health.ts";
 import { type Reading, UNKNOWN } from "./card/readings.ts";
-import { type InstanceHealth, type OwnState } from "./instance/health.ts";
-import { type Instance } from "./instance/instance.ts";
-import { type Device } from "./inventory/devices.ts";
-import { type CardMemory, type ExternalLoad, type GpuFacts, type Residency } from "./facts.ts";
-import { type GpuStatus, type InstanceStatus } from "./status.ts";
-import { type Succession } from "./succession.ts";
+import type { InstanceHealth, OwnState } from "./instance/health.ts";
+import type { Instance } from "./instance/instance.ts";
+import type { Device } from "./inventory/devices.ts";
+import type { CardMemory, ExternalLoad, GpuFacts, Residency } from "./facts.ts";
+import type { GpuStatus, InstanceStatus } from "./status.ts";
+import type { Succession } from "./succession.ts";
 
 /** The facts about it at one moment. */
 export interface GpuView {

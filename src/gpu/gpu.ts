@@ -4,28 +4,28 @@
  */
 import { wallTime } from "../common/clock.ts";
 import { wordsOf } from "../reasons.ts";
-import { type Output } from "../output.ts";
-import { type Request } from "../request.ts";
-import { type RunSink, type Task } from "../task.ts";
+import type { Output } from "../output.ts";
+import type { Request } from "../request.ts";
+import type { RunSink, Task } from "../task.ts";
 import { Health } from "./card/health.ts";
-import { type Reading } from "./card/readings.ts";
+import type { Reading } from "./card/readings.ts";
 import { describeXid, sentenceOfXid } from "./card/xid.ts";
 import { deviceTraits, isToldByWorker } from "./device-kinds.ts";
 import { factsOf, type GpuView, statusOf } from "./gpu-view.ts";
-import { type InstanceEngine, type InstanceEvents, type InstanceSettings } from "./instance/instance-parts.ts";
+import type { InstanceEngine, InstanceEvents, InstanceSettings } from "./instance/instance-parts.ts";
 import { Instance } from "./instance/instance.ts";
-import { type LossReason } from "./instance/lifecycle.ts";
-import { type DeviceLimits } from "./inventory/device-limits.ts";
-import { type Device } from "./inventory/devices.ts";
+import type { LossReason } from "./instance/lifecycle.ts";
+import type { DeviceLimits } from "./inventory/device-limits.ts";
+import type { Device } from "./inventory/devices.ts";
 import { ModelEvents } from "./model-events.ts";
 import { type CardMemory, type ExternalLoad, type GpuFacts, type GpuState, isServing } from "./facts.ts";
 import { tellOfGpu } from "./gpu-events.ts";
-import { type ServedModel } from "./served.ts";
-import { type GpuStatus } from "./status.ts";
+import type { ServedModel } from "./served.ts";
+import type { GpuStatus } from "./status.ts";
 import { type Served, Succession } from "./succession.ts";
 import { Crowding } from "./card/external-load.ts";
-import { type GpuEvent } from "./telemetry/telemetry.ts";
-import { type Usage } from "./worker/worker.ts";
+import type { GpuEvent } from "./telemetry/telemetry.ts";
+import type { Usage } from "./worker/worker.ts";
 
 /** Events that a GPU tells the pool. */
 export interface GpuEvents extends Pick<InstanceEvents, "changed" | "started"> {

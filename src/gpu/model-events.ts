@@ -1,12 +1,12 @@
 /** The history of the models on a GPU: loads and unloads, which the state of the GPU does not tell while other models serve there. */
 import { basename } from "node:path";
-import { type Logger } from "pino";
+import type { Logger } from "pino";
 import { Milestones } from "../common/milestones.ts";
 import { sizeWords } from "../common/progress-words.ts";
-import { type OwnState } from "./instance/health.ts";
-import { type Instance } from "./instance/instance.ts";
-import { type GpuEventRecord } from "./status.ts";
-import { type Usage } from "./worker/worker.ts";
+import type { OwnState } from "./instance/health.ts";
+import type { Instance } from "./instance/instance.ts";
+import type { GpuEventRecord } from "./status.ts";
+import type { Usage } from "./worker/worker.ts";
 
 export type ModelEvent = Extract<GpuEventRecord["event"], "loaded" | "unloaded" | "load_failed">;
 

@@ -1,9 +1,9 @@
 /** The models that the GPUs serve, by the names that requests call them. */
 import { basename } from "node:path";
 import { wallTime } from "../common/clock.ts";
-import { type EngineInfo, type EngineOptions } from "../engine/engine.ts";
+import type { EngineInfo, EngineOptions } from "../engine/engine.ts";
 import { type EngineKind, engineTraits } from "../engine/kinds.ts";
-import { type Capability } from "../request.ts";
+import type { Capability } from "../request.ts";
 import { keyOf, type ModelFile, type ServedModel } from "./served.ts";
 
 /** A model as clients list it. */

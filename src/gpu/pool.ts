@@ -1,36 +1,36 @@
 /** All GPUs, and the cards under them. */
-import { type Logger } from "pino";
+import type { Logger } from "pino";
 import { wallTime } from "../common/clock.ts";
-import { type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { type Estimate, estimateOf } from "../engine/estimate.ts";
 import { AltLasError } from "../errors.ts";
 import { Mutex } from "../common/mutex.ts";
-import { type Output } from "../output.ts";
-import { type Request, type TextRequest } from "../request.ts";
-import { type RunSink, type Task } from "../task.ts";
+import type { Output } from "../output.ts";
+import type { Request, TextRequest } from "../request.ts";
+import type { RunSink, Task } from "../task.ts";
 import { deviceTraits } from "./device-kinds.ts";
 import { limitsOf } from "./inventory/device-limits.ts";
-import { type Device } from "./inventory/devices.ts";
-import { type KnownGpus } from "./inventory/known-gpus.ts";
+import type { Device } from "./inventory/devices.ts";
+import type { KnownGpus } from "./inventory/known-gpus.ts";
 import { Cards, FIRST_FIGURES } from "./card/cards.ts";
 import { combine } from "./card/readings.ts";
 import { budgetOf, roomOn } from "./card/room.ts";
-import { type GpuFacts, type InstanceRef } from "./facts.ts";
+import type { GpuFacts, InstanceRef } from "./facts.ts";
 import { ModelNames, modelsOf, type ModelStatus } from "./models.ts";
 import { engineOptions } from "./engine-options.ts";
 import { isPlacedAlike, isThere, keyOf, mayHold, type ServedModel } from "./served.ts";
 import { planStarts } from "./starts.ts";
 import { Startup } from "./startup.ts";
-import { type GpuStatus, type InstanceStatus, type Readiness } from "./status.ts";
+import type { GpuStatus, InstanceStatus, Readiness } from "./status.ts";
 import { countTokens } from "./token-count.ts";
 import { Gpu } from "./gpu.ts";
-import { type InstanceEngine } from "./instance/instance-parts.ts";
-import { type Instance } from "./instance/instance.ts";
-import { type LossReason } from "./instance/lifecycle.ts";
+import type { InstanceEngine } from "./instance/instance-parts.ts";
+import type { Instance } from "./instance/instance.ts";
+import type { LossReason } from "./instance/lifecycle.ts";
 import { DEFAULT_TIMING, type LifecycleTiming } from "./instance/pauses.ts";
-import { type GpuMonitor } from "./telemetry/monitor.ts";
-import { type OpenChannel } from "./worker/channel.ts";
-import { type Snapshot } from "./telemetry/telemetry.ts";
+import type { GpuMonitor } from "./telemetry/monitor.ts";
+import type { OpenChannel } from "./worker/channel.ts";
+import type { Snapshot } from "./telemetry/telemetry.ts";
 
 /** Events that the pool tells the scheduler. */
 export interface PoolEvents {

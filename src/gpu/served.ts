@@ -1,10 +1,10 @@
 /** The models that GPUs may hold, and which engine serves one on which GPU. */
-import { type Config, type ModelSettings } from "../config/config.ts";
-import { type DeviceEngine, type SimulatedOptions } from "../engine/engine.ts";
+import type { Config, ModelSettings } from "../config/config.ts";
+import type { DeviceEngine, SimulatedOptions } from "../engine/engine.ts";
 import { engineTraits } from "../engine/kinds.ts";
 import { AltLasError } from "../errors.ts";
 import { deviceTraits } from "./device-kinds.ts";
-import { type Device } from "./inventory/devices.ts";
+import type { Device } from "./inventory/devices.ts";
 
 /** A model by name, with the file that it has now. */
 export interface ServedModel {

@@ -1,6 +1,6 @@
 /** Which models are loaded where at the start: in the order of the configuration, each on every GPU where it fits beside those before it. */
 import { atLeast, atMost } from "../common/sizes.ts";
-import { type CardMemory } from "./facts.ts";
+import type { CardMemory } from "./facts.ts";
 
 /** A place for a model. */
 export interface StartPlace<Instance> {

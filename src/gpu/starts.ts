@@ -1,8 +1,8 @@
 /** The models that are to be loaded as soon as they can be, and the GPUs for them. */
 import { roomOn } from "./card/room.ts";
-import { type CardMemory } from "./facts.ts";
-import { type Gpu } from "./gpu.ts";
-import { type Instance } from "./instance/instance.ts";
+import type { CardMemory } from "./facts.ts";
+import type { Gpu } from "./gpu.ts";
+import type { Instance } from "./instance/instance.ts";
 import { isThere, keyOf, type ServedModel } from "./served.ts";
 import { planStart, type StartPlace, type StartPlan } from "./start-plan.ts";
 

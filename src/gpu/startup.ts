@@ -1,8 +1,8 @@
 /** Whether a server has come up: the models that it was started with are there, or are known not to come. */
-import { type Gpu } from "./gpu.ts";
-import { type Instance } from "./instance/instance.ts";
+import type { Gpu } from "./gpu.ts";
+import type { Instance } from "./instance/instance.ts";
 import { isThere, keyOf, type ServedModel } from "./served.ts";
-import { type Readiness } from "./status.ts";
+import type { Readiness } from "./status.ts";
 
 export class Startup {
   /** Keys of models that are to be loaded as soon as their files are here. */

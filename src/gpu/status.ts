@@ -1,7 +1,7 @@
 /** A GPU as `GET /gpus` shows it. */
-import { type EngineSetting, type UpstreamFigures } from "../engine/engine.ts";
-import { type Capability } from "../request.ts";
-import { type GpuState, type InstanceFacts } from "./facts.ts";
+import type { EngineSetting, UpstreamFigures } from "../engine/engine.ts";
+import type { Capability } from "../request.ts";
+import type { GpuState, InstanceFacts } from "./facts.ts";
 
 /** One entry of a GPU's history. */
 export interface GpuEventRecord {

@@ -4,9 +4,9 @@
  * is loaded beside it or in its place, as the scheduler decides. It is retired when its successor serves; until then it stays, so that
  * a successor that cannot be loaded leaves things as they were.
  */
-import { type Logger } from "pino";
-import { type Instance } from "./instance/instance.ts";
-import { type LoadFailure } from "./instance/lifecycle.ts";
+import type { Logger } from "pino";
+import type { Instance } from "./instance/instance.ts";
+import type { LoadFailure } from "./instance/lifecycle.ts";
 import { isThere, keyOf, type ServedModel } from "./served.ts";
 
 const TAKEN_OVER = "Another instance of its model has taken its place.";

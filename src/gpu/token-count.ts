@@ -1,6 +1,6 @@
 /** How many tokens the prompt of a request has, before there is a task. */
-import { type EngineInfo } from "../engine/engine.ts";
-import { type TextRequest } from "../request.ts";
+import type { EngineInfo } from "../engine/engine.ts";
+import type { TextRequest } from "../request.ts";
 
 /** One that may have the model. */
 interface Asked {

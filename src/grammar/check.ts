@@ -1,5 +1,5 @@
 /** Checks values against a schema: what the grammar leaves looser is found afterwards. */
-import { type FormatsPlugin } from "ajv-formats";
+import type { FormatsPlugin } from "ajv-formats";
 import addFormats from "ajv-formats";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { isObject, type JsonObject } from "./schema-node.ts";

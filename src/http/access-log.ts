@@ -2,16 +2,16 @@
  * A line for requests that were refused, failed or took unusually long, or for all of them. It has the route instead of the URL, and nothing of
  * what was sent. Refusals may come in floods, which a client can make at no cost: beyond a few lines they are counted.
  */
-import { type Socket } from "node:net";
-import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { type Caller } from "../auth/credentials.ts";
-import { type Config } from "../config/config.ts";
+import type { Socket } from "node:net";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Caller } from "../auth/credentials.ts";
+import type { Config } from "../config/config.ts";
 import { type AltLasError, type ErrorCode, ERRORS } from "../errors.ts";
 import { LineBudget } from "../log/line-budget.ts";
 import { forManyLines, type Logger } from "../log/log.ts";
 import { isLarge } from "./body-queue.ts";
-import { type Proxies } from "./proxies.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { Proxies } from "./proxies.ts";
+import type { ServerParts } from "./server-parts.ts";
 
 declare module "fastify" {
   interface FastifyRequest {

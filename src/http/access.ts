@@ -1,9 +1,9 @@
 /** Decides who may do what. The hooks run before a request's body is read, so that a refusal costs nothing. */
-import { type FastifyReply, type FastifyRequest, type RouteOptions } from "fastify";
-import { type Caller } from "../auth/credentials.ts";
+import type { FastifyReply, FastifyRequest, RouteOptions } from "fastify";
+import type { Caller } from "../auth/credentials.ts";
 import { ROLES, type Role, type Scope } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 
 export type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
 

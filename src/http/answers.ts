@@ -1,10 +1,10 @@
 /** Counts answers in the memory for requests until clients take them, and bounds the open requests of a caller. */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { getHeapStatistics } from "node:v8";
-import { type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { onceClosed } from "./closing.ts";
-import { type RequestMemory } from "./request-memory.ts";
+import type { RequestMemory } from "./request-memory.ts";
 
 declare module "fastify" {
   interface FastifyInstance {

@@ -1,5 +1,5 @@
 /** The APIs of others that an operator has to switch on: what is said to their clients while they are off. */
-import { type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { ANTHROPIC } from "./openai/envelope.ts";
 
 const APIS = [

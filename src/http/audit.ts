@@ -1,13 +1,13 @@
 /** `GET /audit`: who did what to what. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { isoTime } from "../common/clock.ts";
 import { mapInTurns, SMALL_AT_ONCE } from "../common/turns.ts";
-import { type AuditEntry } from "../store/audit.ts";
+import type { AuditEntry } from "../store/audit.ts";
 import { administration } from "./access.ts";
 import { csvOf, wantsCsv } from "./csv.ts";
 import { cursorOf, seqOfCursor, timeOf } from "./filter.ts";
 import { AUDIT_COLUMNS, AuditAnswer, AuditCsv, AuditQuery, type AuditRowView, USUAL_ROWS } from "./schemas/audit.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 
 export function auditRoute(app: FastifyInstance, { auditRows }: ServerParts): void {
   app.route<{ Querystring: AuditQuery }>({

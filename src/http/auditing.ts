@@ -2,13 +2,13 @@
  * Rows of the audit log for what clients do. A route that changes what the server as a whole does names its action in its `config`, and leaves
  * one row for each request whose caller is known; a route of its own kind calls `auditOf`.
  */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from "fastify";
-import { type AuditAction } from "../audit/actions.ts";
-import { type Audit } from "../audit/audit-log.ts";
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from "fastify";
+import type { AuditAction } from "../audit/actions.ts";
+import type { Audit } from "../audit/audit-log.ts";
 import { Tally } from "../auth/tally.ts";
-import { type Caller } from "../auth/credentials.ts";
+import type { Caller } from "../auth/credentials.ts";
 import { accessOf } from "./access.ts";
-import { type Proxies } from "./proxies.ts";
+import type { Proxies } from "./proxies.ts";
 
 /** What else a row says. Nothing of it may be a secret. */
 export interface AuditNote {

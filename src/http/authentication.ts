@@ -1,14 +1,14 @@
 /** Finds out who is calling. The hook runs before a request's body is read, so that a refusal costs nothing. */
-import { type FastifyRequest } from "fastify";
-import { type Caller } from "../auth/credentials.ts";
+import type { FastifyRequest } from "fastify";
+import type { Caller } from "../auth/credentials.ts";
 import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";
-import { type Hook } from "./access.ts";
+import type { Hook } from "./access.ts";
 import { foreignNameIn, isOfOwnMachine } from "./own-machine.ts";
-import { type Proxies } from "./proxies.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { Proxies } from "./proxies.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { admitByTicket, ticketOf } from "./stream-tickets.ts";
-import { type StreamTickets } from "./tickets.ts";
+import type { StreamTickets } from "./tickets.ts";
 
 /** Finds out who is calling; without proof the request ends here. */
 export function authentication(

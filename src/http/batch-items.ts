@@ -1,5 +1,5 @@
 /** The short forms of a batch: an item may be its text alone, and what stands beside `batch` holds for items that do not say otherwise. */
-import { type FastifyRequest } from "fastify";
+import type { FastifyRequest } from "fastify";
 import { SHARED_FIELDS } from "./schemas/submissions.ts";
 
 interface ShortBatch {

@@ -1,6 +1,6 @@
 /** Batches: how far they are, what came of them, and ending them early. */
 import { once } from "node:events";
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { AT_ONCE, nextTurn } from "../common/turns.ts";
 import { AltLasError } from "../errors.ts";
 import { mayChange } from "./access.ts";
@@ -10,7 +10,7 @@ import { goneSignal } from "./disconnects.ts";
 import { jsonLine } from "./json-line.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { batchNamed, type BatchPath } from "./lookup.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { TAKES_TICKETS } from "./stream-tickets.ts";
 import { BatchCancelAnswer, BatchParams, BatchRef, ResultLines, ResultsQuery } from "./schemas/batches.ts";
 import { EmptyRequest, NoQuery } from "./schemas/common.ts";

@@ -1,11 +1,11 @@
 /** Reads bodies, within what the requests under way may hold. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type FastifyInstance, type FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type BodyQueue, heapCostOf, isLarge } from "./body-queue.ts";
 import { onceClosed } from "./closing.ts";
 import { parseJson } from "../common/parse-json.ts";
-import { type Holding, type RequestMemory } from "./request-memory.ts";
+import type { Holding, RequestMemory } from "./request-memory.ts";
 
 type BodyParser = (
   request: FastifyRequest,

@@ -1,8 +1,8 @@
 /** `GET /callers`: who has how much of the server now. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { NoQuery } from "./schemas/common.ts";
 import { CallersAnswer } from "./schemas/callers.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { viewOfCaller } from "./views.ts";
 
 export function callersRoute(app: FastifyInstance, { tasks }: ServerParts): void {

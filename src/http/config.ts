@@ -1,12 +1,12 @@
 /** `GET /config`, `PATCH /config`, and the original system's two forms of a change. */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { type Static } from "../common/type.ts";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Static } from "../common/type.ts";
 import { configView } from "../config/config.ts";
 import { administration } from "./access.ts";
 import { noteForAudit } from "./auditing.ts";
 import { ConfigAnswerRef, ConfigPatch, SlotsRequest, StrategyRequest } from "./schemas/config.ts";
 import { NoQuery } from "./schemas/common.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 
 /** As RFC 7396 calls it. */
 const MERGE_PATCH = /^application\/merge-patch\+json\b/i;

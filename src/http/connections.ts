@@ -9,12 +9,12 @@
  * A connection over a bound is closed at once, with an answer where that costs nothing; the log says so once a minute.
  */
 import type { IncomingMessage, Server } from "node:http";
-import { type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { Server as TlsServer } from "node:tls";
 import { AltLasError } from "../errors.ts";
-import { type Config } from "../config/config.ts";
-import { type Logger } from "../log/log.ts";
-import { type Watcher } from "./pipelines.ts";
+import type { Config } from "../config/config.ts";
+import type { Logger } from "../log/log.ts";
+import type { Watcher } from "./pipelines.ts";
 import { type Proxies, subscriberOf } from "./proxies.ts";
 import { endWith } from "./raw-answer.ts";
 

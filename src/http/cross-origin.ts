@@ -2,8 +2,8 @@
  * Keeps pages of other sites from changing anything. A page may send a POST without a body to any address, with what the browser knows
  * for it (an address that only this machine reaches, a password that was typed in once); CORS only keeps it from reading the answer.
  */
-import { type FastifyReply, type FastifyRequest } from "fastify";
-import { type Config } from "../config/config.ts";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";
 

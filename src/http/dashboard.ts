@@ -1,6 +1,6 @@
 /** The dashboard at `/`. Everybody may have its files: they show nothing before somebody has signed in, and then what the API answers. */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { type Config } from "../config/config.ts";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Config } from "../config/config.ts";
 import { type Asset, type Assets, readAssets } from "../dashboard/assets.ts";
 import { AltLasError } from "../errors.ts";
 

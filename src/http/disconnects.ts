@@ -1,8 +1,8 @@
 /** When a client has gone, as opposed to one that has only said all it will say. */
-import { type Socket } from "node:net";
-import { type FastifyReply } from "fastify";
+import type { Socket } from "node:net";
+import type { FastifyReply } from "fastify";
 import { AltLasError, type ErrorCode } from "../errors.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 
 /**
  * Milliseconds from the end of what a client sends until it is asked for a sign of life, and between that and the next. The first

@@ -1,10 +1,10 @@
 /** Server-sent events about one task, for one reader. */
-import { type Writable } from "node:stream";
-import { type Following, type Listener, type TaskSnapshot } from "../tasks/task-api.ts";
+import type { Writable } from "node:stream";
+import type { Following, Listener, TaskSnapshot } from "../tasks/task-api.ts";
 import { after, canCut, type Delta, deltasOf, type EmbeddingDelta, lengthOf, wholeCharacters } from "../output.ts";
 import { attemptNumber } from "../task.ts";
 import { jsonLine } from "./json-line.ts";
-import { type TokenLogprobView } from "./schemas/tasks.ts";
+import type { TokenLogprobView } from "./schemas/tasks.ts";
 import { viewOfTask, viewOfToken } from "./views.ts";
 
 /** The data of a `token` event. */

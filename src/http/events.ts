@@ -1,7 +1,7 @@
 /** `GET /task/<task_id>/events`: a task as it happens, and `Last-Event-ID` for those who missed some of it. */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { AltLasError } from "../errors.ts";
-import { type TaskApi } from "../tasks/task-api.ts";
+import type { TaskApi } from "../tasks/task-api.ts";
 import { isFinal } from "../task.ts";
 import { shown } from "../common/validation.ts";
 import { BEGINNING, EventStream, type Position } from "./event-stream.ts";
@@ -9,8 +9,8 @@ import { probeWhenHalfClosed } from "./disconnects.ts";
 import { mayHold } from "./answers.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { taskNamed, type TaskPath } from "./lookup.ts";
-import { type ServerParts } from "./server-parts.ts";
-import { type Pings } from "./pings.ts";
+import type { ServerParts } from "./server-parts.ts";
+import type { Pings } from "./pings.ts";
 import { TAKES_TICKETS } from "./stream-tickets.ts";
 import { EventsQuery, EventStreamText, TaskParams } from "./schemas/tasks.ts";
 

@@ -1,12 +1,12 @@
 /** Every answer that is not a success, in the shape of its API: openai/envelope.ts. */
 import type { ServerResponse } from "node:http";
-import { type Socket } from "node:net";
-import { type FastifyError, type FastifyReply, type FastifyRequest } from "fastify";
-import { type Caller } from "../auth/credentials.ts";
+import type { Socket } from "node:net";
+import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
+import type { Caller } from "../auth/credentials.ts";
 import { AltLasError, messageOf } from "../errors.ts";
-import { type AccessLog } from "./access-log.ts";
+import type { AccessLog } from "./access-log.ts";
 import { lingerAfter } from "./linger.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { failureFor, triesAgain } from "./openai/envelope.ts";
 import { tellRefusal } from "./request-news.ts";
 import { endWith } from "./raw-answer.ts";

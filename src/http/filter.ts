@@ -1,9 +1,9 @@
 /** Which tasks a client means, from what it sent. */
-import { type Caller } from "../auth/credentials.ts";
+import type { Caller } from "../auth/credentials.ts";
 import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";
 import { maySee } from "./access.ts";
-import { type CancelRequest, type TasksQuery } from "./schemas/tasks.ts";
+import type { CancelRequest, TasksQuery } from "./schemas/tasks.ts";
 
 type Selection = Pick<
   TasksQuery & CancelRequest,

@@ -1,7 +1,7 @@
 /** The log has who did something to what belongs to another user, and so has the audit log: its owner will ask. */
-import { type FastifyRequest } from "fastify";
-import { type AuditAction } from "../audit/actions.ts";
-import { type Logger } from "../log/log.ts";
+import type { FastifyRequest } from "fastify";
+import type { AuditAction } from "../audit/actions.ts";
+import type { Logger } from "../log/log.ts";
 
 export interface ForeignChange {
   readonly action: AuditAction;

@@ -1,12 +1,12 @@
 /** Looks at the schemas of a submission before it becomes tasks: what no grammar can say is refused, or warned of. */
-import { type FastifyReply, type FastifyRequest } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { AltLasError } from "../errors.ts";
-import { type Verdict } from "../forms/messages.ts";
-import { type Inexact } from "../grammar/expansion.ts";
+import type { Verdict } from "../forms/messages.ts";
+import type { Inexact } from "../grammar/expansion.ts";
 import { Verdicts } from "../forms/verdicts.ts";
 import { type AnswerFormat, argumentsSchema, type JsonSchema, type Request } from "../request.ts";
-import { type TaskInput } from "../task.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { TaskInput } from "../task.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { warn } from "./warnings.ts";
 
 /** Places that a sentence names. */

@@ -1,6 +1,6 @@
 /** What an answer has to be, and the calls of tools in conversations, as clients see them: by the names that they ask with. */
-import { type AnswerFormat, type Message, type TextRequest, type ToolCall, type Tools } from "../request.ts";
-import { type RequestView, type ToolCallView } from "./schemas/tasks.ts";
+import type { AnswerFormat, Message, TextRequest, ToolCall, Tools } from "../request.ts";
+import type { RequestView, ToolCallView } from "./schemas/tasks.ts";
 
 type FormView = Pick<RequestView, "response_format" | "tools" | "tool_choice" | "parallel_tool_calls" | "logprobs">;
 

@@ -1,6 +1,6 @@
 /** Makes of the fields of a request what its answer has to be. Each field has been checked by itself. */
 import { AltLasError } from "../errors.ts";
-import { type AnswerFormat, type JsonSchema, type Tool, type ToolChoice, type Tools } from "../request.ts";
+import type { AnswerFormat, JsonSchema, Tool, ToolChoice, Tools } from "../request.ts";
 import { shown } from "../common/validation.ts";
 import { refuseUnfitJson } from "./given-json.ts";
 import { type GivenForm, type GivenFormat, type GivenTool, UNNAMED } from "./schemas/forms.ts";

@@ -1,11 +1,11 @@
 /** `GET /gpus`, `GET /gpus/<id>`, and taking a GPU out of service and back. */
-import { type FastifyInstance } from "fastify";
-import { type Caller } from "../auth/credentials.ts";
+import type { FastifyInstance } from "fastify";
+import type { Caller } from "../auth/credentials.ts";
 import { AltLasError } from "../errors.ts";
-import { type GpuStatus } from "../gpu/status.ts";
+import type { GpuStatus } from "../gpu/status.ts";
 import { shown } from "../common/validation.ts";
 import { administration, maySee } from "./access.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { maySeeInside, PUBLIC_NOTE, publicGpu } from "./public-words.ts";
 import { EmptyRequest, NoQuery } from "./schemas/common.ts";
 import { type GpuDetails, DrainRequest, GpuDetailsRef, GpuParams, GpusAnswer } from "./schemas/gpus.ts";

@@ -1,9 +1,9 @@
 /** `/livez`, `/readyz` and `/healthz`: for load balancers and supervisors, which have no credentials. */
-import { type FastifyInstance, type FastifyReply } from "fastify";
-import { type ErrorCode } from "../errors.ts";
+import type { FastifyInstance, FastifyReply } from "fastify";
+import type { ErrorCode } from "../errors.ts";
 import { GPU_STATES } from "../gpu/facts.ts";
-import { type Readiness } from "../gpu/status.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { Readiness } from "../gpu/status.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { HealthAnswer, LiveAnswer, ReadyAnswer } from "./schemas/health.ts";
 
 /** Seconds after which asking again makes sense. */

@@ -1,8 +1,8 @@
 /** `Idempotency-Key`: a client that heard no answer sends the same again, and nothing happens twice. */
 import { createHash } from "node:crypto";
-import { type FastifyRequest } from "fastify";
+import type { FastifyRequest } from "fastify";
 import { AltLasError } from "../errors.ts";
-import { type SubmitOptions } from "../tasks/task-api.ts";
+import type { SubmitOptions } from "../tasks/task-api.ts";
 
 const PRINTABLE_ASCII = /^[\x20-\x7e]{1,255}$/;
 

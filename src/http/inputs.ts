@@ -1,12 +1,12 @@
 /** Makes what a task is asked of the fields of a submission, which have been checked one by one. */
 import { AltLasError } from "../errors.ts";
 import { type ChatRequest, type CompletionRequest, NO_SAMPLING, type Request, SAMPLING_NAMES } from "../request.ts";
-import { type TaskInput } from "../task.ts";
+import type { TaskInput } from "../task.ts";
 import { formatOf, toolsOf } from "./forms.ts";
 import { wasGiven } from "./given.ts";
 import { messagesOf, refuseLonger } from "./schemas/messages.ts";
 import { samplingOf } from "./schemas/sampling.ts";
-import { type InputFields } from "./schemas/submissions.ts";
+import type { InputFields } from "./schemas/submissions.ts";
 
 /**
  * @param maxBytes of its content in UTF-8

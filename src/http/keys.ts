@@ -1,5 +1,5 @@
 /** `/keys`: what the commands `keys` do, for admins. Keys of the configuration are listed, and changed only there. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { addKey, hashesOfKeys, type KeyView as Key, listKeys, revokeKey, rotateKey } from "../auth/keys.ts";
 import { administration } from "./access.ts";
 import { noteForAudit } from "./auditing.ts";
@@ -13,7 +13,7 @@ import {
   RotateRequest,
 } from "./schemas/accounts.ts";
 import { NoQuery } from "./schemas/common.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { ignoreTypeOfNothing } from "./validate.ts";
 
 const ABOUT = { tags: ["accounts"], querystring: NoQuery };

@@ -1,7 +1,7 @@
 /** Begins and ends to listen, and says why it cannot be done. */
-import { type AddressInfo } from "node:net";
-import { type FastifyInstance } from "fastify";
-import { type Config } from "../config/config.ts";
+import type { AddressInfo } from "node:net";
+import type { FastifyInstance } from "fastify";
+import type { Config } from "../config/config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 
 /** Advice for the system's codes. */

@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
-import { type FastifyReply } from "fastify";
-import { type LiveReaders } from "./live-readers.ts";
+import type { FastifyReply } from "fastify";
+import type { LiveReaders } from "./live-readers.ts";
 
 declare module "fastify" {
   interface FastifyInstance {

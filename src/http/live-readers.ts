@@ -3,7 +3,7 @@
  * their user has another role. Such an answer may last for days, and nobody asks for credentials again meanwhile.
  */
 import type { ServerResponse } from "node:http";
-import { type Caller, type Credentials } from "../auth/credentials.ts";
+import type { Caller, Credentials } from "../auth/credentials.ts";
 import { onceClosed } from "./closing.ts";
 
 /** Milliseconds between two looks for keys that have ended. */

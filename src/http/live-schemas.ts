@@ -1,6 +1,6 @@
 /** Schemas of requests that depend on the configuration: requests are checked as it holds when they come. */
 import { isDeepStrictEqual } from "node:util";
-import { type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 
 const renewals = new WeakMap<object, () => object>();
 

@@ -1,7 +1,7 @@
 /** From an id in a path to what it names. A stranger's task or batch looks like none, so that nobody learns which ids exist. */
-import { type Caller } from "../auth/credentials.ts";
+import type { Caller } from "../auth/credentials.ts";
 import { AltLasError } from "../errors.ts";
-import { type BatchSnapshot, type TaskApi, type TaskSnapshot } from "../tasks/task-api.ts";
+import type { BatchSnapshot, TaskApi, TaskSnapshot } from "../tasks/task-api.ts";
 import { shown } from "../common/validation.ts";
 import { maySee } from "./access.ts";
 

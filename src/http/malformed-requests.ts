@@ -3,10 +3,10 @@
  * with our error body.
  */
 import type { IncomingMessage, Server } from "node:http";
-import { type Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";
-import { type AccessLog } from "./access-log.ts";
+import type { AccessLog } from "./access-log.ts";
 import { endWith } from "./raw-answer.ts";
 
 /** RFC 3986, section 3.2.2, and a port; nothing at all is what a request without an authority sends. */

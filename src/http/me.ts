@@ -1,5 +1,5 @@
 /** `GET /me`: who the server takes its caller for. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { isoTime } from "../common/clock.ts";
 import { anybody } from "./access.ts";
 import { NoQuery } from "./schemas/common.ts";

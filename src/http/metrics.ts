@@ -1,9 +1,9 @@
 /** `/metrics`: for Prometheus. */
-import { type FastifyInstance, type FastifyReply } from "fastify";
+import type { FastifyInstance, FastifyReply } from "fastify";
 import { Type } from "../common/type.ts";
 import { AltLasError } from "../errors.ts";
 import { observation } from "./access.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 
 const EXAMPLE = "# HELP altlas_queue_depth Tasks that wait.\n# TYPE altlas_queue_depth gauge\naltlas_queue_depth 3\n";
 const MetricsText = Type.String({ description: "Prometheus' text format.", examples: [EXAMPLE] });

@@ -1,9 +1,9 @@
 /** Holds tasks to the models that their callers' keys may ask for. */
-import { type Caller } from "../auth/credentials.ts";
+import type { Caller } from "../auth/credentials.ts";
 import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";
-import { type TaskInput } from "../task.ts";
-import { type TaskApi } from "../tasks/task-api.ts";
+import type { TaskInput } from "../task.ts";
+import type { TaskApi } from "../tasks/task-api.ts";
 
 /** The part of a caller that counts. */
 export type ModelLimits = Pick<Caller, "keyName" | "models">;

@@ -1,14 +1,14 @@
 /** `GET /models` and `GET /models/<name>`; having models loaded, unloaded, fetched and forgotten. Names may have slashes. */
-import { type FastifyInstance } from "fastify";
-import { type Caller } from "../auth/credentials.ts";
-import { type CatalogModel } from "../models/catalog.ts";
+import type { FastifyInstance } from "fastify";
+import type { Caller } from "../auth/credentials.ts";
+import type { CatalogModel } from "../models/catalog.ts";
 import { administration } from "./access.ts";
 import { noteForAudit } from "./auditing.ts";
 import { maySeeInside, publicModel } from "./public-words.ts";
 import { NoQuery } from "./schemas/common.ts";
 import { type ModelView, PlacesRequest, PullRequest, ServedModelRef, ServedModelsAnswer } from "./schemas/models.ts";
 import { ModelParams, NameParams } from "./schemas/openai-answers.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { ignoreTypeOfNothing } from "./validate.ts";
 import { viewOfModel } from "./views.ts";
 

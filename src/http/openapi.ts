@@ -1,7 +1,7 @@
 /** `GET /openapi.json`, made from the schemas that also check the requests. */
 import swagger from "@fastify/swagger";
-import { type FastifyInstance, type FastifySchema } from "fastify";
-import { type Config } from "../config/config.ts";
+import type { FastifyInstance, FastifySchema } from "fastify";
+import type { Config } from "../config/config.ts";
 import { ERRORS, type ErrorCode } from "../errors.ts";
 import { type Access, accessOf, anybody } from "./access.ts";
 import { AnthropicFailure, MessageAnswer, TokenCount } from "./schemas/anthropic-answers.ts";

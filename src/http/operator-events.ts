@@ -1,9 +1,9 @@
 /** `GET /events`: what operators are told, and how tasks change, as server-sent events. */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { onceATurn } from "../common/turns.ts";
 import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";
-import { type EventRing } from "../observe/event-ring.ts";
+import type { EventRing } from "../observe/event-ring.ts";
 import { TaskChanges } from "../observe/task-changes.ts";
 import { mayHold } from "./answers.ts";
 import { probeWhenHalfClosed } from "./disconnects.ts";
@@ -11,11 +11,11 @@ import { EVENT_STREAM, lastEventId } from "./events.ts";
 import { timeOf } from "./filter.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { type Missed, OperatorStream } from "./operator-stream.ts";
-import { type Pings } from "./pings.ts";
+import type { Pings } from "./pings.ts";
 import { publicEvent } from "./public-events.ts";
 import { maySeeInside } from "./public-words.ts";
 import { OperatorEventsQuery, OperatorEventsText } from "./schemas/events.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { TAKES_TICKETS } from "./stream-tickets.ts";
 
 type Asked = FastifyRequest<{ Querystring: OperatorEventsQuery }>;

@@ -1,11 +1,11 @@
 /** Server-sent events about the server as a whole, for one reader. */
-import { type Writable } from "node:stream";
+import type { Writable } from "node:stream";
 import { isoTime } from "../common/clock.ts";
-import { type EventRing } from "../observe/event-ring.ts";
-import { type TaskChange, type ChangedTasks } from "../observe/task-changes.ts";
-import { type OperatorEvent } from "../topics.ts";
+import type { EventRing } from "../observe/event-ring.ts";
+import type { TaskChange, ChangedTasks } from "../observe/task-changes.ts";
+import type { OperatorEvent } from "../topics.ts";
 import { jsonLine } from "./json-line.ts";
-import { type Pinged } from "./pings.ts";
+import type { Pinged } from "./pings.ts";
 
 export interface OperatorReader {
   /** The number of the last operators' event that it has; null: it gets none of them. */

@@ -1,5 +1,5 @@
 /** Which requests come from this machine itself: where the configuration names a user for those, they need no credentials. */
-import { type FastifyRequest } from "fastify";
+import type { FastifyRequest } from "fastify";
 import ipaddr from "ipaddr.js";
 import { isLoopback } from "../config/config.ts";
 import { isForeignPage } from "./cross-origin.ts";

@@ -10,7 +10,7 @@
  */
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import { Server as HttpsServer } from "node:https";
-import { type Socket } from "node:net";
+import type { Socket } from "node:net";
 
 /** Requests of one connection that may wait for the answers before them. */
 export const MOST_AHEAD = 32;

@@ -1,9 +1,9 @@
 /** `POST /predict` and `POST /batch_predict`. */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { AltLasError } from "../errors.ts";
-import { type SubmitOptions, type TaskApi } from "../tasks/task-api.ts";
+import type { SubmitOptions, TaskApi } from "../tasks/task-api.ts";
 import { isFinal, type TaskInput, type Webhook, type WebhookEvent } from "../task.ts";
-import { type WebhookApi } from "../webhooks/webhook-api.ts";
+import type { WebhookApi } from "../webhooks/webhook-api.ts";
 import { submission } from "./access.ts";
 import { completeItems } from "./batch-items.ts";
 import { useBody, usingBody } from "./bodies.ts";
@@ -16,9 +16,9 @@ import { idempotencyOf } from "./idempotency.ts";
 import { inputOf, warningOf } from "./inputs.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
 import { allHeldTo, heldTo } from "./model-limits.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
-import { type Pings } from "./pings.ts";
+import type { Pings } from "./pings.ts";
 import { applyWait, preferredWait } from "./prefer.ts";
 import { NoQuery } from "./schemas/common.ts";
 import {

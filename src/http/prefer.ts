@@ -1,4 +1,4 @@
-import { type FastifyReply } from "fastify";
+import type { FastifyReply } from "fastify";
 import { MAX_WAIT } from "./schemas/common.ts";
 
 /** `wait`, its value bare or quoted, as one preference of a list; parameters of its own may follow. */

@@ -1,8 +1,8 @@
 /** Which address a request really comes from: that of the connection, or behind proxies that are trusted what these say. */
 import type { IncomingMessage } from "node:http";
 import ipaddr from "ipaddr.js";
-import { type Config } from "../config/config.ts";
-import { type Logger } from "../log/log.ts";
+import type { Config } from "../config/config.ts";
+import type { Logger } from "../log/log.ts";
 
 type Range = ReturnType<typeof ipaddr.parseCIDR>;
 

@@ -1,7 +1,7 @@
 /** Operators' events for those who may not know the inside of the machine and its network. */
 import { deviceTraits } from "../gpu/device-kinds.ts";
-import { type GpuStatus } from "../gpu/status.ts";
-import { type OperatorEvent } from "../topics.ts";
+import type { GpuStatus } from "../gpu/status.ts";
+import type { OperatorEvent } from "../topics.ts";
 import { publicReason } from "./public-words.ts";
 
 /** In the place of sentences that may name paths, addresses and values, or are another program's. */

@@ -3,13 +3,13 @@
  * elsewhere may contain any name, and no filter finds them all. So such users get sentences of our own, by code and state, and of other
  * sentences only the parts that are surely ours.
  */
-import { type Caller } from "../auth/credentials.ts";
-import { type AltLasError, type ErrorCode } from "../errors.ts";
+import type { Caller } from "../auth/credentials.ts";
+import type { AltLasError, ErrorCode } from "../errors.ts";
 import { deviceTraits } from "../gpu/device-kinds.ts";
-import { type GpuState } from "../gpu/facts.ts";
-import { type GpuEventRecord, type GpuStatus, type InstanceStatus } from "../gpu/status.ts";
-import { type CatalogModel } from "../models/catalog.ts";
-import { type Attempt, type TaskError } from "../task.ts";
+import type { GpuState } from "../gpu/facts.ts";
+import type { GpuEventRecord, GpuStatus, InstanceStatus } from "../gpu/status.ts";
+import type { CatalogModel } from "../models/catalog.ts";
+import type { Attempt, TaskError } from "../task.ts";
 
 /** Whether somebody may know how the machine and its network look from inside. */
 export function maySeeInside({ role }: Pick<Caller, "role">): boolean {

@@ -1,9 +1,9 @@
 /** Tells callers how much they may still submit in this minute, where they have limits. */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { wallTime } from "../common/clock.ts";
-import { type Config } from "../config/config.ts";
-import { type TaskApi } from "../tasks/task-api.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { Config } from "../config/config.ts";
+import type { TaskApi } from "../tasks/task-api.ts";
+import type { ServerParts } from "./server-parts.ts";
 
 declare module "fastify" {
   interface FastifyInstance {

@@ -1,8 +1,8 @@
 /** Answers to what has no request or reply yet: they are written to the connection itself. */
 import { Socket } from "node:net";
-import { type Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import { http } from "../common/node-http.ts";
-import { type AltLasError } from "../errors.ts";
+import type { AltLasError } from "../errors.ts";
 import { failureFor } from "./openai/envelope.ts";
 import { tellRefusal } from "./request-news.ts";
 

@@ -1,7 +1,7 @@
 /** Whether the server is ready, from what its parts say. */
-import { type Credentials } from "../auth/credentials.ts";
+import type { Credentials } from "../auth/credentials.ts";
 import { messageOf } from "../errors.ts";
-import { type Readiness } from "../gpu/status.ts";
+import type { Readiness } from "../gpu/status.ts";
 
 interface ReadinessParts {
   readonly tasks: { readonly canSave: boolean };

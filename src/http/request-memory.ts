@@ -1,6 +1,6 @@
 /** How much memory the requests under way may take: all together, and those of one caller. */
 import { getHeapStatistics } from "node:v8";
-import { type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 
 /** Bytes, where the configuration does not say: this, or a quarter of what the heap may have where that is less. */

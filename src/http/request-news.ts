@@ -1,6 +1,6 @@
 /** Tells those who observe the core of all requests. */
-import { type FastifyInstance } from "fastify";
-import { type AltLasError } from "../errors.ts";
+import type { FastifyInstance } from "fastify";
+import type { AltLasError } from "../errors.ts";
 import { REQUEST_BEGAN, REQUEST_ENDED, REQUEST_REFUSED } from "../topics.ts";
 import { onceClosed } from "./closing.ts";
 

@@ -4,7 +4,7 @@
  */
 import { createRequire } from "node:module";
 import type { default as Build, Schema } from "fast-json-stringify";
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { isWrittenAsItIs } from "./schemas/long-lists.ts";
 
 const require = createRequire(import.meta.url);

@@ -1,21 +1,21 @@
 /** The parts that the routes work with; main.ts brings them together. */
-import { type Audit } from "../audit/audit-log.ts";
-import { type Caller, type Credentials } from "../auth/credentials.ts";
-import { type BatchFileApi } from "../batch-files/batch-file-api.ts";
-import { type Config, type LiveSettings } from "../config/config.ts";
-import { type Files } from "../files/files.ts";
-import { type FileSource } from "../files/source.ts";
-import { type ModelStatus } from "../gpu/models.ts";
-import { type GpuStatus, type Readiness } from "../gpu/status.ts";
-import { type ModelCatalog } from "../models/catalog.ts";
-import { type Logger } from "../log/log.ts";
-import { type EventRing } from "../observe/event-ring.ts";
-import { type TextRequest } from "../request.ts";
-import { type AuditStore } from "../store/audit.ts";
-import { type UsageStore } from "../store/usage.ts";
-import { type TaskInput } from "../task.ts";
-import { type TaskApi, type TaskSnapshot } from "../tasks/task-api.ts";
-import { type WebhookApi } from "../webhooks/webhook-api.ts";
+import type { Audit } from "../audit/audit-log.ts";
+import type { Caller, Credentials } from "../auth/credentials.ts";
+import type { BatchFileApi } from "../batch-files/batch-file-api.ts";
+import type { Config, LiveSettings } from "../config/config.ts";
+import type { Files } from "../files/files.ts";
+import type { FileSource } from "../files/source.ts";
+import type { ModelStatus } from "../gpu/models.ts";
+import type { GpuStatus, Readiness } from "../gpu/status.ts";
+import type { ModelCatalog } from "../models/catalog.ts";
+import type { Logger } from "../log/log.ts";
+import type { EventRing } from "../observe/event-ring.ts";
+import type { TextRequest } from "../request.ts";
+import type { AuditStore } from "../store/audit.ts";
+import type { UsageStore } from "../store/usage.ts";
+import type { TaskInput } from "../task.ts";
+import type { TaskApi, TaskSnapshot } from "../tasks/task-api.ts";
+import type { WebhookApi } from "../webhooks/webhook-api.ts";
 
 export type RunningTask = Pick<TaskSnapshot, "id" | "user" | "startedAt">;
 

@@ -1,7 +1,7 @@
 /** The HTTP server: what is the same for every request. The routes are in the files beside this one. */
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { type Socket } from "node:net";
+import type { Socket } from "node:net";
 import fastify, {
   LogController,
   type FastifyBaseLogger,
@@ -46,7 +46,7 @@ import { greetClients, greetingRoute } from "./ollama/greeting.ts";
 import { OLLAMA_PATH, ollamaRoutes } from "./ollama/routes.ts";
 import { openapiRoute, setUpOpenapi } from "./openapi.ts";
 import { operatorEventsRoute } from "./operator-events.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { metricsRoute } from "./metrics.ts";
 import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";

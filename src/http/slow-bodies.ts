@@ -1,6 +1,6 @@
 /** Bodies that may take as long as they need, as long as they come on. The server's limit for all of a request is not for them. */
 import type { IncomingMessage } from "node:http";
-import { type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { AltLasError } from "../errors.ts";
 
 /** Milliseconds between two looks, and bytes that have to come meanwhile: a kilobyte a second. */

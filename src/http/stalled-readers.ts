@@ -1,7 +1,7 @@
 /** Cuts off clients that ask and do not read: what is kept for them would be kept for ever. */
 import type { Server } from "node:http";
 import { Server as HttpsServer } from "node:https";
-import { type Socket } from "node:net";
+import type { Socket } from "node:net";
 
 /** Milliseconds between two looks at all connections, and looks without progress after which one is cut: 30 seconds. */
 const PERIOD = 5000;

@@ -1,5 +1,5 @@
 /** `POST /stream_ticket`, and the way of a ticket into a stream. */
-import { type FastifyInstance, type FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import { isoTime, wallTime } from "../common/clock.ts";
 import { shown } from "../common/validation.ts";
 import { AltLasError } from "../errors.ts";

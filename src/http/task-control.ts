@@ -1,5 +1,5 @@
 /** Ending tasks early, submitting them again, and removing what has ended. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { AltLasError } from "../errors.ts";
 import { mayChange, submission } from "./access.ts";
 import { selectionOf } from "./filter.ts";
@@ -8,7 +8,7 @@ import { idempotencyOf } from "./idempotency.ts";
 import { taskNamed, type TaskPath } from "./lookup.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
 import { heldTo } from "./model-limits.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { EmptyRequest, NoQuery } from "./schemas/common.ts";
 import { CancelAnswer, CancelRequest, TaskParams, TaskRef, TaskSummaryRef } from "./schemas/tasks.ts";
 import { ignoreTypeOfNothing } from "./validate.ts";

@@ -1,8 +1,8 @@
 /** The end of a task as the answer to a client that has waited for it. */
-import { type Caller } from "../auth/credentials.ts";
+import type { Caller } from "../auth/credentials.ts";
 import { AltLasError } from "../errors.ts";
 import { shownGpuId, type TaskError } from "../task.ts";
-import { type TaskSnapshot } from "../tasks/task-api.ts";
+import type { TaskSnapshot } from "../tasks/task-api.ts";
 import { maySeeInside, publicFailure, publicRefusal } from "./public-words.ts";
 
 /** Not a refusal: the server has tried, as often as it does, and the sentence is fit for whoever asks. */

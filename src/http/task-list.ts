@@ -1,8 +1,8 @@
 /** Lists of tasks, which are written in pieces. Long ones go out part by part, only as fast as they are read. */
 import { Readable } from "node:stream";
 import { nextTurn } from "../common/turns.ts";
-import { type TaskApi, type TaskPage } from "../tasks/task-api.ts";
-import { type TaskFilter } from "../store/tasks.ts";
+import type { TaskApi, TaskPage } from "../tasks/task-api.ts";
+import type { TaskFilter } from "../store/tasks.ts";
 import { cursorOf } from "./filter.ts";
 import { viewOfTask } from "./views.ts";
 

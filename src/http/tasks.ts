@@ -1,15 +1,15 @@
 /** `GET /task/<task_id>` and `GET /tasks`. */
-import { type FastifyInstance } from "fastify";
-import { type Caller } from "../auth/credentials.ts";
+import type { FastifyInstance } from "fastify";
+import type { Caller } from "../auth/credentials.ts";
 import { isFinal } from "../task.ts";
-import { type TaskApi, type TaskSnapshot } from "../tasks/task-api.ts";
+import type { TaskApi, TaskSnapshot } from "../tasks/task-api.ts";
 import { refuseToShowRequest } from "./access.ts";
 import { holdForAnswer } from "./answers.ts";
 import { selectionOf, seqOfCursor } from "./filter.ts";
 import { goneSignal } from "./disconnects.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { taskNamed, type TaskPath, unknownTask, visibleTask } from "./lookup.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
 import { applyWait } from "./prefer.ts";
 import {

@@ -3,7 +3,7 @@
  * programs note down, so it lets nobody in for long, and nowhere else. In memory only, by their hashes.
  */
 import { hash, randomBytes } from "node:crypto";
-import { type Caller, type Credentials } from "../auth/credentials.ts";
+import type { Caller, Credentials } from "../auth/credentials.ts";
 import { AltLasError } from "../errors.ts";
 
 /** Milliseconds in which a ticket is to be used first, and after its last connection used again. */

@@ -1,6 +1,6 @@
 /** Answers requests that no route serves: which methods the path has, else which route was probably meant. */
-import { type FastifyInstance } from "fastify";
-import { type Config } from "../config/config.ts";
+import type { FastifyInstance } from "fastify";
+import type { Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { distance } from "../common/mistyped.ts";
 import { apiThatIsOff } from "./apis-off.ts";

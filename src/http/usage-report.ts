@@ -13,7 +13,7 @@ import {
   type UsageSums,
 } from "../store/usage.ts";
 import { rounded } from "./use-views.ts";
-import { type UsageAnswer, type UsageBy, type UsageRowView, type UsageTotal } from "./schemas/usage.ts";
+import type { UsageAnswer, UsageBy, UsageRowView, UsageTotal } from "./schemas/usage.ts";
 
 /** Rows of an answer; more would take it long to make, and nobody reads them. */
 const MOST_ROWS = 20_000;

@@ -1,5 +1,5 @@
 /** `GET /usage`: who used the GPUs, for what, and what it cost. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { wallTime } from "../common/clock.ts";
 import { mapInTurns, SMALL_AT_ONCE } from "../common/turns.ts";
 import { shown } from "../common/validation.ts";
@@ -16,7 +16,7 @@ import {
   UsageQuery,
   type UsageRowView,
 } from "./schemas/usage.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { reportOf } from "./usage-report.ts";
 
 /** The hour after those of the last day that may be named. */

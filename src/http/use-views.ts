@@ -1,8 +1,8 @@
 /** What tasks have cost, and when their parts were, as clients see it. */
 import { wallTime } from "../common/clock.ts";
 import { queuedSeconds, type TaskUse } from "../task-use.ts";
-import { type ListedSnapshot } from "../tasks/task-api.ts";
-import { type TimingView, type UsageView } from "./schemas/task-use.ts";
+import type { ListedSnapshot } from "../tasks/task-api.ts";
+import type { TimingView, UsageView } from "./schemas/task-use.ts";
 
 export function timingOf(task: ListedSnapshot): TimingView {
   const queued = queuedSeconds(task, wallTime());

@@ -1,11 +1,11 @@
 /** `/users`: what the commands `users` do, for admins. Users of the configuration are listed, and changed only there. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { type Account, addUser, changeUser, listUsers, removeUser } from "../auth/accounts.ts";
 import { administration } from "./access.ts";
 import { noteForAudit } from "./auditing.ts";
 import { Named, NewUser, RemovedUser, UserChange, UserRef, UsersAnswer, type UserView } from "./schemas/accounts.ts";
 import { NoQuery } from "./schemas/common.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { ignoreTypeOfNothing } from "./validate.ts";
 
 const ABOUT = { tags: ["accounts"], querystring: NoQuery };

@@ -1,6 +1,6 @@
 /** Reads and checks what clients send. Every refusal is a sentence that names the field. */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { type Config } from "../config/config.ts";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { type BodyRoom, readJsonBodies } from "./bodies.ts";
 import { makeAjv } from "../common/ajv.ts";

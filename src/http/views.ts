@@ -1,36 +1,30 @@
 /** Tasks, batches, webhooks and GPUs as clients see them. */
 import { isoTime } from "../common/clock.ts";
-import { type GpuStatus, type InstanceStatus } from "../gpu/status.ts";
-import { type CatalogModel } from "../models/catalog.ts";
+import type { GpuStatus, InstanceStatus } from "../gpu/status.ts";
+import type { CatalogModel } from "../models/catalog.ts";
 import { numbersOf } from "../common/vectors.ts";
 import { sentenceOf, wordsOf } from "../reasons.ts";
-import { type LikelyToken, type TokenLogprob } from "../output.ts";
-import { type Request } from "../request.ts";
-import { type CallerFacts } from "../scheduler/caller-facts.ts";
-import { type DryRun } from "../scheduler/dry-run.ts";
-import { type Wait } from "../scheduler/why-waiting.ts";
-import { type BatchSnapshot, type ListedSnapshot, type Submission, type TaskSnapshot } from "../tasks/task-api.ts";
-import { type Delivery } from "../store/outbox.ts";
+import type { LikelyToken, TokenLogprob } from "../output.ts";
+import type { Request } from "../request.ts";
+import type { CallerFacts } from "../scheduler/caller-facts.ts";
+import type { DryRun } from "../scheduler/dry-run.ts";
+import type { Wait } from "../scheduler/why-waiting.ts";
+import type { BatchSnapshot, ListedSnapshot, Submission, TaskSnapshot } from "../tasks/task-api.ts";
+import type { Delivery } from "../store/outbox.ts";
 import { type Attempt, shownGpuId, type TaskResult } from "../task.ts";
-import { type SecretView } from "../webhooks/webhook-api.ts";
+import type { SecretView } from "../webhooks/webhook-api.ts";
 import { viewOfForm, viewOfMessage, viewOfToolCall } from "./form-views.ts";
-import { type RunningTask } from "./server-parts.ts";
+import type { RunningTask } from "./server-parts.ts";
 import { publicAttempt, publicFailure, publicTry } from "./public-words.ts";
-import { type BatchView } from "./schemas/batches.ts";
-import { type CallersAnswer } from "./schemas/callers.ts";
-import { type GpuDetails, type GpuView } from "./schemas/gpus.ts";
-import { type ModelView } from "./schemas/models.ts";
+import type { BatchView } from "./schemas/batches.ts";
+import type { CallersAnswer } from "./schemas/callers.ts";
+import type { GpuDetails, GpuView } from "./schemas/gpus.ts";
+import type { ModelView } from "./schemas/models.ts";
 import { timingOf, usageOf } from "./use-views.ts";
-import { type DryRunAnswer } from "./schemas/submissions.ts";
+import type { DryRunAnswer } from "./schemas/submissions.ts";
 import { viewOfSampling } from "./schemas/sampling.ts";
-import {
-  type RequestView,
-  type TaskSummary,
-  type TaskView,
-  type TokenLogprobView,
-  type WaitView,
-} from "./schemas/tasks.ts";
-import { type DeliveriesAnswer, type SecretView as SecretAnswer } from "./schemas/webhooks.ts";
+import type { RequestView, TaskSummary, TaskView, TokenLogprobView, WaitView } from "./schemas/tasks.ts";
+import type { DeliveriesAnswer, SecretView as SecretAnswer } from "./schemas/webhooks.ts";
 
 /**
  * @param wait why it waits; null: it does not, or that was not asked

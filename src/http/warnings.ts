@@ -1,6 +1,6 @@
 /** Warnings that refuse nothing: the header `X-Warning`. */
-import { type FastifyReply } from "fastify";
-import { type TaskSnapshot } from "../tasks/task-api.ts";
+import type { FastifyReply } from "fastify";
+import type { TaskSnapshot } from "../tasks/task-api.ts";
 
 /** Characters of a header; clients refuse answers whose headers take more than 16 KiB. */
 const LONGEST = 2000;

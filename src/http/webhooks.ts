@@ -1,11 +1,11 @@
 /** The secrets of webhooks, and their deliveries. */
-import { type FastifyInstance } from "fastify";
-import { type Caller } from "../auth/credentials.ts";
-import { type Delivery } from "../store/outbox.ts";
+import type { FastifyInstance } from "fastify";
+import type { Caller } from "../auth/credentials.ts";
+import type { Delivery } from "../store/outbox.ts";
 import { mayChange } from "./access.ts";
 import { refuseForeignPages } from "./cross-origin.ts";
 import { batchNamed, type BatchPath, taskNamed, type TaskPath } from "./lookup.ts";
-import { type ServerParts } from "./server-parts.ts";
+import type { ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
 import { BatchParams } from "./schemas/batches.ts";
 import { EmptyRequest, NoQuery } from "./schemas/common.ts";

@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { pino, type DestinationStream, type Logger, symbols } from "pino";
 import type { default as Pretty } from "pino-pretty";
 import { legibleText } from "../common/legible.ts";
-import { type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { withoutStartLines } from "./start-lines.ts";
 
 export { type Logger } from "pino";

@@ -2,7 +2,7 @@
  * Keeps the lines of a GPU's first load from a terminal: they would come after the first screen, and push the key on it away, though
  * nobody has asked for them. All of them come at once when something goes wrong.
  */
-import { type DestinationStream } from "pino";
+import type { DestinationStream } from "pino";
 
 /** Of pino's levels; what is above is a problem. */
 const INFO = 30;

@@ -13,7 +13,7 @@ import { copyFile, link, mkdir, readdir, readFile, realpath, rm, stat, symlink, 
 import { basename, dirname, join, relative, sep } from "node:path";
 import { rename } from "../common/rename.ts";
 import { syncFolder } from "../common/sync.ts";
-import { type FetchedFile } from "./fetched.ts";
+import type { FetchedFile } from "./fetched.ts";
 
 const COMMIT = /^[0-9a-f]{40}$/;
 

@@ -3,13 +3,13 @@ import { basename } from "node:path";
 import { withoutPart } from "../common/gguf.ts";
 import { shown } from "../common/validation.ts";
 import { AltLasError } from "../errors.ts";
-import { type InstanceRef } from "../gpu/facts.ts";
+import type { InstanceRef } from "../gpu/facts.ts";
 import { modelMeant, type ModelStatus } from "../gpu/models.ts";
-import { type InstanceStatus } from "../gpu/status.ts";
-import { type Capability } from "../request.ts";
-import { type FetchProgress } from "./fetch.ts";
+import type { InstanceStatus } from "../gpu/status.ts";
+import type { Capability } from "../request.ts";
+import type { FetchProgress } from "./fetch.ts";
 import { bytesAt } from "./model-file.ts";
-import { type ModelEntry, type ModelRegistry } from "./registry.ts";
+import type { ModelEntry, ModelRegistry } from "./registry.ts";
 import { isPublic } from "./pull-rules.ts";
 import { parseSource } from "./source.ts";
 

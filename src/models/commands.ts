@@ -1,12 +1,12 @@
 /** What `alt-las models` and `alt-las rm` ask of a running server. */
 import { basename } from "node:path";
 import { withoutPart } from "../common/gguf.ts";
-import { type ControlRoutes } from "../control/server.ts";
+import type { ControlRoutes } from "../control/server.ts";
 import { AltLasError } from "../errors.ts";
-import { type InstanceStatus } from "../gpu/status.ts";
+import type { InstanceStatus } from "../gpu/status.ts";
 import { type ListedModel, listedModel } from "./listing.ts";
 import { bytesAt } from "./model-file.ts";
-import { type ModelRegistry } from "./registry.ts";
+import type { ModelRegistry } from "./registry.ts";
 
 /** @param instances all that there are now */
 export function modelCommands(

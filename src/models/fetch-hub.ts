@@ -6,7 +6,7 @@ import { CachedRepository } from "./cached-repository.ts";
 import { noRoom } from "../common/disk-faults.ts";
 import { download } from "../common/download.ts";
 import { cacheFolder } from "./environment.ts";
-import { type FetchedFile, type FetchedModel } from "./fetched.ts";
+import type { FetchedFile, FetchedModel } from "./fetched.ts";
 import { type FetchTools, GGUF } from "./fetch-tools.ts";
 import { takeLock } from "./fetch-lock.ts";
 import { findModel, modelOf } from "./find.ts";

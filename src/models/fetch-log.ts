@@ -1,6 +1,6 @@
 /** The lines of a fetch in the log: its begin, its milestones and its end. */
-import { type Logger } from "../log/log.ts";
-import { type FetchedModel, type FetchProgress } from "./fetch.ts";
+import type { Logger } from "../log/log.ts";
+import type { FetchedModel, FetchProgress } from "./fetch.ts";
 import { progressWords, sizeWords } from "../common/progress-words.ts";
 import { Milestones } from "../common/milestones.ts";
 

@@ -4,7 +4,7 @@ import { AltLasError } from "../errors.ts";
 import { download } from "../common/download.ts";
 import { fetchFromHub } from "./fetch-hub.ts";
 import { type FetchTools, GGUF } from "./fetch-tools.ts";
-import { type FetchedFile, type FetchedModel } from "./fetched.ts";
+import type { FetchedFile, FetchedModel } from "./fetched.ts";
 import { takeLock } from "./fetch-lock.ts";
 import { findModel, modelOf, placeOfUrl, placeOfWheel } from "./find.ts";
 import { isOffline } from "./environment.ts";

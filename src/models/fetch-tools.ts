@@ -1,6 +1,6 @@
 /** What fetching a model works with. */
-import { type Format, type Tools } from "../common/download.ts";
-import { type Meter } from "./meter.ts";
+import type { Format, Tools } from "../common/download.ts";
+import type { Meter } from "./meter.ts";
 
 export interface FetchTools extends Tools {
   readonly progress: Meter;

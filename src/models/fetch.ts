@@ -2,8 +2,8 @@
 import { diskFault } from "../common/disk-faults.ts";
 import { roomIn } from "../common/disk-space.ts";
 import { cacheFolder } from "./environment.ts";
-import { type FetchedModel, type FetchProgress } from "./fetched.ts";
-import { type ModelSource } from "./source.ts";
+import type { FetchedModel, FetchProgress } from "./fetched.ts";
+import type { ModelSource } from "./source.ts";
 // Without `import type` the file would be loaded, with its HTTP client, whenever the server starts.
 import type { Patience } from "../common/web.ts";
 

@@ -5,7 +5,7 @@ import { posix, resolve } from "node:path";
 import { partsOf } from "../common/gguf.ts";
 import { CachedRepository } from "./cached-repository.ts";
 import { cacheFolder } from "./environment.ts";
-import { type FetchedFile, type FetchedModel } from "./fetched.ts";
+import type { FetchedFile, FetchedModel } from "./fetched.ts";
 import { isGguf } from "./gguf-start.ts";
 import { OwnFiles } from "./own-files.ts";
 import { candidatesIn, chooseFrom } from "./quantization.ts";

@@ -1,15 +1,15 @@
 /** A model that the server knows by name: finds its file, fetches it, and notices when it goes or comes back. */
 import { resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { type ModelSettings } from "../config/config.ts";
+import type { ModelSettings } from "../config/config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
-import { type ModelFile, type ServedModel } from "../gpu/served.ts";
-import { type Logger } from "../log/log.ts";
-import { type FetchedModel, type FetchProgress } from "./fetch.ts";
+import type { ModelFile, ServedModel } from "../gpu/served.ts";
+import type { Logger } from "../log/log.ts";
+import type { FetchedModel, FetchProgress } from "./fetch.ts";
 import { FetchLog } from "./fetch-log.ts";
 import { progressBehind } from "../common/progress-words.ts";
 import { bytesAt, fileAt } from "./model-file.ts";
-import { type ModelSource } from "./source.ts";
+import type { ModelSource } from "./source.ts";
 import { tellOperators } from "../topics.ts";
 
 /** What finds, fetches and removes files. */

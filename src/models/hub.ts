@@ -6,7 +6,7 @@ import { isObject, valueIn } from "../common/json-values.ts";
 import { AltLasError } from "../errors.ts";
 import { endpointOf, tokenOf } from "./environment.ts";
 import { type HubSource, isInside, sourceText } from "./source.ts";
-import { type Web, type WebAnswer } from "../common/web.ts";
+import type { Web, WebAnswer } from "../common/web.ts";
 
 /** A repository at one commit. */
 export interface HubRevision {

@@ -1,6 +1,6 @@
 /** The models of a data directory as `alt-las models` lists them, whether a server runs there or not. */
-import { type InstanceStatus } from "../gpu/status.ts";
-import { type ModelEntry } from "./registry.ts";
+import type { InstanceStatus } from "../gpu/status.ts";
+import type { ModelEntry } from "./registry.ts";
 
 /** A model on one GPU, as far as it is listed. */
 type ListedInstance = Pick<InstanceStatus, "gpuId" | "state" | "reason" | "lastUsedAt">;

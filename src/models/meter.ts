@@ -1,6 +1,6 @@
 /** How far a fetch is, and how fast. */
-import { type Progress } from "../common/download.ts";
-import { type FetchProgress } from "./fetched.ts";
+import type { Progress } from "../common/download.ts";
+import type { FetchProgress } from "./fetched.ts";
 
 /** Milliseconds over which the rate is taken. */
 const WINDOW = 5000;

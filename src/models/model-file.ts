@@ -3,7 +3,7 @@ import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { MAGIC, partsOf } from "../common/gguf.ts";
 import { messageOf } from "../errors.ts";
-import { type ModelFile } from "../gpu/served.ts";
+import type { ModelFile } from "../gpu/served.ts";
 
 /** Looks at the parts of a file, and at how the first one begins. @param path of the first part */
 export function fileAt(path: string): ModelFile {

@@ -9,7 +9,7 @@ import { readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { isObject, valueIn } from "../common/json-values.ts";
 import { replaceFile } from "./cached-repository.ts";
-import { type FetchedFile } from "./fetched.ts";
+import type { FetchedFile } from "./fetched.ts";
 
 /** Where a file came from. */
 export interface Origin {

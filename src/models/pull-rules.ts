@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { shown } from "../common/validation.ts";
 import { type Config, MODEL_NAME } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
-import { type PulledModel } from "./pulled.ts";
+import type { PulledModel } from "./pulled.ts";
 import { parseSource, shortNameOf, sourceText } from "./source.ts";
 
 /** A model that somebody wants to have. */

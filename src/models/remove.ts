@@ -2,7 +2,7 @@
 import { AltLasError } from "../errors.ts";
 import { CachedRepository } from "./cached-repository.ts";
 import { cacheFolder } from "./environment.ts";
-import { type FetchedModel } from "./fetched.ts";
+import type { FetchedModel } from "./fetched.ts";
 import { findModel, placeOfUrl, placeOfWheel } from "./find.ts";
 import { type HubSource, type ModelSource, parseSource, sourceText } from "./source.ts";
 import { tableModel } from "./table.ts";

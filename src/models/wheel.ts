@@ -8,8 +8,8 @@ import { WheelIndex } from "../common/wheels.ts";
 import { unpack, zipEntries } from "../common/zip.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { noRoom } from "../common/disk-faults.ts";
-import { type FetchTools } from "./fetch-tools.ts";
-import { type TableWheel } from "./table.ts";
+import type { FetchTools } from "./fetch-tools.ts";
+import type { TableWheel } from "./table.ts";
 
 /** What fetching a wheel works with. */
 export type WheelTools = Pick<FetchTools, "environment" | "signal" | "progress" | "roomIn">;

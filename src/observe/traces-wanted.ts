@@ -1,6 +1,6 @@
 /** Whether traces are to be sent, by the environment's OTEL_ variables. What sends them is loaded only then. */
 import { messageOf } from "../errors.ts";
-import { type Logger } from "../log/log.ts";
+import type { Logger } from "../log/log.ts";
 
 /** What runs while traces are on. */
 export interface RunningTraces {

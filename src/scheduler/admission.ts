@@ -1,14 +1,14 @@
 /** Why new tasks are refused: nothing could ever run them, or there is no room for them now. */
 import { AltLasError } from "../errors.ts";
 import { isServing, mayServeAgain } from "../gpu/facts.ts";
-import { type Task } from "../task.ts";
-import { type Caller, type Callers } from "./callers.ts";
-import { type Fleet } from "./fleet.ts";
+import type { Task } from "../task.ts";
+import type { Caller, Callers } from "./callers.ts";
+import type { Fleet } from "./fleet.ts";
 import { lackOf } from "./demand.ts";
 import { heapCostOf } from "./heap-cost.ts";
 import { type Impossible, NO_GPU_RETRY_SECONDS } from "./impossible.ts";
 import { type QueueShare, queueShare, type QueueSize } from "./queue-share.ts";
-import { type Waiting } from "./waiting.ts";
+import type { Waiting } from "./waiting.ts";
 
 /** The parts that it reads. */
 export interface AdmissionParts {

@@ -1,5 +1,5 @@
 /** Events at a time to come: a binary heap, the earliest on top. */
-import { type Task } from "../task.ts";
+import type { Task } from "../task.ts";
 
 export interface Alarm {
   /** By the server's clock, as all times here. */

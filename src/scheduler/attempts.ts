@@ -1,5 +1,5 @@
 /** The attempts of a task: how often it was tried, whether it is a suspect, and where it failed. */
-import { type ErrorCode } from "../errors.ts";
+import type { ErrorCode } from "../errors.ts";
 import { type Attempt, attemptNumber, type Interruption, type Task, type TaskError } from "../task.ts";
 
 /** After so many deaths of workers on which it ran alone, a task is held to be their cause. */

@@ -1,6 +1,6 @@
 /** The callers as they stand, for whoever asks. */
-import { type Admission } from "./admission.ts";
-import { type Caller, type Callers } from "./callers.ts";
+import type { Admission } from "./admission.ts";
+import type { Caller, Callers } from "./callers.ts";
 
 export interface CallerFacts {
   readonly user: string;

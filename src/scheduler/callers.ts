@@ -8,7 +8,7 @@
  *     raised until it is behind the highest by no more than wrong estimates can explain.
  */
 import { AltLasError } from "../errors.ts";
-import { type Task, type TaskResult } from "../task.ts";
+import type { Task, TaskResult } from "../task.ts";
 import { DrainRate } from "./drain-rate.ts";
 import { type Rank, Ranking } from "./ranking.ts";
 import { type BucketLevel, TokenBucket } from "./token-bucket.ts";

@@ -1,6 +1,6 @@
 /** What a change to an instance means for the tasks that run there or wait for it. */
-import { type InstanceFacts, type InstanceState } from "../gpu/facts.ts";
-import { type Change } from "./fleet.ts";
+import type { InstanceFacts, InstanceState } from "../gpu/facts.ts";
+import type { Change } from "./fleet.ts";
 
 /** States in which an instance has its worker, and so its KV cache. */
 export const HAS_WORKER: ReadonlySet<InstanceState> = new Set(["ready", "hot", "draining"]);

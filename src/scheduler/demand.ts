@@ -1,8 +1,8 @@
 /** What tasks ask of a model and its engine, and which instances can do it. */
 import { type InstanceFacts, mayServeAgain } from "../gpu/facts.ts";
 import { type Need, PLAIN_NEEDS, sharedNeeds } from "../request.ts";
-import { type WhyNot } from "../reasons.ts";
-import { type CountsByReason, type Task } from "../task.ts";
+import type { WhyNot } from "../reasons.ts";
+import type { CountsByReason, Task } from "../task.ts";
 import { type Instance, roomFor } from "./placement.ts";
 
 /** The model that a task names, and what has to be done with it. */

@@ -1,14 +1,14 @@
 /** Gives free slots to waiting entries: to the next one in the order, or to the one that the instance is reserved for. */
-import { type Task } from "../task.ts";
+import type { Task } from "../task.ts";
 import { isSuspect } from "./attempts.ts";
-import { type Callers } from "./callers.ts";
+import type { Callers } from "./callers.ts";
 import { type Demand, demandOf } from "./demand.ts";
-import { type Effects } from "./effects.ts";
-import { type Eligibility } from "./eligibility.ts";
-import { type Fleet } from "./fleet.ts";
-import { type Life } from "./life.ts";
+import type { Effects } from "./effects.ts";
+import type { Eligibility } from "./eligibility.ts";
+import type { Fleet } from "./fleet.ts";
+import type { Life } from "./life.ts";
 import { type Instance, runsSuspect, obstacle } from "./placement.ts";
-import { type Planner } from "./planner.ts";
+import type { Planner } from "./planner.ts";
 import { type Entry, firstOf, tasksOf, type Waiting, type Wanted } from "./waiting.ts";
 
 export interface DispatcherParts {

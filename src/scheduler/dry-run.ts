@@ -1,7 +1,7 @@
 /** What a submission would come to, found out without making it. */
-import { type Placement, type Task } from "../task.ts";
-import { type Admission } from "./admission.ts";
-import { type Planner } from "./planner.ts";
+import type { Placement, Task } from "../task.ts";
+import type { Admission } from "./admission.ts";
+import type { Planner } from "./planner.ts";
 import { type Wait, whyWaiting, type WhyWaitingParts } from "./why-waiting.ts";
 
 export interface DryRun {

@@ -1,8 +1,8 @@
 /** The effects of the scheduler, and its settings. */
-import { type InstanceRef } from "../gpu/facts.ts";
-import { type Task } from "../task.ts";
-import { type CallerLimits } from "./callers.ts";
-import { type Mappings } from "./eligibility.ts";
+import type { InstanceRef } from "../gpu/facts.ts";
+import type { Task } from "../task.ts";
+import type { CallerLimits } from "./callers.ts";
+import type { Mappings } from "./eligibility.ts";
 
 /** None of these may call back into the scheduler before they return. */
 export interface Effects {

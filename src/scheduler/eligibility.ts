@@ -3,11 +3,11 @@
  * is not to be split and has no GPU yet.
  */
 import { type InstanceState, isServing, mayServeAgain } from "../gpu/facts.ts";
-import { type WhyNot } from "../reasons.ts";
+import type { WhyNot } from "../reasons.ts";
 import { type CountsByReason, promptBytes, type Task } from "../task.ts";
 import { failedUnder, hasFailed, isSuspect } from "./attempts.ts";
 import { type Demand, demandOf, lackOf, type Suitable } from "./demand.ts";
-import { type Fleet } from "./fleet.ts";
+import type { Fleet } from "./fleet.ts";
 import { type Instance, runsSuspect, obstacle, roomFor } from "./placement.ts";
 
 /** task_type → the ids of the GPUs meant for it. */

@@ -10,8 +10,8 @@ import {
   isServing,
   mayServeAgain,
 } from "../gpu/facts.ts";
-import { type WhyNot } from "../reasons.ts";
-import { type Task } from "../task.ts";
+import type { WhyNot } from "../reasons.ts";
+import type { Task } from "../task.ts";
 import { Running } from "./running.ts";
 import { type Demand, type Suitable, Suitability } from "./demand.ts";
 import {

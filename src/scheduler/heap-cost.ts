@@ -3,7 +3,7 @@
  * allows: a server that accepted more than it can hold would die, and so would each of its starts.
  */
 import { PLAIN_NEEDS, type Sampling } from "../request.ts";
-import { type Task } from "../task.ts";
+import type { Task } from "../task.ts";
 
 /** Bytes of a task's object and of its places in the queue, the alarms and the maps; measured 750 (bench/queue-memory.ts). */
 const TASK = 1000;

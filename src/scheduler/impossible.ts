@@ -2,11 +2,11 @@
 import { atLeast, atMost } from "../common/sizes.ts";
 import { AltLasError, type ErrorCode } from "../errors.ts";
 import { mayServeAgain } from "../gpu/facts.ts";
-import { type Need } from "../request.ts";
-import { type Task, type TaskError } from "../task.ts";
+import type { Need } from "../request.ts";
+import type { Task, TaskError } from "../task.ts";
 import { type Demand, demandOf, lackOf, mayEverDo } from "./demand.ts";
-import { type Eligibility } from "./eligibility.ts";
-import { type Fleet } from "./fleet.ts";
+import type { Eligibility } from "./eligibility.ts";
+import type { Fleet } from "./fleet.ts";
 import { type Instance, leastTokens } from "./placement.ts";
 
 /** When no GPU is usable, only an operator can mend it; a client may try again after this many seconds. */

@@ -1,6 +1,6 @@
 /** The waiting tasks of one caller that ask the same of a model, in lanes by the GPUs that they may go to. */
 import { PRIORITIES } from "../task.ts";
-import { type Demand } from "./demand.ts";
+import type { Demand } from "./demand.ts";
 import { type Entry, firstOf, SizedQueue, type Sizes } from "./queue.ts";
 
 /** One queue for each priority, the highest first. */

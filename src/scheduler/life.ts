@@ -1,5 +1,5 @@
 /** Changes the states of tasks for this whole folder: nothing else starts a task, queues it again or ends it. */
-import { type Clock } from "../common/clock.ts";
+import type { Clock } from "../common/clock.ts";
 import { beginUse } from "../task-use.ts";
 import {
   isFinal,
@@ -13,8 +13,8 @@ import {
 } from "../task.ts";
 import { endAttempt, finalError, type Moment, queueError, queueTimeIsOver } from "./attempts.ts";
 import { type Callers, workOf } from "./callers.ts";
-import { type Effects, type SchedulerSettings } from "./effects.ts";
-import { type Instance } from "./placement.ts";
+import type { Effects, SchedulerSettings } from "./effects.ts";
+import type { Instance } from "./placement.ts";
 
 export interface LifeParts {
   readonly settings: Pick<SchedulerSettings, "maxAttempts" | "queueTimeout">;

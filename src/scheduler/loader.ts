@@ -8,9 +8,9 @@
  * Nothing else is remembered between two looks, but what an operator has asked for.
  */
 import { isServing } from "../gpu/facts.ts";
-import { type Effects } from "./effects.ts";
+import type { Effects } from "./effects.ts";
 import { MemoryPlans, type Way } from "./memory-plans.ts";
-import { type Instance } from "./placement.ts";
+import type { Instance } from "./placement.ts";
 import { costOf, keyOf } from "./residents.ts";
 import { MIN_RESIDENCY_MS } from "./residency.ts";
 import { tasksOf } from "./waiting.ts";

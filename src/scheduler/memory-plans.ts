@@ -2,11 +2,11 @@
  * The memory of all cards during one look at what waits: what is there, what is on its way, and what older wishes count on. So a younger wish
  * takes nothing that an older one waits for.
  */
-import { type Fleet } from "./fleet.ts";
-import { type Instance } from "./placement.ts";
+import type { Fleet } from "./fleet.ts";
+import type { Instance } from "./placement.ts";
 import { decideResidency, type Resident, type ResidencyDecision } from "./residency.ts";
 import { placeName, residentOf, takesMemory } from "./residents.ts";
-import { type Wish } from "./wishes.ts";
+import type { Wish } from "./wishes.ts";
 
 /** The memory of one card, or of a machine whose devices share it. */
 interface Memory {

@@ -1,10 +1,10 @@
 /** An instance as strategies compare it, and the record of a choice. */
-import { type CardFacts, type InstanceFacts, type InstanceRef } from "../gpu/facts.ts";
-import { type Why, type WhyNot } from "../reasons.ts";
-import { type CountsByReason, type Placement, type Task } from "../task.ts";
+import type { CardFacts, InstanceFacts, InstanceRef } from "../gpu/facts.ts";
+import type { Why, WhyNot } from "../reasons.ts";
+import type { CountsByReason, Placement, Task } from "../task.ts";
 import { isSuspect } from "./attempts.ts";
-import { type Cached } from "./prefixes.ts";
-import { type RunningTasks } from "./running.ts";
+import type { Cached } from "./prefixes.ts";
+import type { RunningTasks } from "./running.ts";
 
 /** An instance as the scheduler sees it. Its load follows from the set of its running tasks alone, so it cannot drift. */
 export interface Instance extends InstanceRef {

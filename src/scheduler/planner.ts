@@ -1,12 +1,12 @@
 /** Finds GPUs for tasks that are to be placed now, and reserves their slots. It neither starts nor queues them. */
-import { type CountsByReason, type Placement, type Task } from "../task.ts";
-import { type Callers } from "./callers.ts";
-import { type SchedulerSettings } from "./effects.ts";
-import { type Eligibility } from "./eligibility.ts";
-import { type Fleet } from "./fleet.ts";
+import type { CountsByReason, Placement, Task } from "../task.ts";
+import type { Callers } from "./callers.ts";
+import type { SchedulerSettings } from "./effects.ts";
+import type { Eligibility } from "./eligibility.ts";
+import type { Fleet } from "./fleet.ts";
 import { type Instance, record } from "./placement.ts";
-import { type Prefixes } from "./prefixes.ts";
-import { type Entry } from "./queue.ts";
+import type { Prefixes } from "./prefixes.ts";
+import type { Entry } from "./queue.ts";
 import { strategies } from "./strategies/index.ts";
 
 /** How tasks are to be placed: each by itself, spread over chosen GPUs, or all on one. */

@@ -5,7 +5,7 @@
  */
 import { InFlight, takeOut } from "../common/in-flight.ts";
 import { BLOCK, type Chain } from "../request.ts";
-import { type Task } from "../task.ts";
+import type { Task } from "../task.ts";
 
 /** Blocks that are remembered of the free slots of one instance. */
 const MOST_BLOCKS = 512;

@@ -1,6 +1,6 @@
 /** What may be asked of the scheduler at any time. Nothing is changed by it. */
-import { type AltLasError } from "../errors.ts";
-import { type Task } from "../task.ts";
+import type { AltLasError } from "../errors.ts";
+import type { Task } from "../task.ts";
 import { draining } from "./admission.ts";
 import { type CallerFacts, callerFacts } from "./caller-facts.ts";
 import { type DryRun, dryRun, type DryRunParts } from "./dry-run.ts";

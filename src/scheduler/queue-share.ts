@@ -2,7 +2,7 @@
  * How much of the queue one caller may fill. A single user may fill all of it. With several users each has half by default, so that a full
  * share leaves some of the queue to the others.
  */
-import { type CallerLimits } from "./callers.ts";
+import type { CallerLimits } from "./callers.ts";
 
 /** A default share is never fewer tasks, however small the queue. */
 const LEAST_TASKS = 16;

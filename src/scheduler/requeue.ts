@@ -1,11 +1,11 @@
 /** Puts tasks back into the queue: after a run that was cut off, after a rest, or when the GPU that they waited for has stopped serving. */
 import { isServing } from "../gpu/facts.ts";
-import { type Task } from "../task.ts";
+import type { Task } from "../task.ts";
 import { backoffSeconds } from "./attempts.ts";
-import { type Deadlines } from "./deadlines.ts";
+import type { Deadlines } from "./deadlines.ts";
 import { type Demand, lackOf } from "./demand.ts";
-import { type Fleet } from "./fleet.ts";
-import { type Waiting } from "./waiting.ts";
+import type { Fleet } from "./fleet.ts";
+import type { Waiting } from "./waiting.ts";
 
 export interface RequeueParts {
   readonly fleet: Fleet;

@@ -14,7 +14,7 @@
  *     load, at most `SHORT_IDLE_MS`: clients who ask again after each answer are idle for a moment, too.
  */
 
-import { type CardMemory } from "../gpu/facts.ts";
+import type { CardMemory } from "../gpu/facts.ts";
 
 /** Milliseconds. */
 export const MIN_RESIDENCY_MS = 30_000;

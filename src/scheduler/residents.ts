@@ -1,6 +1,6 @@
 /** The models on a card, as the decision which of them stay sees them. */
-import { type InstanceState } from "../gpu/facts.ts";
-import { type Instance } from "./placement.ts";
+import type { InstanceState } from "../gpu/facts.ts";
+import type { Instance } from "./placement.ts";
 import { loadingCost, type Resident } from "./residency.ts";
 
 /** The states in which an instance takes memory, and what the decision calls them. */

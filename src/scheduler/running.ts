@@ -1,5 +1,5 @@
 import { takeOut } from "../common/in-flight.ts";
-import { type Task } from "../task.ts";
+import type { Task } from "../task.ts";
 
 /** The tasks that run on one instance, in the order of their starts. */
 export interface RunningTasks extends Iterable<Task> {

@@ -9,17 +9,17 @@
  * waiting task may be too late. `Effects.alarm` then asks for a `tick` at once. No alarm is set for a time already past, except by
  * `restore`, which handles its alarms before it places anything. An alarm that falls due within an event is handled after it.
  */
-import { type Clock } from "../common/clock.ts";
-import { type GpuFacts, type InstanceRef } from "../gpu/facts.ts";
+import type { Clock } from "../common/clock.ts";
+import type { GpuFacts, InstanceRef } from "../gpu/facts.ts";
 import { type CutOff, type Interruption, type Outcome, shownGpuId, type Task, type TaskError } from "../task.ts";
 import { Admission, draining } from "./admission.ts";
-import { type Alarm } from "./alarms.ts";
+import type { Alarm } from "./alarms.ts";
 import { endAttempt, queueError, queueTimeIsOver, waitedSince } from "./attempts.ts";
 import { Callers, workOf } from "./callers.ts";
 import { HAS_WORKER, hasLeft, letsIn } from "./changes.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Dispatcher } from "./dispatcher.ts";
-import { type Effects, type LiveSchedulerSettings, type SchedulerSettings } from "./effects.ts";
+import type { Effects, LiveSchedulerSettings, SchedulerSettings } from "./effects.ts";
 import { Eligibility } from "./eligibility.ts";
 import { Fleet } from "./fleet.ts";
 import { deadlineError, Life, resultOf } from "./life.ts";

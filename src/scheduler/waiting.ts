@@ -4,7 +4,7 @@
  */
 import { PRIORITIES, type Task, type TaskError } from "../task.ts";
 import { hasFailed } from "./attempts.ts";
-import { type Callers } from "./callers.ts";
+import type { Callers } from "./callers.ts";
 import { type Demand, demandOf, Demands, isPlain } from "./demand.ts";
 import { heapCostOf } from "./heap-cost.ts";
 import { type Lane, Lanes } from "./lanes.ts";

@@ -1,12 +1,12 @@
 /** Why a task waits. It is found out when somebody asks, from what the scheduler decides by anyway, and nothing of it is kept. */
-import { type InstanceState } from "../gpu/facts.ts";
+import type { InstanceState } from "../gpu/facts.ts";
 import { wordsOf } from "../reasons.ts";
-import { type Task } from "../task.ts";
+import type { Task } from "../task.ts";
 import { isSuspect } from "./attempts.ts";
-import { type Callers } from "./callers.ts";
+import type { Callers } from "./callers.ts";
 import { demandOf } from "./demand.ts";
-import { type Eligibility } from "./eligibility.ts";
-import { type Fleet } from "./fleet.ts";
+import type { Eligibility } from "./eligibility.ts";
+import type { Fleet } from "./fleet.ts";
 import { type Instance, obstacle } from "./placement.ts";
 import { tasksOf, type Waiting } from "./waiting.ts";
 

@@ -1,10 +1,10 @@
 /** What waiting tasks want of the models that come and go. */
 import { hasFailed } from "./attempts.ts";
-import { type Callers } from "./callers.ts";
+import type { Callers } from "./callers.ts";
 import { type Demand, demandOf } from "./demand.ts";
-import { type Eligibility } from "./eligibility.ts";
-import { type Fleet } from "./fleet.ts";
-import { type Instance } from "./placement.ts";
+import type { Eligibility } from "./eligibility.ts";
+import type { Fleet } from "./fleet.ts";
+import type { Instance } from "./placement.ts";
 import { type Entry, firstOf, type Line, tasksOf, type Waiting } from "./waiting.ts";
 
 export interface WishParts {

@@ -4,11 +4,11 @@ import { isoTime } from "../common/clock.ts";
 import { messageOf } from "../errors.ts";
 import { ALT_LAS, dataDirWords } from "../common/paste.ts";
 import { DATA_HERE } from "../common/places.ts";
-import { type FileLimits } from "./files.ts";
+import type { FileLimits } from "./files.ts";
 import { gapBefore, type Times } from "./gap.ts";
 import { type Store, type StoreLog, StoreLost, type SweepLimits } from "./store.ts";
-import { type TaskStore } from "./tasks.ts";
-import { type Timekeeper } from "./timekeeper.ts";
+import type { TaskStore } from "./tasks.ts";
+import type { Timekeeper } from "./timekeeper.ts";
 
 export interface RetentionOptions {
   readonly store: Pick<Store, "sweep"> & { readonly tasks: Pick<TaskStore, "countEnded"> };

@@ -1,7 +1,7 @@
 /** Keeps the server's clock, and records both clocks in the store, so that the next start knows how long no server ran. */
 import { isoTime, ServerClock, type Step, type TimeSource, wallTime } from "../common/clock.ts";
 import { begin, type Past, type Times } from "./gap.ts";
-import { type Store, type StoreLog } from "./store.ts";
+import type { Store, StoreLog } from "./store.ts";
 
 export interface TimekeeperOptions {
   readonly store: Pick<Store, "save">;

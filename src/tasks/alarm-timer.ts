@@ -1,5 +1,5 @@
 /** A timer for a time of the server's clock. */
-import { type Clock } from "../common/clock.ts";
+import type { Clock } from "../common/clock.ts";
 
 /** Milliseconds: the longest that a timer can wait. */
 const LONGEST_TIMER = 2 ** 31 - 1;

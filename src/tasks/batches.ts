@@ -1,9 +1,9 @@
 /** Batches that have not ended, and the readers that follow the ends of their tasks. */
 import { EventEmitter, on, once } from "node:events";
-import { type Clock } from "../common/clock.ts";
-import { type BatchState, type TaskStore } from "../store/tasks.ts";
-import { type Batch, type BatchLines, type Task } from "../task.ts";
-import { type BatchSnapshot, type ListedSnapshot } from "./task-api.ts";
+import type { Clock } from "../common/clock.ts";
+import type { BatchState, TaskStore } from "../store/tasks.ts";
+import type { Batch, BatchLines, Task } from "../task.ts";
+import type { BatchSnapshot, ListedSnapshot } from "./task-api.ts";
 
 /** Results that are read from the store at once. */
 const PAGE = 500;

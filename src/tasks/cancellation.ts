@@ -1,9 +1,9 @@
 /** Cancels tasks, and answers when their ends are on disk. */
 import { AltLasError } from "../errors.ts";
-import { type Scheduler } from "../scheduler/scheduler.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
 import { isFinal, shownGpuId, type Task } from "../task.ts";
 import { COMMIT_PATIENCE, type LiveTasks, unknown } from "./live-tasks.ts";
-import { type CancelFilter, type TaskSnapshot } from "./task-api.ts";
+import type { CancelFilter, TaskSnapshot } from "./task-api.ts";
 
 /** Seconds that an end may take to reach the disk, after the time that a worker has to stop a task. */
 const CANCEL_PATIENCE = 5;

@@ -1,7 +1,7 @@
 /** How the lines of a file become the tasks of a batch, for whoever reads them. */
-import { type AltLasError } from "../errors.ts";
-import { type StoreRecord } from "../store/store.ts";
-import { type Batch, type BatchLines, type LinesClosed, type StrategyName, type TaskInput } from "../task.ts";
+import type { AltLasError } from "../errors.ts";
+import type { StoreRecord } from "../store/store.ts";
+import type { Batch, BatchLines, LinesClosed, StrategyName, TaskInput } from "../task.ts";
 
 /** A line that is to become a task. */
 export interface LineTask {

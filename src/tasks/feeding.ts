@@ -3,18 +3,18 @@
  * transaction writes stay small, however long the file is; and as the reader's place in the file is written with the tasks, each line
  * becomes one task or is refused once, wherever the server is killed.
  */
-import { type Clock } from "../common/clock.ts";
+import type { Clock } from "../common/clock.ts";
 import { Mutex } from "../common/mutex.ts";
 import { AltLasError } from "../errors.ts";
-import { type Scheduler } from "../scheduler/scheduler.ts";
-import { type StoreRecord } from "../store/store.ts";
-import { type Batch, type BatchLines, type LinesClosed, type Task } from "../task.ts";
-import { type Batches } from "./batches.ts";
-import { type Chunk, type FeedApi, type RefusedLine } from "./feed-api.ts";
-import { type Intake } from "./intake.ts";
-import { type NewTasks } from "./new-tasks.ts";
-import { type CancelFilter } from "./task-api.ts";
-import { type Writer } from "./writer.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
+import type { StoreRecord } from "../store/store.ts";
+import type { Batch, BatchLines, LinesClosed, Task } from "../task.ts";
+import type { Batches } from "./batches.ts";
+import type { Chunk, FeedApi, RefusedLine } from "./feed-api.ts";
+import type { Intake } from "./intake.ts";
+import type { NewTasks } from "./new-tasks.ts";
+import type { CancelFilter } from "./task-api.ts";
+import type { Writer } from "./writer.ts";
 
 /** Tasks of one batch that may wait beside those that run. */
 const MOST_WAITING = 1000;

@@ -1,7 +1,7 @@
 /** Idempotency: a client that missed the answer sends its submission again, and one key makes its tasks once. */
 import { AltLasError } from "../errors.ts";
-import { type AnswerRecord, type IdempotencyStore } from "../store/idempotency.ts";
-import { type Submission, type SubmitOptions } from "./task-api.ts";
+import type { AnswerRecord, IdempotencyStore } from "../store/idempotency.ts";
+import type { Submission, SubmitOptions } from "./task-api.ts";
 
 /** Milliseconds for which a key is remembered. */
 export const KEYS_LIVE = 24 * 3600 * 1000;

@@ -1,13 +1,13 @@
 /** New tasks on their way in: the scheduler takes them, and nobody is told of them before they are on disk. */
-import { type Grouping } from "../scheduler/planner.ts";
-import { type Scheduler } from "../scheduler/scheduler.ts";
-import { type StoreRecord } from "../store/store.ts";
-import { type Task } from "../task.ts";
-import { type LiveTasks } from "./live-tasks.ts";
-import { type Subscribers } from "./subscribers.ts";
-import { type TaskNews } from "./task-news.ts";
-import { type UnsavedResults } from "./unsaved-results.ts";
-import { type Writer } from "./writer.ts";
+import type { Grouping } from "../scheduler/planner.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
+import type { StoreRecord } from "../store/store.ts";
+import type { Task } from "../task.ts";
+import type { LiveTasks } from "./live-tasks.ts";
+import type { Subscribers } from "./subscribers.ts";
+import type { TaskNews } from "./task-news.ts";
+import type { UnsavedResults } from "./unsaved-results.ts";
+import type { Writer } from "./writer.ts";
 
 export interface IntakeParts {
   readonly scheduler: Pick<Scheduler, "submit" | "cancel">;

@@ -4,9 +4,9 @@
  */
 import { InFlight } from "../common/in-flight.ts";
 import { AltLasError } from "../errors.ts";
-import { type Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import { isFinal, type Task } from "../task.ts";
-import { type TaskSnapshot } from "./task-api.ts";
+import type { TaskSnapshot } from "./task-api.ts";
 import { Waiters } from "./waiters.ts";
 
 /** Seconds that a client waits for an end to reach the disk before it gets the state before that end. */

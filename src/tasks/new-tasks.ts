@@ -1,7 +1,7 @@
 /** Makes the tasks and the batch of a submission, and the answer to it. */
 import { randomUUID, randomUUIDv7 } from "node:crypto";
-import { type Clock } from "../common/clock.ts";
-import { type Grouping } from "../scheduler/planner.ts";
+import type { Clock } from "../common/clock.ts";
+import type { Grouping } from "../scheduler/planner.ts";
 import {
   type Batch,
   newTask,
@@ -13,9 +13,9 @@ import {
   type TaskSettings,
   type Webhook,
 } from "../task.ts";
-import { type NoteRecord } from "../store/tasks.ts";
-import { type Chunk } from "./feed-api.ts";
-import { type BatchStatus, type Submission, type SubmitOptions } from "./task-api.ts";
+import type { NoteRecord } from "../store/tasks.ts";
+import type { Chunk } from "./feed-api.ts";
+import type { BatchStatus, Submission, SubmitOptions } from "./task-api.ts";
 
 /** As of `TaskBookParts`. */
 interface NewTasksParts {

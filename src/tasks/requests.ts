@@ -4,11 +4,11 @@
  *
  * A task's `request` is the copy in memory. Only this class changes it once the task is live.
  */
-import { type Logger } from "pino";
+import type { Logger } from "pino";
 import { AltLasError, messageOf } from "../errors.ts";
 import { heapBytesOf, type Request } from "../request.ts";
-import { type TaskStore } from "../store/tasks.ts";
-import { type Task } from "../task.ts";
+import type { TaskStore } from "../store/tasks.ts";
+import type { Task } from "../task.ts";
 import { lastingHeap } from "../common/heap.ts";
 
 export interface WaitingRequestsParts {

@@ -1,12 +1,12 @@
 /** The scheduler's settings, as the configuration has them. */
 import { isDeepStrictEqual } from "node:util";
 import { heapForWaiting } from "../common/heap.ts";
-import { type Config } from "../config/config.ts";
-import { type Device } from "../gpu/inventory/devices.ts";
-import { type Logger } from "../log/log.ts";
-import { type CallerLimits } from "../scheduler/callers.ts";
-import { type Mappings } from "../scheduler/eligibility.ts";
-import { type SchedulerSettings } from "../scheduler/effects.ts";
+import type { Config } from "../config/config.ts";
+import type { Device } from "../gpu/inventory/devices.ts";
+import type { Logger } from "../log/log.ts";
+import type { CallerLimits } from "../scheduler/callers.ts";
+import type { Mappings } from "../scheduler/eligibility.ts";
+import type { SchedulerSettings } from "../scheduler/effects.ts";
 
 export function schedulerSettings({
   gpu: { multi_gpu },

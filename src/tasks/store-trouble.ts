@@ -1,6 +1,6 @@
 /** Tells operators when tasks cannot be written to disk, and when they can again. */
 import { messageOf } from "../errors.ts";
-import { type Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import { tellOperators } from "../topics.ts";
 
 export class StoreTrouble {

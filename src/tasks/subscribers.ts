@@ -5,7 +5,7 @@
 import { InFlight } from "../common/in-flight.ts";
 import { deltasOf, type Delta, lengthOf, type Output } from "../output.ts";
 import { attemptNumber, isFinal, type Task } from "../task.ts";
-import { type Following, type Listener } from "./task-api.ts";
+import type { Following, Listener } from "./task-api.ts";
 
 const NOTHING: readonly Delta[] = [];
 

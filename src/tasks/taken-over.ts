@@ -1,6 +1,6 @@
 /** What a start says of the tasks that an earlier run has left. */
-import { type Logger } from "../log/log.ts";
-import { type Opened } from "../store/store.ts";
+import type { Logger } from "../log/log.ts";
+import type { Opened } from "../store/store.ts";
 
 export function tellTakenOver({ live }: Pick<Opened, "live">, log: Pick<Logger, "info">): void {
   const left = live.filter(({ endsWithClient }) => endsWithClient).length;

@@ -1,12 +1,12 @@
 /** The interface of the task book for the rest of the server. */
-import { type Delta } from "../output.ts";
-import { type Request, type RequestFacts } from "../request.ts";
-import { type CallerFacts } from "../scheduler/caller-facts.ts";
-import { type Rates } from "../scheduler/callers.ts";
-import { type DryRun } from "../scheduler/dry-run.ts";
-import { type Wait } from "../scheduler/why-waiting.ts";
-import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/tasks.ts";
-import { type Attempt, type StrategyName, type Task, type TaskInput, type Webhook } from "../task.ts";
+import type { Delta } from "../output.ts";
+import type { Request, RequestFacts } from "../request.ts";
+import type { CallerFacts } from "../scheduler/caller-facts.ts";
+import type { Rates } from "../scheduler/callers.ts";
+import type { DryRun } from "../scheduler/dry-run.ts";
+import type { Wait } from "../scheduler/why-waiting.ts";
+import type { BatchState, ListedPage, Reading, TaskFilter } from "../store/tasks.ts";
+import type { Attempt, StrategyName, Task, TaskInput, Webhook } from "../task.ts";
 
 /** The options of a submission. */
 export interface SubmitOptions {

@@ -1,15 +1,15 @@
 /** What the task book works with. */
-import { type Logger } from "pino";
-import { type Clock } from "../common/clock.ts";
-import { type InstanceRef } from "../gpu/facts.ts";
-import { type Output } from "../output.ts";
-import { type Request } from "../request.ts";
-import { type SchedulerSettings } from "../scheduler/effects.ts";
-import { type Delivery } from "../store/outbox.ts";
-import { type Store } from "../store/store.ts";
-import { type BatchState } from "../store/tasks.ts";
-import { type RunSink, type Task } from "../task.ts";
-import { type WaitingRequestsParts } from "./requests.ts";
+import type { Logger } from "pino";
+import type { Clock } from "../common/clock.ts";
+import type { InstanceRef } from "../gpu/facts.ts";
+import type { Output } from "../output.ts";
+import type { Request } from "../request.ts";
+import type { SchedulerSettings } from "../scheduler/effects.ts";
+import type { Delivery } from "../store/outbox.ts";
+import type { Store } from "../store/store.ts";
+import type { BatchState } from "../store/tasks.ts";
+import type { RunSink, Task } from "../task.ts";
+import type { WaitingRequestsParts } from "./requests.ts";
 
 /** The surroundings of the task book. */
 export interface TaskBookParts {

@@ -1,14 +1,14 @@
 /** The task book answers the questions of HTTP from the scheduler (live tasks) and the store (ended ones). */
-import { type InstanceRef } from "../gpu/facts.ts";
+import type { InstanceRef } from "../gpu/facts.ts";
 import { forManyLines, type Logger } from "../log/log.ts";
-import { type Delta } from "../output.ts";
-import { type Request } from "../request.ts";
-import { type Effects } from "../scheduler/effects.ts";
+import type { Delta } from "../output.ts";
+import type { Request } from "../request.ts";
+import type { Effects } from "../scheduler/effects.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
-import { type Wait } from "../scheduler/why-waiting.ts";
-import { type Delivery } from "../store/outbox.ts";
-import { type Opened, type Store, type StoreRecord } from "../store/store.ts";
-import { type Reading, type TaskFilter } from "../store/tasks.ts";
+import type { Wait } from "../scheduler/why-waiting.ts";
+import type { Delivery } from "../store/outbox.ts";
+import type { Opened, Store, StoreRecord } from "../store/store.ts";
+import type { Reading, TaskFilter } from "../store/tasks.ts";
 import { type Batch, isFinal, type Outcome, type Task, type TaskInput } from "../task.ts";
 import { AlarmTimer } from "./alarm-timer.ts";
 import { Batches } from "./batches.ts";
@@ -21,17 +21,17 @@ import { LiveTasks, unknown } from "./live-tasks.ts";
 import { newBatch, NewTasks, notesOf, submissionOf } from "./new-tasks.ts";
 import { Requests } from "./requests.ts";
 import { Subscribers } from "./subscribers.ts";
-import { type TaskBookParts } from "./task-book-parts.ts";
+import type { TaskBookParts } from "./task-book-parts.ts";
 import { TaskNews } from "./task-news.ts";
-import {
-  type BatchSnapshot,
-  type CancelFilter,
-  type Following,
-  type Listener,
-  type Submission,
-  type SubmitOptions,
-  type TaskApi,
-  type TaskSnapshot,
+import type {
+  BatchSnapshot,
+  CancelFilter,
+  Following,
+  Listener,
+  Submission,
+  SubmitOptions,
+  TaskApi,
+  TaskSnapshot,
 } from "./task-api.ts";
 import { UnsavedResults } from "./unsaved-results.ts";
 import { Writer } from "./writer.ts";

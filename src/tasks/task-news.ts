@@ -1,7 +1,7 @@
 /** Tells the log, and those who observe the core, what becomes of tasks. */
-import { type Clock } from "../common/clock.ts";
-import { type InstanceRef } from "../gpu/facts.ts";
-import { type Logger } from "../log/log.ts";
+import type { Clock } from "../common/clock.ts";
+import type { InstanceRef } from "../gpu/facts.ts";
+import type { Logger } from "../log/log.ts";
 import { sentenceOf } from "../reasons.ts";
 import { attemptNumber, isFinal, type Outcome, shownGpuId, type Task } from "../task.ts";
 import { queuedSeconds } from "../task-use.ts";

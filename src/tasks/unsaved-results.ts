@@ -1,5 +1,5 @@
 /** Backpressure of the disk: results that are not on disk yet have to stay in memory, so while they take too much no task starts. */
-import { type Task } from "../task.ts";
+import type { Task } from "../task.ts";
 import { lastingHeap } from "../common/heap.ts";
 
 export interface UnsavedResultsParts {

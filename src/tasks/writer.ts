@@ -1,5 +1,5 @@
 /** Writes the states of live tasks to disk, always in their order: a task's admission first, its end last. */
-import { type Logger } from "pino";
+import type { Logger } from "pino";
 import { messageOf } from "../errors.ts";
 import { type Store, StoreLost, type StoreRecord } from "../store/store.ts";
 import { attemptNumber, isFinal, type Task } from "../task.ts";

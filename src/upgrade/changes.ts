@@ -4,7 +4,7 @@
  */
 import { deviceEntries, isLoopback, type Config } from "../config/config.ts";
 import { keyName, leavesOf } from "../config/keys.ts";
-import { type Path } from "../config/findings.ts";
+import type { Path } from "../config/findings.ts";
 import { engineTraits } from "../engine/kinds.ts";
 
 /** What a change is held against. */

@@ -7,7 +7,7 @@ import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
 import { checkFor } from "../common/ajv.ts";
 import { VERSION } from "../common/version.ts";
 import { messageOf } from "../errors.ts";
-import { type Logger } from "../log/log.ts";
+import type { Logger } from "../log/log.ts";
 import { type Change, CHANGES, type Its } from "./changes.ts";
 
 /** In the data directory: which version served it last. */

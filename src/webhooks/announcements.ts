@@ -1,8 +1,8 @@
 /** Announces tasks and batches to webhooks, in the API's own views. */
-import { type Clock } from "../common/clock.ts";
+import type { Clock } from "../common/clock.ts";
 import { viewOfBatch, viewOfTask } from "../http/views.ts";
 import { statusOf } from "../tasks/batches.ts";
-import { type TaskBookParts } from "../tasks/task-book-parts.ts";
+import type { TaskBookParts } from "../tasks/task-book-parts.ts";
 import { attemptNumber, latestTime, type Task } from "../task.ts";
 import { deliveriesFor } from "./events.ts";
 

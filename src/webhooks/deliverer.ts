@@ -14,8 +14,8 @@
  *  5. While the store does not take writes, nothing is sent: it would be sent again and again.
  */
 import { messageOf } from "../errors.ts";
-import { type Logger } from "../log/log.ts";
-import { type Delivery, type DeliveryAttempt, type Outbox } from "../store/outbox.ts";
+import type { Logger } from "../log/log.ts";
+import type { Delivery, DeliveryAttempt, Outbox } from "../store/outbox.ts";
 import { StoreLost } from "../store/store.ts";
 import { type AddressRules, hostOf } from "./address.ts";
 import { hostAndPort, lineOf } from "./delivery-line.ts";
@@ -25,7 +25,7 @@ import { withLimit } from "./limit.ts";
 import { tellBegins, tellTried } from "./delivery-news.ts";
 import { type Answer, send } from "./request.ts";
 import { afterTry, type RetryRules, type RetryTiming } from "./rounds.ts";
-import { type Secrets } from "./secrets.ts";
+import type { Secrets } from "./secrets.ts";
 import { Setbacks } from "./setbacks.ts";
 import { Share } from "./share.ts";
 import { signedHeaders } from "./signature.ts";

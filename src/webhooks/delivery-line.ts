@@ -1,5 +1,5 @@
 /** What the log says of a delivery: never its body, nor more of its URL than the host, as the rest may be secret. */
-import { type Delivery } from "../store/outbox.ts";
+import type { Delivery } from "../store/outbox.ts";
 
 /** With its last try. */
 export function lineOf(delivery: Delivery): object {

@@ -1,5 +1,5 @@
 /** Tells those who observe the core what became of webhooks. */
-import { type Delivery } from "../store/outbox.ts";
+import type { Delivery } from "../store/outbox.ts";
 import { DELIVERY_BEGINS, DELIVERY_TRIED } from "../topics.ts";
 import { hostOf } from "./address.ts";
 

@@ -1,7 +1,7 @@
 /** From what happened to what is sent. */
 import { isoTime } from "../common/clock.ts";
-import { type Delivery } from "../store/outbox.ts";
-import { type Webhook, type WebhookEvent } from "../task.ts";
+import type { Delivery } from "../store/outbox.ts";
+import type { Webhook, WebhookEvent } from "../task.ts";
 
 /** Something that happened to a task or a batch. */
 export interface Occurrence {

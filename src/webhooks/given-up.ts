@@ -1,6 +1,6 @@
 /** Tells an operator of webhooks that are given up, without a line for each of many. */
-import { type Logger } from "../log/log.ts";
-import { type Delivery } from "../store/outbox.ts";
+import type { Logger } from "../log/log.ts";
+import type { Delivery } from "../store/outbox.ts";
 import { lineOf } from "./delivery-line.ts";
 
 /** Milliseconds between two lines about the same user. */

@@ -1,11 +1,11 @@
 /** One try to bring a message to its receiver. */
-import { type LookupAddress } from "node:dns";
+import type { LookupAddress } from "node:dns";
 import type { ClientRequest } from "node:http";
 import https from "node:https";
-import { type LookupFunction } from "node:net";
+import type { LookupFunction } from "node:net";
 import { http } from "../common/node-http.ts";
 import { messageOf } from "../errors.ts";
-import { type DeliveryAttempt } from "../store/outbox.ts";
+import type { DeliveryAttempt } from "../store/outbox.ts";
 import { VERSION } from "../common/version.ts";
 import { type AddressRules, checkUrl, hostOf } from "./address.ts";
 

@@ -2,7 +2,7 @@
  * The consequences of a try. A round is all tries from a submission, or from the wish to have it sent again, until one is answered with
  * 2xx or a day of failures is over. Rounds are not stored: where one ends can be seen in the tries themselves.
  */
-import { type Delivery, type DeliveryAttempt } from "../store/outbox.ts";
+import type { Delivery, DeliveryAttempt } from "../store/outbox.ts";
 
 /** Milliseconds. */
 export interface RetryTiming {

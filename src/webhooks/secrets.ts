@@ -1,8 +1,8 @@
 /** The secrets that sign each user's webhooks. A secret is shown once; the store keeps it, because it is needed to sign. */
-import { type Outbox, type WebhookSecret } from "../store/outbox.ts";
+import type { Outbox, WebhookSecret } from "../store/outbox.ts";
 import { Mutex } from "../common/mutex.ts";
 import { newSecret } from "./signature.ts";
-import { type SecretView } from "./webhook-api.ts";
+import type { SecretView } from "./webhook-api.ts";
 
 /** Milliseconds for which the secret before signs too, so that receivers can be given the new one meanwhile. */
 export const OVERLAP = 86_400_000;

@@ -1,5 +1,5 @@
 /** The requests that other parts make of the webhooks. */
-import { type Delivery } from "../store/outbox.ts";
+import type { Delivery } from "../store/outbox.ts";
 
 /** A user's secret, as far as it may be told. */
 export interface SecretView {

@@ -1,14 +1,14 @@
 /** Tells others what became of tasks and batches: the one object that the rest of the server knows. */
-import { type Clock } from "../common/clock.ts";
+import type { Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
-import { type Logger } from "../log/log.ts";
-import { type Delivery, type Outbox } from "../store/outbox.ts";
+import type { Logger } from "../log/log.ts";
+import type { Delivery, Outbox } from "../store/outbox.ts";
 import { Mutex } from "../common/mutex.ts";
 import { type AddressRules, askedOnce, checkUrl, type Lookup, lookupAll } from "./address.ts";
 import { Deliverer, type DelivererTiming } from "./deliverer.ts";
 import { withLimit } from "./limit.ts";
 import { Secrets } from "./secrets.ts";
-import { type SecretView, type WebhookApi } from "./webhook-api.ts";
+import type { SecretView, WebhookApi } from "./webhook-api.ts";
 
 /** Milliseconds. */
 export interface WebhookTiming extends DelivererTiming {

@@ -1,6 +1,6 @@
 /** What an answer was asked to be beside a text: what `predict` sends of it, and what it tells of an answer that is something else. */
 import { readFileSync } from "node:fs";
-import { type TaskView } from "../../http/schemas/tasks.ts";
+import type { TaskView } from "../../http/schemas/tasks.ts";
 import { pathFault } from "../../common/file-words.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import { shown } from "../../common/validation.ts";

@@ -1,9 +1,9 @@
 /** `alt-las audit`: who did what to what as a table, newest first. */
 import { jsonText, legible } from "../../common/legible.ts";
-import { type AuditAnswer, type AuditRowView } from "../../http/schemas/audit.ts";
+import type { AuditAnswer, AuditRowView } from "../../http/schemas/audit.ts";
 import { ask, type Remote } from "./client.ts";
 import { type Column, fittedTable, type Row } from "./fitted-table.ts";
-import { type Look } from "./tasks.ts";
+import type { Look } from "./tasks.ts";
 import { whenOf } from "./times.ts";
 
 const COLUMNS: readonly Column[] = [

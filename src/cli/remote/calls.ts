@@ -1,5 +1,5 @@
 /** Calls of tools, for people. */
-import { type ToolCallView } from "../../http/schemas/tasks.ts";
+import type { ToolCallView } from "../../http/schemas/tasks.ts";
 import { legibleText } from "../../common/legible.ts";
 
 /** A line for each: `name(arguments)`. */

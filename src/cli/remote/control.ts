@@ -1,10 +1,10 @@
 /** `alt-las cancel`, `drain` and `resume`. */
 import { AltLasError } from "../../errors.ts";
-import { type GpuDetails } from "../../http/schemas/gpus.ts";
-import { type TaskView } from "../../http/schemas/tasks.ts";
+import type { GpuDetails } from "../../http/schemas/gpus.ts";
+import type { TaskView } from "../../http/schemas/tasks.ts";
 import { wrap } from "../table.ts";
 import { ask, type Remote } from "./client.ts";
-import { type Places } from "./follow.ts";
+import type { Places } from "./follow.ts";
 import { idsMeant } from "./ids.ts";
 import { jsonText, legible } from "../../common/legible.ts";
 

@@ -1,9 +1,9 @@
 /** A task's text as it comes. */
-import { type TaskView } from "../../http/schemas/tasks.ts";
+import type { TaskView } from "../../http/schemas/tasks.ts";
 import { AltLasError } from "../../errors.ts";
 import { wrap } from "../table.ts";
 import { linesOfCalls } from "./calls.ts";
-import { type ServerEvent } from "./client.ts";
+import type { ServerEvent } from "./client.ts";
 import { jsonText, legibleText } from "../../common/legible.ts";
 import { painted, type Terminal } from "./terminal.ts";
 

@@ -3,7 +3,7 @@
  * does not fit is its end, and an end is as good as a beginning where one is asked for.
  */
 import { AltLasError } from "../../errors.ts";
-import { type TasksAnswer } from "../../http/schemas/tasks.ts";
+import type { TasksAnswer } from "../../http/schemas/tasks.ts";
 import { shown } from "../../common/validation.ts";
 import { ask, type Remote } from "./client.ts";
 

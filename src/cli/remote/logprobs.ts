@@ -1,5 +1,5 @@
 /** The probabilities of tokens, for people. */
-import { type TokenLogprobView } from "../../http/schemas/tasks.ts";
+import type { TokenLogprobView } from "../../http/schemas/tasks.ts";
 import { legibleText } from "../../common/legible.ts";
 
 /** A line for each token: its probability, and behind it the likeliest in its place. */

@@ -5,8 +5,8 @@ import { type Columns, shortened, widthOf } from "../table.ts";
 import { fittedTable, type Row } from "./fitted-table.ts";
 import { endsOf } from "./ids.ts";
 import { legible } from "../../common/legible.ts";
-import { type Sight, type Some } from "./sight.ts";
-import { type Listed } from "./tasks.ts";
+import type { Sight, Some } from "./sight.ts";
+import type { Listed } from "./tasks.ts";
 import { painted } from "./terminal.ts";
 import { ageOf, clockOf } from "./times.ts";
 

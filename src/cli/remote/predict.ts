@@ -1,6 +1,6 @@
 /** `alt-las predict`: submits one task and writes its text as it comes. */
-import { type TaskView } from "../../http/schemas/tasks.ts";
-import { type DryRunAnswer } from "../../http/schemas/submissions.ts";
+import type { TaskView } from "../../http/schemas/tasks.ts";
+import type { DryRunAnswer } from "../../http/schemas/submissions.ts";
 import { AltLasError } from "../../errors.ts";
 import { wrap } from "../table.ts";
 import { unfitness } from "./answer-form.ts";

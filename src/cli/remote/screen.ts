@@ -2,9 +2,9 @@
  * A picture that is drawn again in its place, on the terminal's alternate screen, so that what stood there before comes back at the end:
  * also after a crash, a signal, or while the command is stopped.
  */
-import { type Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import { SYSTEM, type System } from "../../common/system.ts";
-import { type MaybeTerminal } from "./terminal.ts";
+import type { MaybeTerminal } from "./terminal.ts";
 
 /** Sequences of ECMA-48 and xterm (https://invisible-island.net/xterm/ctlseqs/ctlseqs.html). */
 const ENTER = "\u001b[?1049h\u001b[?25l";

@@ -1,10 +1,10 @@
 /** What `alt-las top` shows, as the server tells it at one moment. */
 import { AltLasError } from "../../errors.ts";
-import { type CallersAnswer } from "../../http/schemas/callers.ts";
-import { type GpusAnswer, type GpuView } from "../../http/schemas/gpus.ts";
-import { type TasksAnswer } from "../../http/schemas/tasks.ts";
+import type { CallersAnswer } from "../../http/schemas/callers.ts";
+import type { GpusAnswer, GpuView } from "../../http/schemas/gpus.ts";
+import type { TasksAnswer } from "../../http/schemas/tasks.ts";
 import { ask, type Remote } from "./client.ts";
-import { type Listed } from "./tasks.ts";
+import type { Listed } from "./tasks.ts";
 
 /** Some of the tasks with one status. */
 export interface Some {

@@ -1,10 +1,10 @@
 /** One task as a page: all that `GET /task/<id>` tells. */
-import { type TaskView } from "../../http/schemas/tasks.ts";
+import type { TaskView } from "../../http/schemas/tasks.ts";
 import { wallTime } from "../../common/clock.ts";
 import { hanging, table, wrapped } from "../table.ts";
 import { unfitness } from "./answer-form.ts";
 import { jsonText, legible, legibleText } from "../../common/legible.ts";
-import { type Listed, type Look } from "./tasks.ts";
+import type { Listed, Look } from "./tasks.ts";
 import { linesOfCalls } from "./calls.ts";
 import { painted, paintedStatus } from "./terminal.ts";
 import { between, clockOf, tookWords, whenOf } from "./times.ts";

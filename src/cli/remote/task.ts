@@ -1,5 +1,5 @@
 /** `alt-las task <id>`: one task, and with `--follow` its text as it comes. */
-import { type TaskView } from "../../http/schemas/tasks.ts";
+import type { TaskView } from "../../http/schemas/tasks.ts";
 import { AltLasError } from "../../errors.ts";
 import { ask, type Remote, type ServerEvent } from "./client.ts";
 import { eventLine, exitCodeOf, INTERRUPTED, type Places, readToEnd, TextWriter } from "./follow.ts";
@@ -7,7 +7,7 @@ import { idsMeant } from "./ids.ts";
 import { lastingEvents } from "./lasting.ts";
 import { jsonText } from "../../common/legible.ts";
 import { taskPage } from "./task-page.ts";
-import { type Listed } from "./tasks.ts";
+import type { Listed } from "./tasks.ts";
 import { WaitNotes } from "./wait-notes.ts";
 
 export interface TaskOptions extends Places {

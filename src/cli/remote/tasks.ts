@@ -1,5 +1,5 @@
 /** `alt-las tasks`: tasks as a table, newest first. */
-import { type TasksAnswer, type TaskView } from "../../http/schemas/tasks.ts";
+import type { TasksAnswer, TaskView } from "../../http/schemas/tasks.ts";
 import { wallTime } from "../../common/clock.ts";
 import { type Columns, widest, wrap } from "../table.ts";
 import { ask, type Remote } from "./client.ts";

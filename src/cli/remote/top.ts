@@ -1,7 +1,7 @@
 /** `alt-las top`: one picture in a pipe, a living one on a terminal. */
 import { setTimeout } from "node:timers/promises";
 import { AltLasError } from "../../errors.ts";
-import { type Remote } from "./client.ts";
+import type { Remote } from "./client.ts";
 import { jsonText } from "../../common/legible.ts";
 import { picture } from "./picture.ts";
 import { type Life, type MaybeKeyboard, Screen } from "./screen.ts";

@@ -1,7 +1,7 @@
 /** Tells on a terminal why a task waits, while somebody looks on. */
-import { type TaskView } from "../../http/schemas/tasks.ts";
+import type { TaskView } from "../../http/schemas/tasks.ts";
 import { ask, type Remote } from "./client.ts";
-import { type TextWriter } from "./follow.ts";
+import type { TextWriter } from "./follow.ts";
 import { legible } from "../../common/legible.ts";
 
 /** Milliseconds between two questions: a task that starts at once is asked for none. */

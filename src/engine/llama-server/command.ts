@@ -1,12 +1,12 @@
 /** How a llama.cpp server is to be started: its arguments, its environment, and why so. */
-import { type EngineOptions, type EngineSetting } from "../engine.ts";
-import { type FoundTemplate } from "../llama/chat-template.ts";
-import { type ModelHeader } from "../llama/header.ts";
+import type { EngineOptions, EngineSetting } from "../engine.ts";
+import type { FoundTemplate } from "../llama/chat-template.ts";
+import type { ModelHeader } from "../llama/header.ts";
 import { batchSizeFor } from "../llama/batch.ts";
 import { flashAttentionFor, rawSetting, settingsOf, threadsFor } from "../llama/settings.ts";
-import { type MemoryPlan } from "../memory-plan.ts";
-import { type ServerDevice } from "./devices.ts";
-import { type PrivateAddress } from "./process.ts";
+import type { MemoryPlan } from "../memory-plan.ts";
+import type { ServerDevice } from "./devices.ts";
+import type { PrivateAddress } from "./process.ts";
 
 /** More than any model has. */
 const ALL_LAYERS = 999;

@@ -1,7 +1,7 @@
 /** One task as a llama.cpp server is asked for it, and what comes back. Its protocol: `POST /completion` in tools/server/README.md. */
 import { type TextRequest, wholeSampling } from "../../request.ts";
 import { AnswerText, isShaped, marksOf } from "../answer-text.ts";
-import { type GenerateOutcome, type Generation } from "../engine.ts";
+import type { GenerateOutcome, Generation } from "../engine.ts";
 import { ToldTokens } from "../told-tokens.ts";
 import { failureStatusIn, wholeIn } from "../upstream/figures.ts";
 import { tokensIn as probableIn } from "../upstream/logprobs.ts";
@@ -9,7 +9,7 @@ import { isObject, textIn } from "../../common/json-values.ts";
 import { objectIn } from "../upstream/json-fields.ts";
 import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream/upstream.ts";
 import { WholeCharacters } from "../upstream/whole-characters.ts";
-import { type Order } from "./prompt.ts";
+import type { Order } from "./prompt.ts";
 
 /** Those that do something here. */
 const SAMPLERS = ["top_k", "top_p", "min_p", "temperature"];

@@ -1,7 +1,7 @@
 /** Has texts of callers turned into tokens without the names that a llama.cpp server finds in any text: see llama/user-tokens.ts. */
 import { roomBehind } from "../answer-length.ts";
 import { APART } from "../llama/tokenizer.ts";
-import { type UserTokens } from "../llama/user-tokens.ts";
+import type { UserTokens } from "../llama/user-tokens.ts";
 import { type Frame, framed, type Tokenize } from "./frame.ts";
 
 /** Parts that the server is asked for at once. */

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { messageOf } from "../../errors.ts";
 import { EngineFailure } from "../failures.ts";
-import { type EngineOptions } from "../engine.ts";
+import type { EngineOptions } from "../engine.ts";
 
 export interface ServerDevice {
   /** As it is called on the command line, like `CUDA0`. */

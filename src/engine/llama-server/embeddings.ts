@@ -1,8 +1,8 @@
 /** Vectors of a llama.cpp server that was started for nothing else. Its protocol: `POST /v1/embeddings` in tools/server/README.md. */
 import { unitVector } from "../../common/vectors.ts";
-import { type EmbeddingRequest } from "../../request.ts";
+import type { EmbeddingRequest } from "../../request.ts";
 import { checkRoom, checkTokens, checkVector } from "../embedding-inputs.ts";
-import { type GenerateOutcome, type Generation } from "../engine.ts";
+import type { GenerateOutcome, Generation } from "../engine.ts";
 import { isObject, numberIn } from "../../common/json-values.ts";
 import { objectIn } from "../upstream/json-fields.ts";
 import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream/upstream.ts";

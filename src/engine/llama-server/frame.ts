@@ -1,5 +1,5 @@
 /** What the vocabulary of a llama.cpp server wants around each prompt. Only the server knows for certain. */
-import { type ModelHeader } from "../llama/header.ts";
+import type { ModelHeader } from "../llama/header.ts";
 import { APART } from "../llama/tokenizer.ts";
 
 /** How a text is turned into tokens. */

@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { EngineFailure } from "../failures.ts";
 import { type Capability, SAMPLING_NAMES } from "../../request.ts";
-import { type EngineInfo, type EngineOptions } from "../engine.ts";
+import type { EngineInfo, EngineOptions } from "../engine.ts";
 import { templateOf } from "../llama/chat-template.ts";
 import { modelNameOf, kvBytesPerToken, type ModelHeader } from "../llama/header.ts";
 import { ErrorLog } from "../llama/error-log.ts";
@@ -16,7 +16,7 @@ import { findBinary } from "./binary.ts";
 import { type Command, serverOptions, settingsFor } from "./command.ts";
 import { complaintsIn, lastWordsIn } from "./complaints.ts";
 import { findDevices } from "./devices.ts";
-import { type ServerEnd, type ServerProcess } from "./process.ts";
+import type { ServerEnd, ServerProcess } from "./process.ts";
 
 /** Milliseconds between two looks at whether the model is loaded: at first, and at most. */
 const LOOKS = { first: 10, longest: 250 };

@@ -2,8 +2,8 @@
  * Which texts may be sent as they are. A llama.cpp server takes what looks like a special token in a text for that token, so it is given
  * the tokens of such a text, for which it has to be asked; all others it may turn into tokens by itself, which saves a task that question.
  */
-import { type ModelHeader } from "../llama/header.ts";
-import { type UserTokens } from "../llama/user-tokens.ts";
+import type { ModelHeader } from "../llama/header.ts";
+import type { UserTokens } from "../llama/user-tokens.ts";
 
 /** Of `enum llama_token_type`: normal; defined by a user (for which see llama/user-tokens.ts); and a byte that no other token has. */
 const ORDINARY = new Set([1, 4, 6]);

@@ -10,7 +10,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { type System, SYSTEM } from "../../common/system.ts";
 

@@ -2,13 +2,13 @@
  * The prompt that a llama.cpp server is sent for a request: a text, where that is safe, or tokens; and what to look for in its answer. The chat template
  * is rendered here, not there: the server's own chat route takes what looks like a special token in a caller's text for that token.
  */
-import { type ChatRequest, type TextRequest } from "../../request.ts";
+import type { ChatRequest, TextRequest } from "../../request.ts";
 import { roomBehind } from "../answer-length.ts";
-import { type AnswerShape } from "../answer-text.ts";
-import { type Generation } from "../engine.ts";
+import type { AnswerShape } from "../answer-text.ts";
+import type { Generation } from "../engine.ts";
 import { EngineFailure } from "../failures.ts";
-import { type PromptPiece } from "../llama/caller-texts.ts";
-import { type ChatTemplate } from "../llama/chat-template.ts";
+import type { PromptPiece } from "../llama/caller-texts.ts";
+import type { ChatTemplate } from "../llama/chat-template.ts";
 import { APART } from "../llama/tokenizer.ts";
 import { chatPromptFor } from "../chat-prompt.ts";
 import { answerForms } from "../forms/answer-forms.ts";

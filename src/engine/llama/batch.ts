@@ -1,5 +1,5 @@
 /** How many tokens llama.cpp decodes at once. Nothing here loads its library. */
-import { type EngineOptions } from "../engine.ts";
+import type { EngineOptions } from "../engine.ts";
 
 /**
  * Tokens decoded in one step at most. A task that comes or goes waits for a step: with more the wait grows, and hardly anything is gained.

@@ -3,7 +3,7 @@
  * and generators for each token, and goes back to JavaScript between decoding and drawing; what is here takes a call each.
  * test/llama-decoder.test.ts fails when it changes.
  */
-import { type Llama, type LlamaContext, type LlamaModel, type Token } from "node-llama-cpp";
+import type { Llama, LlamaContext, LlamaModel, Token } from "node-llama-cpp";
 
 /** How a token is drawn of a row of logits. */
 export interface SamplerConfig {

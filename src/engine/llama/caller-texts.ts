@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { EngineFailure } from "../failures.ts";
-import { type SpecialTexts } from "./special-texts.ts";
+import type { SpecialTexts } from "./special-texts.ts";
 
 /** A part of a prompt. */
 export interface PromptPiece {

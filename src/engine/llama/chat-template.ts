@@ -2,17 +2,17 @@
  * The chat template of a GGUF file, rendered by llama.cpp's own Jinja. node-llama-cpp has that inside, but in no public interface: this file
  * alone reaches for it, and test/chat-template.test.ts fails when it changes.
  */
-import { type Llama } from "node-llama-cpp";
+import type { Llama } from "node-llama-cpp";
 import { messageOf } from "../../errors.ts";
-import { type Message, type Tools } from "../../request.ts";
-import { type ReasoningMarks } from "../answer-text.ts";
+import type { Message, Tools } from "../../request.ts";
+import type { ReasoningMarks } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
 import { messagesOf, NO_HABITS, toolsOf } from "../tools/conversation.ts";
 import { findSyntax, type ToolSyntax } from "../tools/find-syntax.ts";
 import { maySeveral, mustCall } from "../tools/tool-choice.ts";
-import { type ToolShape } from "../tools/tool-reader.ts";
+import type { ToolShape } from "../tools/tool-reader.ts";
 import { CallerTexts, type PromptPiece } from "./caller-texts.ts";
-import { type ModelHeader } from "./header.ts";
+import type { ModelHeader } from "./header.ts";
 import { SpecialTexts } from "./special-texts.ts";
 
 /** Messages as the model was trained to read them, up to where its answer begins. */

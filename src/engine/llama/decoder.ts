@@ -5,7 +5,7 @@
  * right behind the decoding: that thread goes on with them by itself, and a step comes back to JavaScript once. With more threads a draw would
  * begin beside the decoding whose result it needs, so it is queued afterwards; then all slots are drawn for at the same time.
  */
-import { type Llama, type LlamaContext, type LlamaModel, type Token } from "node-llama-cpp";
+import type { Llama, LlamaContext, LlamaModel, Token } from "node-llama-cpp";
 import { Mutex } from "../../common/mutex.ts";
 import { contextInside, type NativeContext, type NativeSampler, newThreadShare, type ThreadShare } from "./binding.ts";
 

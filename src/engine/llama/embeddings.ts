@@ -5,15 +5,15 @@
  * nobody up for longer than one of them takes. On a CPU the binding shares the threads out between the two contexts, decode by decode.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type LlamaEmbeddingContext, type LlamaModel, type Token } from "node-llama-cpp";
+import type { LlamaEmbeddingContext, LlamaModel, Token } from "node-llama-cpp";
 import { unitVector } from "../../common/vectors.ts";
-import { type EmbeddingRequest } from "../../request.ts";
+import type { EmbeddingRequest } from "../../request.ts";
 import { checkRoom, checkTokens, checkVector } from "../embedding-inputs.ts";
-import { type GenerateOutcome, type Generation } from "../engine.ts";
+import type { GenerateOutcome, Generation } from "../engine.ts";
 import { EngineFailure } from "../failures.ts";
 import { inTurn } from "./decoder.ts";
-import { type ErrorLog } from "./error-log.ts";
-import { type Tokenizer } from "./tokenizer.ts";
+import type { ErrorLog } from "./error-log.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 /** Room for one input. */
 export interface EmbeddingRoom {

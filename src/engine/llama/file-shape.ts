@@ -1,5 +1,5 @@
 /** The facts of a model's file that tell how much memory it takes. Nothing here loads llama.cpp's library. */
-import { type KvCacheType } from "../engine.ts";
+import type { KvCacheType } from "../engine.ts";
 
 /** Tokens of context for each slot when the configuration names none, and the model was trained for more. */
 export const DEFAULT_CONTEXT = 8192;

@@ -2,7 +2,7 @@
 import { statSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
 import { readGgufFileInfo } from "node-llama-cpp";
-import { type FileShape, type FileShapeAnswer } from "./file-shape.ts";
+import type { FileShape, FileShapeAnswer } from "./file-shape.ts";
 import { generates, kvShapeOf } from "./header.ts";
 import { partsOf } from "../../common/gguf.ts";
 

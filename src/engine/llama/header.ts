@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { GgmlType, type GgufFileInfo, GgufInsights, type Llama, readGgufFileInfo } from "node-llama-cpp";
 import { messageOf } from "../../errors.ts";
-import { type KvCacheType } from "../engine.ts";
+import type { KvCacheType } from "../engine.ts";
 import { partsOf } from "../../common/gguf.ts";
 import { KV_NUMBER } from "./file-shape.ts";
 import { checkWhole, type Part } from "./model-parts.ts";

@@ -7,12 +7,12 @@
  *
  * Draws of the second and third kind follow from the seed and the number of tokens before, so that a text comes again wherever it is drawn.
  */
-import { type Token } from "node-llama-cpp";
+import type { Token } from "node-llama-cpp";
 import { EngineFailure } from "../failures.ts";
-import { type Constraint } from "./grammars.ts";
-import { type SamplerConfig } from "./binding.ts";
-import { type Place } from "./decoder.ts";
-import { type Candidate, type Logits } from "./logits.ts";
+import type { Constraint } from "./grammars.ts";
+import type { SamplerConfig } from "./binding.ts";
+import type { Place } from "./decoder.ts";
+import type { Candidate, Logits } from "./logits.ts";
 
 /** Of the likeliest tokens, so many are held against the form one by one, at some microseconds each. */
 const CANDIDATES = 64;

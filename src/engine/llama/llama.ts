@@ -11,9 +11,9 @@
  * depend less on what ran beside it.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type Token } from "node-llama-cpp";
+import type { Token } from "node-llama-cpp";
 import { EngineFailure } from "../failures.ts";
-import { type EmbeddingRequest, type TextRequest } from "../../request.ts";
+import type { EmbeddingRequest, TextRequest } from "../../request.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -25,18 +25,18 @@ import {
   proofFor,
   proofUntil,
 } from "../engine.ts";
-import { type Drawn, type Part } from "./decoder.ts";
+import type { Drawn, Part } from "./decoder.ts";
 import { closeModel, openModel, type OpenModel } from "./model.ts";
 import { NoVector } from "./embeddings.ts";
 import { FreeSlots } from "./slots.ts";
 import { type Pace, Prefill } from "./prefill.ts";
 import { samplerFor } from "./sampler.ts";
-import { type Constraint } from "./grammars.ts";
+import type { Constraint } from "./grammars.ts";
 import { heldDraw } from "./held-draw.ts";
 import { constraintNow, newRun, outcomeOf, type Run, settle } from "./run.ts";
 import { roomBehind } from "../answer-length.ts";
 import { answerForms } from "../forms/answer-forms.ts";
-import { type Form } from "../forms/questions.ts";
+import type { Form } from "../forms/questions.ts";
 import { type Move, planStep } from "./step-plan.ts";
 
 const NAN = "its next token has no probability (NaN)";

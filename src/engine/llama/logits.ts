@@ -6,7 +6,7 @@
  * model's step and keeps the event loop busy meanwhile. Three looks tell the same: how likely the likeliest token is among all, how much
  * less likely the next ones are than that, and how much less the drawn one, unless it is among them.
  */
-import { type LlamaContext, type LlamaModel, type Token } from "node-llama-cpp";
+import type { LlamaContext, LlamaModel, Token } from "node-llama-cpp";
 import {
   contextInside,
   type NativeContext,
@@ -15,7 +15,7 @@ import {
   type Sampled,
   type SamplerConfig,
 } from "./binding.ts";
-import { type Place } from "./decoder.ts";
+import type { Place } from "./decoder.ts";
 
 const UNCHANGED = { temperature: 1, minP: 0, topK: 0, topP: 1, seed: 1 };
 const LIKELIEST_OF_ALL = { ...UNCHANGED, temperature: 0 };

@@ -7,9 +7,9 @@
  *
  * Weights on a CPU count fully, although they are mapped and the system may drop parts of them: each token reads them all.
  */
-import { type GgufInsightsResourceRequirements, type Llama } from "node-llama-cpp";
-import { type EngineOptions, type KvCacheType } from "../engine.ts";
-import { type EmbeddingRoom } from "./embeddings.ts";
+import type { GgufInsightsResourceRequirements, Llama } from "node-llama-cpp";
+import type { EngineOptions, KvCacheType } from "../engine.ts";
+import type { EmbeddingRoom } from "./embeddings.ts";
 import { KV_CACHE, kvBytesPerToken, type ModelHeader } from "./header.ts";
 import { batchSizeFor } from "./batch.ts";
 import { contextWanted, flashAttentionFor } from "./settings.ts";

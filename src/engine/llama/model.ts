@@ -12,7 +12,7 @@ import {
 import { messageOf } from "../../errors.ts";
 import { EngineFailure } from "../failures.ts";
 import { CAPABILITIES, type Capability, SAMPLING_NAMES } from "../../request.ts";
-import { type EngineInfo, type EngineOptions, type KvCacheType } from "../engine.ts";
+import type { EngineInfo, EngineOptions, KvCacheType } from "../engine.ts";
 import { type ChatTemplate, templateOf } from "./chat-template.ts";
 import { Decoder } from "./decoder.ts";
 import { Embeddings } from "./embeddings.ts";

@@ -1,12 +1,12 @@
 /** What a request to generate text becomes for a model: the tokens of its prompt, and what to look for in its answer. */
-import { type LlamaModel, type Token } from "node-llama-cpp";
-import { type ChatRequest, type Request, type TextRequest } from "../../request.ts";
-import { type AnswerShape } from "../answer-text.ts";
+import type { LlamaModel, Token } from "node-llama-cpp";
+import type { ChatRequest, Request, TextRequest } from "../../request.ts";
+import type { AnswerShape } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
 import { chatPromptFor } from "../chat-prompt.ts";
 import { type Form, formOf } from "../forms/questions.ts";
-import { type ChatTemplate } from "./chat-template.ts";
-import { type Tokenizer } from "./tokenizer.ts";
+import type { ChatTemplate } from "./chat-template.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 export interface Prompt {
   /** At least one. */

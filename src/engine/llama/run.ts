@@ -1,14 +1,14 @@
 /** One call of `generate` on its way through the steps. */
 import { TextDecoder } from "node:util";
-import { type Token } from "node-llama-cpp";
+import type { Token } from "node-llama-cpp";
 import { AnswerLogprobs } from "../answer-logprobs.ts";
 import { type AnswerShape, AnswerText, isShaped } from "../answer-text.ts";
-import { type GenerateOutcome, type Generation } from "../engine.ts";
-import { type Slot } from "./decoder.ts";
-import { type Constraint } from "./grammars.ts";
-import { type Likelihoods } from "./logits.ts";
-import { type Prompt } from "./prompt.ts";
-import { type Sampler } from "./sampler.ts";
+import type { GenerateOutcome, Generation } from "../engine.ts";
+import type { Slot } from "./decoder.ts";
+import type { Constraint } from "./grammars.ts";
+import type { Likelihoods } from "./logits.ts";
+import type { Prompt } from "./prompt.ts";
+import type { Sampler } from "./sampler.ts";
 
 /** How a run's tokens are told with their probabilities. */
 interface Likely {

@@ -1,5 +1,5 @@
 /** How llama.cpp is told to draw the tokens of an answer. */
-import { type LlamaModel, type Token } from "node-llama-cpp";
+import type { LlamaModel, Token } from "node-llama-cpp";
 import { type Request, type Sampling, wholeSampling } from "../../request.ts";
 import { type NativeSampler, newSampler, type SamplerConfig } from "./binding.ts";
 

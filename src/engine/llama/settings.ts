@@ -1,9 +1,9 @@
 /** How llama.cpp computes: what the configuration says, else what suits the model, the device and its memory; and why. */
-import { type EngineOptions, type EngineSetting, type KvCacheType } from "../engine.ts";
+import type { EngineOptions, EngineSetting, KvCacheType } from "../engine.ts";
 import { batchSizeFor } from "./batch.ts";
 import { DEFAULT_CONTEXT } from "./file-shape.ts";
-import { type ModelHeader } from "./header.ts";
-import { type MemoryPlan } from "../memory-plan.ts";
+import type { ModelHeader } from "./header.ts";
+import type { MemoryPlan } from "../memory-plan.ts";
 
 /** Numbers for which llama.cpp's quantized types have one scale: a row of the KV cache has to be a multiple. */
 const QUANTIZED_BLOCK = 32;

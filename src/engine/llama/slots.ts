@@ -2,8 +2,8 @@
  * The slots that no task has. Each keeps in its KV cache what was computed in it last, so that a prompt that begins alike needs only its
  * rest computed.
  */
-import { type Token } from "node-llama-cpp";
-import { type Decoder, type Slot } from "./decoder.ts";
+import type { Token } from "node-llama-cpp";
+import type { Decoder, Slot } from "./decoder.ts";
 import { chooseSlot } from "./slot-choice.ts";
 
 export class FreeSlots {

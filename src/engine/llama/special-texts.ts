@@ -2,7 +2,7 @@
  * Which texts of callers contain what a vocabulary has for special tokens. Those have to be turned into tokens apart from the text of a chat
  * template, in which special tokens are meant.
  */
-import { type ModelHeader } from "./header.ts";
+import type { ModelHeader } from "./header.ts";
 import { UserTokens } from "./user-tokens.ts";
 
 /** Of `enum llama_token_type`: normal; defined by a user (for which see user-tokens.ts); and a byte that no other token has. */

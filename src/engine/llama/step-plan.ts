@@ -1,5 +1,5 @@
 /** Decides how many tokens each task decodes in a step. */
-import { type StepLoad } from "./prefill.ts";
+import type { StepLoad } from "./prefill.ts";
 
 /** A task that runs, as the plan sees it. */
 export interface Pending {

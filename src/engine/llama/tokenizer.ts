@@ -1,7 +1,7 @@
 /** Turns texts into the tokens of a model: those of callers, in which nothing is a special token, and those of its chat template. */
-import { type LlamaModel, type Token } from "node-llama-cpp";
+import type { LlamaModel, Token } from "node-llama-cpp";
 import { roomBehind } from "../answer-length.ts";
-import { type UserTokens } from "./user-tokens.ts";
+import type { UserTokens } from "./user-tokens.ts";
 
 /** A byte that no SentencePiece vocabulary joins with what follows it. */
 export const APART = "\u0001";

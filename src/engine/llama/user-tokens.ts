@@ -2,7 +2,7 @@
  * Tokens that a file calls user-defined, and that control the model all the same. llama.cpp finds such tokens in any text, also where special
  * tokens are to be only text. So a caller's text is cut within each of their names, and its parts are turned into tokens one by one.
  */
-import { type ModelHeader } from "./header.ts";
+import type { ModelHeader } from "./header.ts";
 
 /** Of `enum llama_token_type`. */
 const USER_DEFINED = 4;

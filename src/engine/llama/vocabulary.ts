@@ -4,11 +4,11 @@
  * node-llama-cpp offers `detokenize` only, and that one can't be used for a stream: it cleans spaces up ("it 's ." becomes
  * "it's."), and a token that holds half a character comes back as U+FFFD.
  */
-import { type LlamaModel, type Token } from "node-llama-cpp";
-import { type LikelyToken, type TokenLogprob } from "../../output.ts";
+import type { LlamaModel, Token } from "node-llama-cpp";
+import type { LikelyToken, TokenLogprob } from "../../output.ts";
 import { marksOf } from "../answer-text.ts";
-import { type ChatTemplate } from "./chat-template.ts";
-import { type Likelihood, type Likelihoods } from "./logits.ts";
+import type { ChatTemplate } from "./chat-template.ts";
+import type { Likelihood, Likelihoods } from "./logits.ts";
 
 /** A bound that bounds nothing: how many bytes one token may swallow is not known for this vocabulary. */
 const UNBOUNDED = Number.MAX_SAFE_INTEGER;

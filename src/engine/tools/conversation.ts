@@ -1,7 +1,7 @@
 /** Messages and tools in the shapes that chat templates know, which are those of OpenAI's API. */
 import { createHash } from "node:crypto";
 import { isObject, valueIn } from "../../common/json-values.ts";
-import { type JsonSchema, type Message, type Tool, type ToolCall } from "../../request.ts";
+import type { JsonSchema, Message, Tool, ToolCall } from "../../request.ts";
 
 /** The characters of an id that all templates take. */
 const SHORT_ID = 9;

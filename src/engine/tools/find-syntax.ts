@@ -1,5 +1,5 @@
 /** Finds the syntax of a model's calls: a conversation with calls is rendered by its chat template, and what comes out is looked at. */
-import { type Message, type Tool, type ToolCall } from "../../request.ts";
+import type { Message, Tool, ToolCall } from "../../request.ts";
 import { messagesOf, type Habits, toolsOf } from "./conversation.ts";
 import { FAMILIES, type Family } from "./families.ts";
 

@@ -1,11 +1,11 @@
 /** The physical cards under all GPUs: their latest figures, the work of this server's workers there, and the memory left for models. */
-import { type InstanceSettings } from "../instance/instance-parts.ts";
-import { type Instance } from "../instance/instance.ts";
+import type { InstanceSettings } from "../instance/instance-parts.ts";
+import type { Instance } from "../instance/instance.ts";
 import { visiblePids } from "../telemetry/own-pids.ts";
-import { type GpuSample } from "../telemetry/telemetry.ts";
+import type { GpuSample } from "../telemetry/telemetry.ts";
 import { OthersMeter, type OwnUse } from "./external-load.ts";
 import { CardEnergy, type Energy, JointEnergy } from "./energy.ts";
-import { type CardReading } from "./readings.ts";
+import type { CardReading } from "./readings.ts";
 
 /** Milliseconds to wait for figures of the cards: without them nobody knows how much memory a model may take. */
 export const FIRST_FIGURES = 5000;

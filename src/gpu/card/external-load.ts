@@ -3,9 +3,9 @@
  *
  * Our own model fills the memory and our own decoding shows 100 % utilization, so neither may count.
  */
-import { type ExternalLoad } from "../facts.ts";
-import { type GpuUser } from "../status.ts";
-import { type GpuProcess, type GpuSample } from "../telemetry/telemetry.ts";
+import type { ExternalLoad } from "../facts.ts";
+import type { GpuUser } from "../status.ts";
+import type { GpuProcess, GpuSample } from "../telemetry/telemetry.ts";
 
 /** Milliseconds without work of ours after which the utilization of the whole GPU counts as external. */
 export const IDLE_BEFORE_OTHERS_COUNT_MS = 2000;

@@ -14,8 +14,8 @@
  *  8. `ready`. A GPU looks like the instance of it that is nearest to serving.
  */
 import { InstanceHealth, type OwnState } from "../instance/health.ts";
-import { type GpuState, type InstanceState } from "../facts.ts";
-import { type GpuEventRecord } from "../status.ts";
+import type { GpuState, InstanceState } from "../facts.ts";
+import type { GpuEventRecord } from "../status.ts";
 
 /** Degrees that a hot GPU has to fall below its limit. */
 export const COOL_BY = 5;

@@ -1,10 +1,10 @@
 /** The present figures of a gpu_id's hardware: those of its card, or of all cards that hold its model together. */
 import { availableParallelism, totalmem } from "node:os";
-import { type UpstreamFigures } from "../../engine/engine.ts";
-import { type GpuUser } from "../status.ts";
-import { type OthersReading } from "./external-load.ts";
-import { type GpuSample } from "../telemetry/telemetry.ts";
-import { type Usage } from "../worker/worker.ts";
+import type { UpstreamFigures } from "../../engine/engine.ts";
+import type { GpuUser } from "../status.ts";
+import type { OthersReading } from "./external-load.ts";
+import type { GpuSample } from "../telemetry/telemetry.ts";
+import type { Usage } from "../worker/worker.ts";
 
 /** A value that nobody gives is null. Units as in `GpuSample`; shares are 0 to 1. */
 export interface Reading extends Omit<GpuSample, "uuid" | "processes"> {

@@ -1,9 +1,9 @@
 /** The memory in which models may be on a device. */
 import { deviceTraits } from "../device-kinds.ts";
-import { type CardMemory } from "../facts.ts";
-import { type Instance } from "../instance/instance.ts";
-import { type Device } from "../inventory/devices.ts";
-import { type Reading } from "./readings.ts";
+import type { CardMemory } from "../facts.ts";
+import type { Instance } from "../instance/instance.ts";
+import type { Device } from "../inventory/devices.ts";
+import type { Reading } from "./readings.ts";
 
 /** Bytes: what others take is rounded up to these, so that decisions are not made anew for each sample. */
 const STEP = 64 * 2 ** 20;

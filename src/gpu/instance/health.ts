@@ -7,7 +7,7 @@
  *  4. `starting`: its worker is not there, or loads the model.
  *  5. `ready`.
  */
-import { type InstanceState } from "../facts.ts";
+import type { InstanceState } from "../facts.ts";
 
 /** Crashes within `CRASH_WINDOW` milliseconds that make an instance `faulted`. */
 export const MAX_CRASHES = 3;

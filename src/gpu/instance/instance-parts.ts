@@ -1,17 +1,17 @@
 /** The parts of an instance, and the events that it tells. */
-import { type Logger } from "pino";
-import { type Mutex } from "../../common/mutex.ts";
-import { type EngineOptions } from "../../engine/engine.ts";
-import { type Estimate } from "../../engine/estimate.ts";
-import { type Energy } from "../card/energy.ts";
-import { type Device } from "../inventory/devices.ts";
-import { type ModelNames } from "../models.ts";
-import { type ServedModel } from "../served.ts";
-import { type OpenChannel } from "../worker/channel.ts";
-import { type Usage } from "../worker/worker.ts";
-import { type InstanceHealth } from "./health.ts";
-import { type LossReason } from "./lifecycle.ts";
-import { type LifecycleTiming } from "./pauses.ts";
+import type { Logger } from "pino";
+import type { Mutex } from "../../common/mutex.ts";
+import type { EngineOptions } from "../../engine/engine.ts";
+import type { Estimate } from "../../engine/estimate.ts";
+import type { Energy } from "../card/energy.ts";
+import type { Device } from "../inventory/devices.ts";
+import type { ModelNames } from "../models.ts";
+import type { ServedModel } from "../served.ts";
+import type { OpenChannel } from "../worker/channel.ts";
+import type { Usage } from "../worker/worker.ts";
+import type { InstanceHealth } from "./health.ts";
+import type { LossReason } from "./lifecycle.ts";
+import type { LifecycleTiming } from "./pauses.ts";
 
 export interface InstanceOptions extends InstanceSettings {
   /** Among those of its GPU. */

@@ -4,11 +4,11 @@
  * the one it is given, so plain calls test it.
  */
 import { ADD_GPU } from "../../common/paste.ts";
-import { type FailureCode } from "../../engine/failures.ts";
-import { type ModelFile } from "../served.ts";
-import { type Death } from "../worker/worker.ts";
-import { type CanceledRun } from "../worker/worker-runs.ts";
-import { type InstanceHealth } from "./health.ts";
+import type { FailureCode } from "../../engine/failures.ts";
+import type { ModelFile } from "../served.ts";
+import type { Death } from "../worker/worker.ts";
+import type { CanceledRun } from "../worker/worker-runs.ts";
+import type { InstanceHealth } from "./health.ts";
 import { type LifecycleTiming, retryPause, sharedPause } from "./pauses.ts";
 
 /**

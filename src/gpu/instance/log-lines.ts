@@ -1,8 +1,8 @@
 /** What the log says of an instance's worker. */
-import { type Logger } from "pino";
-import { type EngineInfo } from "../../engine/engine.ts";
-import { type Outcome } from "../../task.ts";
-import { type Death } from "../worker/worker.ts";
+import type { Logger } from "pino";
+import type { EngineInfo } from "../../engine/engine.ts";
+import type { Outcome } from "../../task.ts";
+import type { Death } from "../worker/worker.ts";
 
 /** @param name what requests call its model */
 export function logReady(log: Logger, name: string | null, info: EngineInfo, seconds: number | null): void {

@@ -1,5 +1,5 @@
 /** The worker processes of an instance: the present one, and earlier ones that have not ended yet. */
-import { type GpuWorker } from "../worker/worker.ts";
+import type { GpuWorker } from "../worker/worker.ts";
 
 export class Processes {
   readonly #all = new Set<GpuWorker>();

@@ -1,11 +1,11 @@
 /** The stay of a model on a GPU: its file, the memory that it takes, how long it took to load, and since when nothing has used it. */
-import { type DeviceLimits } from "../inventory/device-limits.ts";
+import type { DeviceLimits } from "../inventory/device-limits.ts";
 import { wallTime } from "../../common/clock.ts";
-import { type EngineInfo } from "../../engine/engine.ts";
+import type { EngineInfo } from "../../engine/engine.ts";
 import { type Estimate, takenBy } from "../../engine/estimate.ts";
-import { type CardMemory, type Residency } from "../facts.ts";
+import type { CardMemory, Residency } from "../facts.ts";
 import { engineOn, isSameFile, type ServedModel } from "../served.ts";
-import { type InstanceEngine, type InstanceOptions } from "./instance-parts.ts";
+import type { InstanceEngine, InstanceOptions } from "./instance-parts.ts";
 
 /** By how much more is reckoned with after a load that found too little memory. */
 const MORE = 1.25;

@@ -1,8 +1,8 @@
 /** The options for the start of an instance's worker. */
-import { type EngineOptions } from "../../engine/engine.ts";
+import type { EngineOptions } from "../../engine/engine.ts";
 import { engineTraits } from "../../engine/kinds.ts";
-import { type WorkerOptions } from "../worker/worker.ts";
-import { type InstanceOptions } from "./instance-parts.ts";
+import type { WorkerOptions } from "../worker/worker.ts";
+import type { InstanceOptions } from "./instance-parts.ts";
 
 /** Times `stallTimeout`: the biggest models from slow disks take many minutes. */
 const LOADING_MAY_TAKE = 30;

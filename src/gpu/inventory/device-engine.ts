@@ -1,7 +1,7 @@
 /** How a device computes: the settings of its entry, completed by those for all devices. */
 import { fileURLToPath } from "node:url";
-import { type Config, type DeviceSettings, type EngineSettings } from "../../config/config.ts";
-import { type DeviceEngine } from "../../engine/engine.ts";
+import type { Config, DeviceSettings, EngineSettings } from "../../config/config.ts";
+import type { DeviceEngine } from "../../engine/engine.ts";
 import { type EngineKind, engineTraits } from "../../engine/kinds.ts";
 
 /** The model that is served when none is configured. */

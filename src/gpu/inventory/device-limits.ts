@@ -1,5 +1,5 @@
 /** How much may run on a device: what its own entry says, else what holds for all devices. */
-import { type Config } from "../../config/config.ts";
+import type { Config } from "../../config/config.ts";
 
 /** The settings of an entry alone; absent: as for all devices. */
 export interface OwnLimits {

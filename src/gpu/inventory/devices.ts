@@ -1,8 +1,8 @@
 /** Which devices serve, under which gpu_id: reads `gpu.devices`, and finds what it names among the GPUs of this machine. */
 import { availableParallelism, cpus } from "node:os";
-import { type Logger } from "pino";
+import type { Logger } from "pino";
 import { type Config, deviceEntries, type DeviceSettings, isRemote, urlsOf } from "../../config/config.ts";
-import { type DeviceEngine, type EngineOptions } from "../../engine/engine.ts";
+import type { DeviceEngine, EngineOptions } from "../../engine/engine.ts";
 import { engineTraits } from "../../engine/kinds.ts";
 import { faultOfUrl, hostOf, plainUrl } from "../../engine/openai/address.ts";
 import { AltLasError } from "../../errors.ts";

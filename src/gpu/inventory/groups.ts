@@ -1,5 +1,5 @@
 /** Several GPUs that hold one model, as one device. */
-import { type SurveyedGpu } from "./survey.ts";
+import type { SurveyedGpu } from "./survey.ts";
 
 /** Degrees Celsius below the driver's slowdown threshold at which a GPU is left alone, and what holds where the driver names none. */
 const BELOW_SLOWDOWN = 2;

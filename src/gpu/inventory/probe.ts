@@ -1,6 +1,6 @@
 /** Finds out which devices llama.cpp can compute on, in a process of its own so that no driver is loaded into the server. */
 import { startedModule } from "../../common/started-module.ts";
-import { type EngineOptions } from "../../engine/engine.ts";
+import type { EngineOptions } from "../../engine/engine.ts";
 import { startChild } from "../worker/child-environment.ts";
 
 export interface Probe {

@@ -3,11 +3,11 @@
  * (who the GPUs are), the PCI bus (what no driver lists), what is remembered of earlier starts, and what llama.cpp can open.
  */
 import { ADD_GPU } from "../../common/paste.ts";
-import { type EngineOptions } from "../../engine/engine.ts";
-import { type KnownGpu, type KnownGpus } from "./known-gpus.ts";
-import { type PciGpu } from "./pci.ts";
+import type { EngineOptions } from "../../engine/engine.ts";
+import type { KnownGpu, KnownGpus } from "./known-gpus.ts";
+import type { PciGpu } from "./pci.ts";
 import { type Probe, probeLlama } from "./probe.ts";
-import { type GpuIdentity } from "../telemetry/telemetry.ts";
+import type { GpuIdentity } from "../telemetry/telemetry.ts";
 import { inPciOrder, type Selection, visibleAmd, visibleNvidia } from "./visible-devices.ts";
 
 /** Where the knowledge comes from. */

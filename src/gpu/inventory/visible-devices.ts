@@ -8,8 +8,8 @@
  *
  * They select and nothing else: which gpu_id a GPU gets does not depend on them.
  */
-import { type KnownGpu } from "./known-gpus.ts";
-import { type GpuIdentity } from "../telemetry/telemetry.ts";
+import type { KnownGpu } from "./known-gpus.ts";
+import type { GpuIdentity } from "../telemetry/telemetry.ts";
 
 const OLD_MIG = /^MIG-GPU-[^/]+\/\d+\/\d+$/i;
 

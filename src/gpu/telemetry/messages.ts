@@ -1,5 +1,5 @@
 /** Messages between the server and the telemetry process. The channel keeps the order. */
-import { type GpuIdentity, type Snapshot } from "./telemetry.ts";
+import type { GpuIdentity, Snapshot } from "./telemetry.ts";
 
 export type ToTelemetry =
   /** The first message, sent once. `interval`: milliseconds between two samples. */

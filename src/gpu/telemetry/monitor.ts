@@ -1,11 +1,11 @@
 /** The server's half of telemetry: starts the process that asks the drivers, watches it, and passes on what it says. */
-import { type ChildProcess } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { startedModule } from "../../common/started-module.ts";
 import { messageOf } from "../../errors.ts";
-import { type Logger } from "../../log/log.ts";
+import type { Logger } from "../../log/log.ts";
 import { startChild } from "../worker/child-environment.ts";
-import { type FromTelemetry, type ToTelemetry } from "./messages.ts";
-import { type GpuIdentity, type Snapshot } from "./telemetry.ts";
+import type { FromTelemetry, ToTelemetry } from "./messages.ts";
+import type { GpuIdentity, Snapshot } from "./telemetry.ts";
 
 export interface MonitorOptions {
   /** Milliseconds between two samples. */

@@ -9,9 +9,9 @@
  *  4. A worker that leaves, dies, or can no longer be heard closes the channel; what it said before arrives first.
  *  5. `kill` ends the worker whatever it is doing, a second time without effect; `closed` follows.
  */
-import { type Logger } from "pino";
-import { type EngineOptions } from "../../engine/engine.ts";
-import { type FromWorker, type ToWorker } from "./messages.ts";
+import type { Logger } from "pino";
+import type { EngineOptions } from "../../engine/engine.ts";
+import type { FromWorker, ToWorker } from "./messages.ts";
 
 export interface Channel {
   /** Process id of the worker on this machine, which it may share; null: it has none, or could not be started. */

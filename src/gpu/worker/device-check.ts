@@ -1,9 +1,9 @@
 /** Whether a worker runs on what it was meant to run on. */
-import { type EngineInfo } from "../../engine/engine.ts";
+import type { EngineInfo } from "../../engine/engine.ts";
 import { engineTraits } from "../../engine/kinds.ts";
 import { deviceTraits } from "../device-kinds.ts";
 import { sameGpu } from "./cuda.ts";
-import { type Device } from "../inventory/devices.ts";
+import type { Device } from "../inventory/devices.ts";
 
 /**
  * The fault of the device that a worker has opened, as one sentence; null: none.

@@ -1,10 +1,10 @@
 /** A worker in a process of its own: a crash, a hang or a driver that kills it takes nothing else with it. */
 import { availableParallelism } from "node:os";
 import { startedModule } from "../../common/started-module.ts";
-import { type EngineOptions } from "../../engine/engine.ts";
+import type { EngineOptions } from "../../engine/engine.ts";
 import { engineTraits } from "../../engine/kinds.ts";
-import { type Channel, type ChannelEvents, type ChannelOptions } from "./channel.ts";
-import { type FromWorker, type ToWorker } from "./messages.ts";
+import type { Channel, ChannelEvents, ChannelOptions } from "./channel.ts";
+import type { FromWorker, ToWorker } from "./messages.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
 const CHILD = startedModule("./child", import.meta.url);

@@ -3,9 +3,9 @@
  * crash would take everything with it. A simulated crash or hang ends, or freezes, that worker alone.
  */
 import { engineTraits } from "../../engine/kinds.ts";
-import { type Channel, type ChannelEvents, type ChannelOptions } from "./channel.ts";
+import type { Channel, ChannelEvents, ChannelOptions } from "./channel.ts";
 import { type FromWorker, HEARTBEAT_MS, type ToWorker } from "./messages.ts";
-import { type ProcessUse } from "./process-use.ts";
+import type { ProcessUse } from "./process-use.ts";
 import { WorkerHost } from "./worker-host.ts";
 
 /** The use of this process is the test's and the server's too. */

@@ -9,7 +9,7 @@
  *  4. A health check costs nobody anything, and a task whose request is still being read uses nothing yet.
  */
 import { takeOut } from "../../common/in-flight.ts";
-import { type Energy } from "../card/energy.ts";
+import type { Energy } from "../card/energy.ts";
 import { addUp, type Run } from "./run.ts";
 
 export class Meter {

@@ -2,8 +2,8 @@
 import { outcomeOfFailure } from "../../engine/failures.ts";
 import { contentOf, Output } from "../../output.ts";
 import { newUse, type TaskUse } from "../../task-use.ts";
-import { type Outcome, type RunSink, type Task, type TaskResult } from "../../task.ts";
-import { type StepEnd } from "./messages.ts";
+import type { Outcome, RunSink, Task, TaskResult } from "../../task.ts";
+import type { StepEnd } from "./messages.ts";
 
 export interface Run {
   /** The number of the run in the worker's messages. */

@@ -1,6 +1,6 @@
 /** The messages between the server and a process that several workers share: those of each worker, with its number. */
-import { type ChannelEnd } from "./channel.ts";
-import { type FromWorker, type ToWorker } from "./messages.ts";
+import type { ChannelEnd } from "./channel.ts";
+import type { FromWorker, ToWorker } from "./messages.ts";
 
 /** One worker's number among all that were ever started. */
 export type ToShared =

@@ -7,11 +7,11 @@
  *  3. The process may die, or be killed because it gives no sign of life: all its workers end then, and `sharedDeaths` says that none of
  *     them is to blame. Whoever starts a worker next starts the process for all.
  */
-import { type Logger } from "pino";
+import type { Logger } from "pino";
 import { startedModule } from "../../common/started-module.ts";
-import { type Channel, type ChannelEnd, type ChannelEvents, type ChannelOptions, type OpenChannel } from "./channel.ts";
-import { type ToWorker } from "./messages.ts";
-import { type FromShared, type ToShared } from "./shared-messages.ts";
+import type { Channel, ChannelEnd, ChannelEvents, ChannelOptions, OpenChannel } from "./channel.ts";
+import type { ToWorker } from "./messages.ts";
+import type { FromShared, ToShared } from "./shared-messages.ts";
 import { TICK_MS, ticksIn } from "./stall-watch.ts";
 import { WorkerProcess, type WorkerProcessEvents } from "./worker-process.ts";
 

@@ -1,8 +1,8 @@
 /** The questions to a worker how many tokens prompts have. */
 import { outcomeOfFailure } from "../../engine/failures.ts";
 import { AltLasError } from "../../errors.ts";
-import { type TextRequest } from "../../request.ts";
-import { type FromWorker, type ToWorker } from "./messages.ts";
+import type { TextRequest } from "../../request.ts";
+import type { FromWorker, ToWorker } from "./messages.ts";
 
 export class TokenCounts {
   readonly #send: (message: ToWorker) => void;

@@ -1,7 +1,7 @@
 /** How a server's workers are started, by what their engines do. */
-import { type Logger } from "pino";
+import type { Logger } from "pino";
 import { engineTraits } from "../../engine/kinds.ts";
-import { type OpenChannel } from "./channel.ts";
+import type { OpenChannel } from "./channel.ts";
 import { forkChannel } from "./fork-channel.ts";
 import { SharedProcess } from "./shared-process.ts";
 

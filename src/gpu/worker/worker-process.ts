@@ -1,7 +1,7 @@
 /** A process that does the work of one worker or of several, seen from the server. */
-import { type ChildProcess, type Serializable } from "node:child_process";
+import type { ChildProcess, Serializable } from "node:child_process";
 import { messageOf } from "../../errors.ts";
-import { type ChannelEnd, type ChannelOptions } from "./channel.ts";
+import type { ChannelEnd, ChannelOptions } from "./channel.ts";
 import { type ChildOptions, startChild } from "./child-environment.ts";
 
 /** Characters of standard error that are kept. */

@@ -2,11 +2,11 @@
 import { InFlight } from "../../common/in-flight.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import { lengthOf, type Output } from "../../output.ts";
-import { type Request } from "../../request.ts";
-import { type Outcome, type RunSink, type Task } from "../../task.ts";
+import type { Request } from "../../request.ts";
+import type { Outcome, RunSink, Task } from "../../task.ts";
 import { TASK_SENT_ON } from "../../topics.ts";
-import { type FromWorker, type RunRequest, type StepPiece, type ToWorker } from "./messages.ts";
-import { type Energy } from "../card/energy.ts";
+import type { FromWorker, RunRequest, StepPiece, ToWorker } from "./messages.ts";
+import type { Energy } from "../card/energy.ts";
 import { Meter } from "./meter.ts";
 import { advance, begin, cutShort, newRun, outcomeOf, type Run } from "./run.ts";
 

@@ -1,13 +1,13 @@
 /** The server's half of one worker, from its start to its death: gives it work, watches it, and reports the outcomes. */
-import { type DeviceMemory, type EngineInfo, type UpstreamFigures } from "../../engine/engine.ts";
+import type { DeviceMemory, EngineInfo, UpstreamFigures } from "../../engine/engine.ts";
 import { engineTraits } from "../../engine/kinds.ts";
-import { type FailureCode } from "../../engine/failures.ts";
-import { type Output } from "../../output.ts";
-import { type Request, type TextRequest } from "../../request.ts";
-import { type Outcome, type RunSink, type Task } from "../../task.ts";
-import { type Energy } from "../card/energy.ts";
-import { type Channel, type ChannelEnd, type ChannelOptions, type OpenChannel } from "./channel.ts";
-import { type FromWorker } from "./messages.ts";
+import type { FailureCode } from "../../engine/failures.ts";
+import type { Output } from "../../output.ts";
+import type { Request, TextRequest } from "../../request.ts";
+import type { Outcome, RunSink, Task } from "../../task.ts";
+import type { Energy } from "../card/energy.ts";
+import type { Channel, ChannelEnd, ChannelOptions, OpenChannel } from "./channel.ts";
+import type { FromWorker } from "./messages.ts";
 import { type StallLimits, StallWatch, TICK_MS, ticksIn } from "./stall-watch.ts";
 import { TokenCounts } from "./token-counts.ts";
 import { type CanceledRun, WorkerRuns } from "./worker-runs.ts";

@@ -1,15 +1,10 @@
 /** Results as messages of Anthropic's API. */
 import { hexOf } from "../../common/uuid.ts";
 import { shown } from "../../common/validation.ts";
-import { type ToolCall } from "../../request.ts";
-import { type TaskResult } from "../../task.ts";
+import type { ToolCall } from "../../request.ts";
+import type { TaskResult } from "../../task.ts";
 import { type Done, modelOf } from "../openai/calls.ts";
-import {
-  type AnswerBlock,
-  type AnthropicUsage,
-  type MessageAnswer,
-  type STOP_REASONS,
-} from "../schemas/anthropic-answers.ts";
+import type { AnswerBlock, AnthropicUsage, MessageAnswer, STOP_REASONS } from "../schemas/anthropic-answers.ts";
 
 export function messageIdOf(taskId: string): string {
   return `msg_${hexOf(taskId)}`;

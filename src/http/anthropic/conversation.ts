@@ -1,9 +1,9 @@
 /** Conversations as Anthropic's API has them: what tools have said stands in the user's messages there, and is a message of its own here. */
 import { shown } from "../../common/validation.ts";
 import { AltLasError } from "../../errors.ts";
-import { type Message } from "../../request.ts";
+import type { Message } from "../../request.ts";
 import { refuseUnfitJson } from "../given-json.ts";
-import { type GivenBlock, type GivenTurn } from "../schemas/anthropic.ts";
+import type { GivenBlock, GivenTurn } from "../schemas/anthropic.ts";
 import { type GivenMessage, messagesOf } from "../schemas/messages.ts";
 
 type Turn = GivenMessage & { readonly content: string };

@@ -1,5 +1,5 @@
 /** `POST /v1/messages/count_tokens`. */
-import { type FastifyInstance, type FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import { type ChatRequest, estimatedTokensOf, factsOf, NO_SAMPLING } from "../../request.ts";
 import { submission } from "../access.ts";
 import { usingBody } from "../bodies.ts";
@@ -9,7 +9,7 @@ import { modelCalled } from "../openai/models.ts";
 import { TokenCount } from "../schemas/anthropic-answers.ts";
 import { type AnthropicSchemas, AnyQuery, type CountBody } from "../schemas/anthropic.ts";
 import { shared } from "../schemas/common.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { warn } from "../warnings.ts";
 import { conversationOf } from "./conversation.ts";
 import { tellIdle, wantedOf } from "./fields.ts";

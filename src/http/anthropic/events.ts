@@ -1,6 +1,6 @@
 /** The events of a streamed message: its blocks follow each other, and each is closed before the next begins. */
-import { type Delta } from "../../output.ts";
-import { type Done } from "../openai/calls.ts";
+import type { Delta } from "../../output.ts";
+import type { Done } from "../openai/calls.ts";
 import { jsonLine } from "../json-line.ts";
 import { anthropicFailure } from "../openai/envelope.ts";
 import { type AnswerFacts, type AnswerWriter, EVENT_STREAM, type StreamKind } from "../openai/stream-kind.ts";

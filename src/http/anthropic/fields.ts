@@ -4,8 +4,8 @@ import { shown } from "../../common/validation.ts";
 import { type ChatRequest, type Sampling, TO_THE_END } from "../../request.ts";
 import { formatOf, toolsOf } from "../forms.ts";
 import { tellIgnored } from "../openai/fields.ts";
-import { type CountBody, type GivenTool as AnthropicTool, type MessagesBody } from "../schemas/anthropic.ts";
-import { type GivenForm, type GivenTool } from "../schemas/forms.ts";
+import type { CountBody, GivenTool as AnthropicTool, MessagesBody } from "../schemas/anthropic.ts";
+import type { GivenForm, GivenTool } from "../schemas/forms.ts";
 import { samplingOf } from "../schemas/sampling.ts";
 
 /** Fields that change no answer here: nobody needs to hear that they did nothing. */

@@ -1,17 +1,17 @@
 /** `POST /v1/messages`. */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { type TaskInput } from "../../task.ts";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { TaskInput } from "../../task.ts";
 import { submission } from "../access.ts";
 import { usingBody } from "../bodies.ts";
 import { AnswerStream } from "../openai/answer-stream.ts";
 import { endOf, submitCall } from "../openai/calls.ts";
 import { settingsOf } from "../openai/fields.ts";
 import { ON_SUBMITTING } from "../openapi.ts";
-import { type Pings } from "../pings.ts";
+import type { Pings } from "../pings.ts";
 import { type MessageAnswer, MessageAnswer as MessageSchema, MessageEvents } from "../schemas/anthropic-answers.ts";
 import { type AnthropicSchemas, AnyQuery, type MessagesBody } from "../schemas/anthropic.ts";
 import { shared } from "../schemas/common.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { warn } from "../warnings.ts";
 import { messageOf } from "./answer.ts";
 import { conversationOf, refuseBegunAnswer } from "./conversation.ts";

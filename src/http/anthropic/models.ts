@@ -1,11 +1,11 @@
 /** The models as Anthropic's API lists them: for clients that say so by its header, as the path is OpenAI's, too. */
-import { type FastifyReply, type FastifyRequest } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { AltLasError } from "../../errors.ts";
 import { shown } from "../../common/validation.ts";
-import { type ModelStatus } from "../../gpu/models.ts";
-import { type AnthropicModel } from "../schemas/anthropic-answers.ts";
-import { type ModelsQuery } from "../schemas/anthropic.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ModelStatus } from "../../gpu/models.ts";
+import type { AnthropicModel } from "../schemas/anthropic-answers.ts";
+import type { ModelsQuery } from "../schemas/anthropic.ts";
+import type { ServerParts } from "../server-parts.ts";
 
 export function asksAnthropic({ config }: Pick<ServerParts, "config">, { headers }: FastifyRequest): boolean {
   return config.api.anthropic && headers["anthropic-version"] !== undefined;

@@ -1,10 +1,10 @@
 /** Anthropic's API, whose calls are tasks like all others. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { liveSchemas } from "../live-schemas.ts";
-import { type Pings } from "../pings.ts";
+import type { Pings } from "../pings.ts";
 import { anthropicHeaders, tellRates } from "../rate-limits.ts";
 import { anthropicSchemas } from "../schemas/anthropic.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { countTokensRoute } from "./count-tokens.ts";
 import { messagesRoute } from "./messages.ts";
 

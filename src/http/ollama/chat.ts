@@ -1,16 +1,16 @@
 /** `POST /api/chat`. */
-import { type FastifyInstance } from "fastify";
-import { type TaskInput } from "../../task.ts";
+import type { FastifyInstance } from "fastify";
+import type { TaskInput } from "../../task.ts";
 import { submission } from "../access.ts";
 import { toolsOf } from "../forms.ts";
 import { ON_SUBMITTING } from "../openapi.ts";
-import { type Pings } from "../pings.ts";
+import type { Pings } from "../pings.ts";
 import { NoQuery } from "../schemas/common.ts";
-import { type OllamaChat, type OllamaSchemas } from "../schemas/ollama.ts";
+import type { OllamaChat, OllamaSchemas } from "../schemas/ollama.ts";
 import { OllamaChatAnswer } from "../schemas/ollama-answers.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { ollamaSampling, ollamaSettings, tellIgnored, wantedOf } from "./fields.ts";
-import { type Said } from "./lines.ts";
+import type { Said } from "./lines.ts";
 import { conversationOf } from "./messages.ts";
 import { answer, textOrLines } from "./respond.ts";
 

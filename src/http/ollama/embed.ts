@@ -1,5 +1,5 @@
 /** `POST /api/embed`, and `POST /api/embeddings` from before it: one task makes all vectors of a call. */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { numbersOf } from "../../common/vectors.ts";
 import { NO_SAMPLING } from "../../request.ts";
 import { submission } from "../access.ts";
@@ -8,10 +8,10 @@ import { type Done, endOf, submitCall } from "../openai/calls.ts";
 import { ON_SUBMITTING } from "../openapi.ts";
 import { NoQuery } from "../schemas/common.ts";
 import { refuseLonger } from "../schemas/messages.ts";
-import { type OllamaEmbed, type OllamaEmbeddings, type OllamaSchemas } from "../schemas/ollama.ts";
+import type { OllamaEmbed, OllamaEmbeddings, OllamaSchemas } from "../schemas/ollama.ts";
 import { OllamaEmbedAnswer, OllamaEmbeddingsAnswer } from "../schemas/ollama-answers.ts";
-import { type SharedFields } from "../schemas/openai.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { SharedFields } from "../schemas/openai.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { ollamaSettings, tellIgnored } from "./fields.ts";
 import { durationsOf } from "./lines.ts";
 import { loadOrUnload } from "./residence.ts";

@@ -1,18 +1,18 @@
 /** What requests of Ollama's API say of their answers, as tasks have it; and what of it comes to nothing, in headers. */
-import { type FastifyReply } from "fastify";
+import type { FastifyReply } from "fastify";
 import { modelMeant } from "../../gpu/models.ts";
 import { AltLasError } from "../../errors.ts";
 import { type AnswerFormat, type Sampling, TO_THE_END } from "../../request.ts";
-import { type TaskInput } from "../../task.ts";
+import type { TaskInput } from "../../task.ts";
 import { MAX_FORM_BYTES } from "../forms.ts";
 import { refuseUnfitJson } from "../given-json.ts";
 import { checkLogprobs } from "../openai/logprobs.ts";
 import { seedOf, settingsOf, tellIgnored as tell, unknownIn } from "../openai/fields.ts";
 import { UNNAMED } from "../schemas/forms.ts";
-import { type OllamaOptions, type OllamaText } from "../schemas/ollama.ts";
-import { type SharedFields } from "../schemas/openai.ts";
+import type { OllamaOptions, OllamaText } from "../schemas/ollama.ts";
+import type { SharedFields } from "../schemas/openai.ts";
 import { samplingOf } from "../schemas/sampling.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { warn } from "../warnings.ts";
 import { nameMeant } from "./names.ts";
 

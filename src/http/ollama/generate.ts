@@ -1,17 +1,17 @@
 /** `POST /api/generate`. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { AltLasError } from "../../errors.ts";
-import { type TextRequest } from "../../request.ts";
-import { type TaskInput } from "../../task.ts";
+import type { TextRequest } from "../../request.ts";
+import type { TaskInput } from "../../task.ts";
 import { submission } from "../access.ts";
 import { ON_SUBMITTING } from "../openapi.ts";
-import { type Pings } from "../pings.ts";
+import type { Pings } from "../pings.ts";
 import { NoQuery } from "../schemas/common.ts";
-import { type OllamaGenerate, type OllamaSchemas } from "../schemas/ollama.ts";
+import type { OllamaGenerate, OllamaSchemas } from "../schemas/ollama.ts";
 import { OllamaGenerateAnswer } from "../schemas/ollama-answers.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { ollamaSampling, ollamaSettings, tellIgnored, wantedOf } from "./fields.ts";
-import { type Said } from "./lines.ts";
+import type { Said } from "./lines.ts";
 import { answer, textOrLines } from "./respond.ts";
 
 export function ollamaGenerateRoute(

@@ -1,5 +1,5 @@
 /** `GET /` and `HEAD /`: what Ollama's clients look for before anything else. Browsers get the dashboard there. */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 
 const GREETING = "Ollama is running";
 const HIDDEN = { schema: { hide: true } };

@@ -1,10 +1,10 @@
 /** Answers as lines of JSON: what Ollama's clients read a stream as. */
 import { wallTime } from "../../common/clock.ts";
-import { type Delta } from "../../output.ts";
+import type { Delta } from "../../output.ts";
 import { jsonLine } from "../json-line.ts";
-import { type Done } from "../openai/calls.ts";
-import { type AnswerWriter, type StreamKind } from "../openai/stream-kind.ts";
-import { type OllamaFrame } from "../schemas/ollama-answers.ts";
+import type { Done } from "../openai/calls.ts";
+import type { AnswerWriter, StreamKind } from "../openai/stream-kind.ts";
+import type { OllamaFrame } from "../schemas/ollama-answers.ts";
 import { timingOf } from "../use-views.ts";
 import { viewOfToken } from "../views.ts";
 import { viewOfCalls } from "./messages.ts";

@@ -1,8 +1,8 @@
 /** Conversations as Ollama's clients send them: their calls of tools have no ids, and arguments that are objects. */
-import { type Message, type ToolCall } from "../../request.ts";
+import type { Message, ToolCall } from "../../request.ts";
 import { type GivenMessage, messagesOf } from "../schemas/messages.ts";
-import { type OllamaMessage } from "../schemas/ollama.ts";
-import { type OllamaChatAnswer } from "../schemas/ollama-answers.ts";
+import type { OllamaMessage } from "../schemas/ollama.ts";
+import type { OllamaChatAnswer } from "../schemas/ollama-answers.ts";
 
 /** @throws {AltLasError} `invalid_input`: they are too long, or no user says anything */
 export function conversationOf(given: readonly OllamaMessage[], maxBytes: number): readonly Message[] {

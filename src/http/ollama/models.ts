@@ -2,17 +2,17 @@
 import { reading } from "../access.ts";
 import { hash } from "node:crypto";
 import { basename } from "node:path";
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { AltLasError } from "../../errors.ts";
 import { deviceTraits } from "../../gpu/device-kinds.ts";
-import { type ModelStatus } from "../../gpu/models.ts";
-import { type CatalogModel } from "../../models/catalog.ts";
+import type { ModelStatus } from "../../gpu/models.ts";
+import type { CatalogModel } from "../../models/catalog.ts";
 import { type GgufFacts, ggufFacts } from "../../models/gguf-facts.ts";
 import { quantizationOf } from "../../models/quantization.ts";
 import { NoQuery } from "../schemas/common.ts";
 import { ModelRequest } from "../schemas/ollama.ts";
 import { type OllamaDetails, OllamaRunning, OllamaShow, OllamaTags } from "../schemas/ollama-answers.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { nameMeant, tagged } from "./names.ts";
 
 /** The time when a model is unloaded that nothing unloads. */

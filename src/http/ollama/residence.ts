@@ -1,7 +1,7 @@
 /** Calls without a prompt: they have a model loaded, or unloaded where they want to keep it alive for no time. */
-import { type FastifyReply, type FastifyRequest } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { AltLasError } from "../../errors.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { warn } from "../warnings.ts";
 import { nameMeant } from "./names.ts";
 

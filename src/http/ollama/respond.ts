@@ -1,14 +1,14 @@
 /** Answers calls that generate text: as lines, or when all of it is there. */
-import { type FastifyReply, type FastifyRequest } from "fastify";
-import { type TaskInput } from "../../task.ts";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { TaskInput } from "../../task.ts";
 import { usingBody } from "../bodies.ts";
 import { AnswerStream } from "../openai/answer-stream.ts";
 import { type Done, endOf, submitCall } from "../openai/calls.ts";
-import { type Pings } from "../pings.ts";
-import { type OllamaText } from "../schemas/ollama.ts";
+import type { Pings } from "../pings.ts";
+import type { OllamaText } from "../schemas/ollama.ts";
 import { type OllamaFrame, OllamaLines } from "../schemas/ollama-answers.ts";
-import { type SharedFields } from "../schemas/openai.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { SharedFields } from "../schemas/openai.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { viewOfToken } from "../views.ts";
 import { warnOfNothing } from "./fields.ts";
 import { emptyFrame, frameOf, lineStream, type Said, wholeOf } from "./lines.ts";

@@ -1,12 +1,12 @@
 /** Ollama's API, whose calls are tasks like all others. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { liveSchemas } from "../live-schemas.ts";
-import { type Pings } from "../pings.ts";
+import type { Pings } from "../pings.ts";
 import { standardHeaders, tellRates } from "../rate-limits.ts";
 import { NoQuery } from "../schemas/common.ts";
 import { ollamaSchemas } from "../schemas/ollama.ts";
 import { OllamaVersion } from "../schemas/ollama-answers.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { ollamaChatRoute } from "./chat.ts";
 import { ollamaEmbeddingsRoute, ollamaEmbedRoute } from "./embed.ts";
 import { ollamaGenerateRoute } from "./generate.ts";

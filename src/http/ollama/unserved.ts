@@ -1,5 +1,5 @@
 /** The routes of Ollama's API that change which models there are: not served, and said so to clients that ask for them. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { AltLasError } from "../../errors.ts";
 import { anybody } from "../access.ts";
 

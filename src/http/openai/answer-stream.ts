@@ -1,17 +1,17 @@
 /** A streamed answer of one or several choices to one reader. */
-import { type FastifyReply } from "fastify";
+import type { FastifyReply } from "fastify";
 import { AltLasError } from "../../errors.ts";
 import { after, type Delta, deltasOf, lengthOf, wholeCharacters } from "../../output.ts";
 import { attemptNumber, isFinal } from "../../task.ts";
-import { type Following, type Listener, type TaskSnapshot } from "../../tasks/task-api.ts";
+import type { Following, Listener, TaskSnapshot } from "../../tasks/task-api.ts";
 import { mayHold } from "../answers.ts";
 import { probeWhenHalfClosed } from "../disconnects.ts";
 import { beginLiveAnswer } from "../live-answer.ts";
-import { type Pings } from "../pings.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { Pings } from "../pings.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { failureOf, goneTask, sentenceFor } from "../task-failure.ts";
 import { type Call, type Done, modelOf } from "./calls.ts";
-import { type AnswerWriter, type StreamKind } from "./stream-kind.ts";
+import type { AnswerWriter, StreamKind } from "./stream-kind.ts";
 
 /** How far the reader is with one choice. */
 class Choice implements Listener {

@@ -1,9 +1,9 @@
 /** Batches of files as clients of OpenAI's API see them. */
-import { type BatchFileState } from "../../batch-files/batch-file-api.ts";
+import type { BatchFileState } from "../../batch-files/batch-file-api.ts";
 import { shownBatchId } from "../../batch-files/ids.ts";
 import { shownFileId } from "../../files/ids.ts";
-import { type BatchFile, type BatchProgress } from "../../store/batch-files.ts";
-import { type BatchFileStatus, type BatchFileView } from "../schemas/batch-files.ts";
+import type { BatchFile, BatchProgress } from "../../store/batch-files.ts";
+import type { BatchFileStatus, BatchFileView } from "../schemas/batch-files.ts";
 import { secondsOf } from "./calls.ts";
 
 export function viewOfBatchFile({ file, progress }: BatchFileState): BatchFileView {

@@ -1,7 +1,7 @@
 /** `/v1/batches`: the lines of a file as tasks. */
-import { type FastifyInstance } from "fastify";
-import { type Caller } from "../../auth/credentials.ts";
-import { type BatchFileState } from "../../batch-files/batch-file-api.ts";
+import type { FastifyInstance } from "fastify";
+import type { Caller } from "../../auth/credentials.ts";
+import type { BatchFileState } from "../../batch-files/batch-file-api.ts";
 import { batchIdOf, shownBatchId } from "../../batch-files/ids.ts";
 import { shown } from "../../common/validation.ts";
 import { AltLasError } from "../../errors.ts";
@@ -16,7 +16,7 @@ import {
   WINDOW,
 } from "../schemas/batch-files.ts";
 import { EmptyRequest, NoQuery } from "../schemas/common.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { ignoreTypeOfNothing } from "../validate.ts";
 import { viewOfBatchFile } from "./batch-views.ts";
 import { tellIgnored } from "./fields.ts";

@@ -1,17 +1,17 @@
 /** A call of OpenAI's API as tasks: one for each choice. Its client waits for them, and cancels them by leaving. */
 import { hexOf } from "../../common/uuid.ts";
-import { type FastifyReply, type FastifyRequest } from "fastify";
-import { type Caller } from "../../auth/credentials.ts";
-import { type TaskInput, type TaskResult } from "../../task.ts";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Caller } from "../../auth/credentials.ts";
+import type { TaskInput, TaskResult } from "../../task.ts";
 import { AltLasError } from "../../errors.ts";
-import { type SubmitOptions, type TaskSnapshot } from "../../tasks/task-api.ts";
+import type { SubmitOptions, TaskSnapshot } from "../../tasks/task-api.ts";
 import { cancelAbandoned, goneSignal } from "../disconnects.ts";
 import { mayHaveSchemas, tellOfSchemas } from "../form-check.ts";
 import { idempotencyOf } from "../idempotency.ts";
-import { type Usage } from "../schemas/openai-answers.ts";
-import { type SharedFields } from "../schemas/openai.ts";
+import type { Usage } from "../schemas/openai-answers.ts";
+import type { SharedFields } from "../schemas/openai.ts";
 import { allHeldTo } from "../model-limits.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { failureOf, goneTask } from "../task-failure.ts";
 import { mismatchesOf, warn } from "../warnings.ts";
 

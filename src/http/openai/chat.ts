@@ -1,15 +1,15 @@
 /** `POST /v1/chat/completions`. */
-import { type FastifyInstance } from "fastify";
-import { type TaskInput } from "../../task.ts";
+import type { FastifyInstance } from "fastify";
+import type { TaskInput } from "../../task.ts";
 import { submission } from "../access.ts";
 import { usingBody } from "../bodies.ts";
 import { ON_SUBMITTING } from "../openapi.ts";
 import { viewOfToolCall } from "../form-views.ts";
-import { type Pings } from "../pings.ts";
+import type { Pings } from "../pings.ts";
 import { NoQuery, shared } from "../schemas/common.ts";
 import { ChatAnswer, ChunksText } from "../schemas/openai-answers.ts";
-import { type ChatBody, type OpenAiSchemas } from "../schemas/openai.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ChatBody, OpenAiSchemas } from "../schemas/openai.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { chatFinishReasonOf, type Answered, frameOf, submitCall } from "./calls.ts";
 import { CHAT_CHUNKS } from "./chunks.ts";
 import { conversationOf, samplingsOf, settingsOf, tellIgnored, wantedOf } from "./fields.ts";

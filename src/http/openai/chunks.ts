@@ -1,6 +1,6 @@
 /** The events of a streamed answer, in the order that clients insist on: each choice has a first, its pieces and a last one. */
-import { type Delta, type ToolCallDelta } from "../../output.ts";
-import { type TaskResult } from "../../task.ts";
+import type { Delta, ToolCallDelta } from "../../output.ts";
+import type { TaskResult } from "../../task.ts";
 import { jsonLine } from "../json-line.ts";
 import { chatFinishReasonOf, type Done, finishReasonOf, idOf, secondsOf, usageOf } from "./calls.ts";
 import { openAiFailure } from "./envelope.ts";

@@ -1,15 +1,15 @@
 /** `POST /v1/completions`: texts are continued as they are, whatever chat template the model has. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { AltLasError } from "../../errors.ts";
-import { type TaskInput } from "../../task.ts";
+import type { TaskInput } from "../../task.ts";
 import { submission } from "../access.ts";
 import { usingBody } from "../bodies.ts";
 import { ON_SUBMITTING } from "../openapi.ts";
-import { type Pings } from "../pings.ts";
+import type { Pings } from "../pings.ts";
 import { NoQuery, shared } from "../schemas/common.ts";
 import { ChunksText, CompletionAnswer } from "../schemas/openai-answers.ts";
-import { type CompletionBody, type OpenAiSchemas } from "../schemas/openai.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { CompletionBody, OpenAiSchemas } from "../schemas/openai.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { type Answered, finishReasonOf, frameOf, submitCall } from "./calls.ts";
 import { formatOf } from "../forms.ts";
 import { COMPLETION_CHUNKS } from "./chunks.ts";

@@ -1,9 +1,9 @@
 /** `POST /v1/embeddings`: one task makes all vectors of a call. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { numbersOf } from "../../common/vectors.ts";
 import { AltLasError } from "../../errors.ts";
 import { type EmbeddingRequest, NO_SAMPLING } from "../../request.ts";
-import { type TaskInput } from "../../task.ts";
+import type { TaskInput } from "../../task.ts";
 import { submission } from "../access.ts";
 import { usingBody } from "../bodies.ts";
 import { noteGiven, wasGiven } from "../given.ts";
@@ -12,7 +12,7 @@ import { NoQuery, shared } from "../schemas/common.ts";
 import { refuseLonger } from "../schemas/messages.ts";
 import { EmbeddingAnswer } from "../schemas/openai-answers.ts";
 import { type EmbeddingBody, MOST_INPUTS, type OpenAiSchemas } from "../schemas/openai.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { type Answered, endOf, modelOf, submitCall, usageOf } from "./calls.ts";
 import { settingsOf, tellIgnored } from "./fields.ts";
 

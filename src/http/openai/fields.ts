@@ -1,13 +1,13 @@
 /** Of a request's fields: those that are ignored, and those that become sampling and the settings of tasks. */
-import { type FastifyReply, type FastifyRequest } from "fastify";
-import { type Config } from "../../config/config.ts";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Config } from "../../config/config.ts";
 import { type ChatRequest, type Message, type Sampling, TO_THE_END } from "../../request.ts";
-import { type TaskInput } from "../../task.ts";
+import type { TaskInput } from "../../task.ts";
 import { AltLasError } from "../../errors.ts";
 import { formatOf, toolsOf } from "../forms.ts";
 import { checkLogprobs } from "./logprobs.ts";
 import { messagesOf } from "../schemas/messages.ts";
-import { type ChatBody, type OpenAiMessage, type SamplingRequest, type SharedFields } from "../schemas/openai.ts";
+import type { ChatBody, OpenAiMessage, SamplingRequest, SharedFields } from "../schemas/openai.ts";
 import { drawnSeed, samplingOf } from "../schemas/sampling.ts";
 
 /** Fields of OpenAI's that change no answer here: nobody needs to hear that they did nothing. */

@@ -1,11 +1,11 @@
 /** Files as clients of OpenAI's API see them, and as they name them. */
-import { type Caller } from "../../auth/credentials.ts";
+import type { Caller } from "../../auth/credentials.ts";
 import { AltLasError } from "../../errors.ts";
 import { fileIdOf, shownFileId } from "../../files/ids.ts";
-import { type FileInfo, type FileSource } from "../../files/source.ts";
+import type { FileInfo, FileSource } from "../../files/source.ts";
 import { shown } from "../../common/validation.ts";
 import { maySee } from "../access.ts";
-import { type FileView } from "../schemas/files.ts";
+import type { FileView } from "../schemas/files.ts";
 import { secondsOf } from "./calls.ts";
 
 export function viewOfFile({ id, bytes, createdAt, expiresAt, filename, purpose }: FileInfo): FileView {

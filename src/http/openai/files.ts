@@ -1,18 +1,18 @@
 /** `/v1/files`: lists files, shows them, streams what is in them, and removes them. */
 import { Readable } from "node:stream";
-import { type FastifyInstance } from "fastify";
-import { type Caller } from "../../auth/credentials.ts";
+import type { FastifyInstance } from "fastify";
+import type { Caller } from "../../auth/credentials.ts";
 import { shown } from "../../common/validation.ts";
 import { AltLasError } from "../../errors.ts";
 import { fileIdOf, hasTime, shownFileId, timeOfId } from "../../files/ids.ts";
-import { type FileInfo, type FileSource } from "../../files/source.ts";
-import { type FilePlace } from "../../store/files.ts";
+import type { FileInfo, FileSource } from "../../files/source.ts";
+import type { FilePlace } from "../../store/files.ts";
 import { mayChange } from "../access.ts";
 import { holdForAnswer } from "../answers.ts";
 import { tellForeignRead, tellRemoval } from "../foreign-changes.ts";
 import { NoQuery } from "../schemas/common.ts";
 import { FileBytes, FileDeleted, FileParams, FileRef, FilesAnswer, FilesQuery, MOST_FILES } from "../schemas/files.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { ignoreTypeOfNothing } from "../validate.ts";
 import { fileNamed, viewOfFile } from "./file-views.ts";
 import { uploadRoute } from "./uploads.ts";

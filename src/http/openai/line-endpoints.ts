@@ -1,13 +1,7 @@
 /** The endpoints that a line of a batch may name: what its body asks for, and what came of it, as a call of its own would have had it. */
-import {
-  type EndedLine,
-  type LineAnswer,
-  type LineEndpoint,
-  type LineEndpoints,
-  type LineInput,
-} from "../../batch-files/endpoints.ts";
+import type { EndedLine, LineAnswer, LineEndpoint, LineEndpoints, LineInput } from "../../batch-files/endpoints.ts";
 import { AltLasError, type ErrorCode } from "../../errors.ts";
-import { type Priority, type TaskInput } from "../../task.ts";
+import type { Priority, TaskInput } from "../../task.ts";
 import { checkSchemas, mayHaveSchemas } from "../form-check.ts";
 import { noted } from "../given.ts";
 import { jsonLine } from "../json-line.ts";
@@ -24,7 +18,7 @@ import {
 } from "../schemas/openai.ts";
 import { UNBOUND } from "../../auth/credentials.ts";
 import { heldTo, type ModelLimits } from "../model-limits.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { failureOf, goneTask, sentenceFor } from "../task-failure.ts";
 import { checkedBody } from "../validate.ts";
 import { type Answered, inWordsOfCall } from "./calls.ts";

@@ -1,7 +1,7 @@
 /** The probabilities of tokens, as the two kinds of answers have them. */
 import { AltLasError } from "../../errors.ts";
-import { type TokenLogprob } from "../../output.ts";
-import { type ChatLogprobs, type CompletionLogprobs } from "../schemas/openai-answers.ts";
+import type { TokenLogprob } from "../../output.ts";
+import type { ChatLogprobs, CompletionLogprobs } from "../schemas/openai-answers.ts";
 import { viewOfToken } from "../views.ts";
 
 /** Probabilities in the place of one token, in all choices of an answer together: it is put together in memory, and sent as one. */

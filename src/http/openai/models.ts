@@ -1,5 +1,5 @@
 /** `GET /v1/models`: what requests may call a model, and what it can do. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { shown } from "../../common/validation.ts";
 import { AltLasError } from "../../errors.ts";
 import { modelMeant, type ModelStatus } from "../../gpu/models.ts";
@@ -8,7 +8,7 @@ import { AnyQuery, ModelsQuery } from "../schemas/anthropic.ts";
 import { mayAskFor } from "../model-limits.ts";
 import { NoQuery } from "../schemas/common.ts";
 import { ModelParams, ModelRef, ModelsAnswer, type OpenAiModel } from "../schemas/openai-answers.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { secondsOf } from "./calls.ts";
 
 /** Seconds after which a model may have been loaded. */

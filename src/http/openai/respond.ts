@@ -1,8 +1,8 @@
 /** Answers a call that generates text: as a stream, or when all of it is there. */
-import { type FastifyReply } from "fastify";
-import { type Pings } from "../pings.ts";
-import { type GenerationBody } from "../schemas/openai.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { FastifyReply } from "fastify";
+import type { Pings } from "../pings.ts";
+import type { GenerationBody } from "../schemas/openai.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { AnswerStream } from "./answer-stream.ts";
 import { type Call, type Done, endOf } from "./calls.ts";
 import { type ChunkKind, chunkStream } from "./chunks.ts";

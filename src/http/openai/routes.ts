@@ -1,10 +1,10 @@
 /** OpenAI's API, whose calls are tasks like all others. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { liveSchemas } from "../live-schemas.ts";
-import { type Pings } from "../pings.ts";
+import type { Pings } from "../pings.ts";
 import { openAiSchemas } from "../schemas/openai.ts";
 import { openAiHeaders, tellRates } from "../rate-limits.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { batchFileRoutes } from "./batches.ts";
 import { chatRoute } from "./chat.ts";
 import { completionsRoute } from "./completions.ts";

@@ -1,8 +1,8 @@
 /** What an API writes its streamed answers as. */
-import { type AltLasError } from "../../errors.ts";
-import { type Delta } from "../../output.ts";
-import { type TaskResult } from "../../task.ts";
-import { type Done } from "./calls.ts";
+import type { AltLasError } from "../../errors.ts";
+import type { Delta } from "../../output.ts";
+import type { TaskResult } from "../../task.ts";
+import type { Done } from "./calls.ts";
 
 export const EVENT_STREAM = "text/event-stream; charset=utf-8";
 

@@ -1,6 +1,6 @@
 /** Reads an upload: a form (multipart/form-data, RFC 7578) with one file, which is handed on while it comes, and short fields. */
 import type { IncomingMessage } from "node:http";
-import { type Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import type { BusboyHeaders, BusboyInstance } from "@fastify/busboy";
 import { AltLasError, messageOf } from "../../errors.ts";
 import { shown } from "../../common/validation.ts";

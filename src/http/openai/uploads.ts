@@ -1,19 +1,19 @@
 /** `POST /v1/files`: takes a file as a stream, which no part of the server ever has in memory. */
 import type { IncomingMessage } from "node:http";
-import { type Readable } from "node:stream";
-import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { Readable } from "node:stream";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { checkFor } from "../../common/ajv.ts";
 import { misfitOf } from "../../common/validation.ts";
 import { AltLasError } from "../../errors.ts";
-import { type FileFacts } from "../../files/files.ts";
-import { type Upload } from "../../files/upload.ts";
+import type { FileFacts } from "../../files/files.ts";
+import type { Upload } from "../../files/upload.ts";
 import { fileTooLarge } from "../../files/upload.ts";
 import { mayChange } from "../access.ts";
 import { inviteBody } from "../bodies.ts";
-import { type RequestMemory } from "../request-memory.ts";
+import type { RequestMemory } from "../request-memory.ts";
 import { NoQuery } from "../schemas/common.ts";
 import { FileRef, UploadFields, UploadForm } from "../schemas/files.ts";
-import { type ServerParts } from "../server-parts.ts";
+import type { ServerParts } from "../server-parts.ts";
 import { watchSlowBody } from "../slow-bodies.ts";
 import { tellIgnoredNames } from "./fields.ts";
 import { viewOfFile } from "./file-views.ts";

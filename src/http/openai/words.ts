@@ -1,5 +1,5 @@
 /** Sentences about a call in the words of the API that it came by: the server's own are about the fields of its own and of OpenAI's. */
-import { type FastifyReply } from "fastify";
+import type { FastifyReply } from "fastify";
 import { AltLasError } from "../../errors.ts";
 import { TaskFailure } from "../task-failure.ts";
 

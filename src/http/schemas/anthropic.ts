@@ -1,7 +1,7 @@
 /** Anthropic's API: what clients of it send. Unknown fields are allowed everywhere, as there. */
 import { Type, type Static } from "../../common/type.ts";
-import { type Config } from "../../config/config.ts";
-import { type JsonSchema } from "../../request.ts";
+import type { Config } from "../../config/config.ts";
+import type { JsonSchema } from "../../request.ts";
 import { oneOf } from "./common.ts";
 import { MOST_TOOLS } from "./forms.ts";
 import { noList, nothing, sharedFields } from "./openai-shared.ts";

@@ -1,6 +1,6 @@
 /** What an answer has to be beside a text: its form, the tools that it may ask for, the probabilities of its tokens. */
 import { Type, type Static, type TObject } from "../../common/type.ts";
-import { type JsonSchema } from "../../request.ts";
+import type { JsonSchema } from "../../request.ts";
 
 /** Tools of one request. */
 export const MOST_TOOLS = 128;

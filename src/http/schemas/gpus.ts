@@ -1,6 +1,6 @@
 /** GPUs, and taking them out of service and back. */
 import { Type, type Static } from "../../common/type.ts";
-import { type EngineSetting } from "../../engine/engine.ts";
+import type { EngineSetting } from "../../engine/engine.ts";
 import { GPU_STATES } from "../../gpu/facts.ts";
 import { INSTANCE_STATES } from "../../gpu/status.ts";
 import { CAPABILITIES, type Capability } from "../../request.ts";

@@ -1,6 +1,6 @@
 /** Ollama's API: what clients of it send. Unknown fields are allowed everywhere, as there. */
 import { Type, type Static } from "../../common/type.ts";
-import { type Config } from "../../config/config.ts";
+import type { Config } from "../../config/config.ts";
 import { oneOf } from "./common.ts";
 import { formFields, MOST_LOGPROBS } from "./forms.ts";
 import { MOST_INPUTS } from "./openai.ts";

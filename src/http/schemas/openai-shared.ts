@@ -1,6 +1,6 @@
 /** What the bodies of OpenAI's API share. */
 import { type TSchema, Type } from "../../common/type.ts";
-import { type Config } from "../../config/config.ts";
+import type { Config } from "../../config/config.ts";
 import { PRIORITIES } from "../../task.ts";
 import { oneOf, orNull, TaskType } from "./common.ts";
 import { gpuOptions, modelField } from "./submissions.ts";

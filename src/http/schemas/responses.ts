@@ -1,6 +1,6 @@
 /** OpenAI's Responses API: what clients send of it. Unknown fields are allowed everywhere, as there. */
 import { Type, type Static } from "../../common/type.ts";
-import { type JsonSchema } from "../../request.ts";
+import type { JsonSchema } from "../../request.ts";
 import { oneOf } from "./common.ts";
 import { FORMATS, MOST_LOGPROBS, MOST_TOOLS, NAME, NAME_ALLOWED } from "./forms.ts";
 import { nothing, only, type Settings, sharedFields } from "./openai-shared.ts";

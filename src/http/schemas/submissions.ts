@@ -1,6 +1,6 @@
 /** `POST /predict` and `POST /batch_predict`. */
 import { Type, type Static, type TSchema } from "../../common/type.ts";
-import { type Config } from "../../config/config.ts";
+import type { Config } from "../../config/config.ts";
 import { BATCH_STATUSES } from "../../tasks/task-api.ts";
 import { BATCH_EVENTS, PRIORITIES, TASK_EVENTS, type WebhookEvent } from "../../task.ts";
 import { closed, GpuId, oneOf, orNull, shared as named, TaskType } from "./common.ts";

@@ -3,8 +3,8 @@ import { hostname } from "node:os";
 import { GPU_STATES } from "../../gpu/facts.ts";
 import { type GpuStatus, INSTANCE_STATES, type InstanceStatus } from "../../gpu/status.ts";
 import { OPERATOR_EVENT, type OPERATOR_EVENTS } from "../../topics.ts";
-import { type Instruments, type Reading } from "./instruments.ts";
-import { type LabelValues } from "./label-values.ts";
+import type { Instruments, Reading } from "./instruments.ts";
+import type { LabelValues } from "./label-values.ts";
 
 const LABELS = ["gpu", "gpu_uuid", "name", "machine"];
 

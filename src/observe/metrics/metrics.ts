@@ -4,14 +4,14 @@
  */
 import { within } from "../../common/patience.ts";
 import { VERSION } from "../../common/version.ts";
-import { type TaskStatus } from "../../task.ts";
+import type { TaskStatus } from "../../task.ts";
 import { countLoads, showGpus } from "./gpus.ts";
 import { Instruments, type Reading } from "./instruments.ts";
 import { LabelValues } from "./label-values.ts";
 import { countPace } from "./pace.ts";
 import { countProcess, showProcess } from "./process.ts";
 import { countRequests } from "./requests.ts";
-import { type MetricSources } from "./sources.ts";
+import type { MetricSources } from "./sources.ts";
 import { countTasks, ENDED } from "./tasks.ts";
 import { Users } from "./users.ts";
 

@@ -4,7 +4,7 @@
  * one that a reader notices is lost.
  */
 import { TASK_OUTPUT } from "../../topics.ts";
-import { type Instruments } from "./instruments.ts";
+import type { Instruments } from "./instruments.ts";
 
 const FIRST = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200];
 const BETWEEN = [0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 5];

@@ -2,7 +2,7 @@
 import { getHeapStatistics } from "node:v8";
 import { wallTime } from "../../common/clock.ts";
 import { STORE_COMMITTED } from "../../topics.ts";
-import { type Instruments } from "./instruments.ts";
+import type { Instruments } from "./instruments.ts";
 
 /** Milliseconds between two looks at the event loop: so few cost nothing, and a delay of all events is met by them as often as by others. */
 const LOOK = 100;

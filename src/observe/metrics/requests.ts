@@ -1,6 +1,6 @@
 /** Requests by HTTP, refusals, and webhooks. */
 import { DELIVERY_TRIED, REQUEST_BEGAN, REQUEST_ENDED, REQUEST_REFUSED } from "../../topics.ts";
-import { type Instruments } from "./instruments.ts";
+import type { Instruments } from "./instruments.ts";
 
 /** @returns what ends it */
 export function countRequests(instruments: Instruments): readonly (() => void)[] {

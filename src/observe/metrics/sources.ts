@@ -1,6 +1,6 @@
 /** What is read at each scrape. */
-import { type GpuStatus } from "../../gpu/status.ts";
-import { type TaskStatus } from "../../task.ts";
+import type { GpuStatus } from "../../gpu/status.ts";
+import type { TaskStatus } from "../../task.ts";
 
 export interface MetricSources {
   readonly gpus: () => readonly GpuStatus[];

@@ -1,10 +1,10 @@
 /** What becomes of tasks. */
 import { type Interruption, isFinal, type Task, TASK_STATUSES } from "../../task.ts";
-import { type TaskUse } from "../../task-use.ts";
+import type { TaskUse } from "../../task-use.ts";
 import { TASK_ENDED, TASK_REQUEUED, TASK_STARTED } from "../../topics.ts";
-import { type Instruments } from "./instruments.ts";
-import { type LabelValues } from "./label-values.ts";
-import { type Users } from "./users.ts";
+import type { Instruments } from "./instruments.ts";
+import type { LabelValues } from "./label-values.ts";
+import type { Users } from "./users.ts";
 
 /** Seconds, up to half a day. */
 const WAITS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14_400, 43_200];

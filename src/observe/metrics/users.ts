@@ -1,6 +1,6 @@
 /** What users have used. A server may have thousands of users: those who use it most have series of their own, the rest has one. */
-import { type TaskUse } from "../../task-use.ts";
-import { type Instruments, type Reading } from "./instruments.ts";
+import type { TaskUse } from "../../task-use.ts";
+import type { Instruments, Reading } from "./instruments.ts";
 import { OTHERS } from "./label-values.ts";
 
 /** Users with series of their own. */

@@ -8,7 +8,7 @@ import { http } from "../../common/node-http.ts";
 import { retryAfterIn } from "../../common/network-words.ts";
 import { VERSION } from "../../common/version.ts";
 import { messageOf } from "../../errors.ts";
-import { type CollectorSettings } from "./settings.ts";
+import type { CollectorSettings } from "./settings.ts";
 
 /** Those that the protocol lets a client try again. */
 const RETRYABLE: ReadonlySet<number> = new Set([429, 502, 503, 504]);

@@ -1,4 +1,4 @@
-import { type SpanBatch } from "./span-batch.ts";
+import type { SpanBatch } from "./span-batch.ts";
 
 /** Attributes that most spans have in common with the last one of their kind: they are encoded once. */
 export class Common<Values extends readonly unknown[]> {

@@ -3,7 +3,7 @@
  * @see https://github.com/open-telemetry/semantic-conventions-genai
  */
 import { TO_THE_END } from "../../request.ts";
-import { type Task, type TaskResult } from "../../task.ts";
+import type { Task, TaskResult } from "../../task.ts";
 import { Common } from "./common-attributes.ts";
 import { keyOf, type SpanBatch } from "./span-batch.ts";
 

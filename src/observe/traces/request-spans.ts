@@ -1,11 +1,11 @@
 /** A SERVER span for each request, from its head to the end of its answer; a stream's lasts as long as the stream. */
 import type { IncomingMessage } from "node:http";
 import { REQUEST_BEGAN, REQUEST_ENDED } from "../../topics.ts";
-import { type SpanId } from "./ids.ts";
+import type { SpanId } from "./ids.ts";
 import { Common } from "./common-attributes.ts";
 import { keyOf, moment, SERVER } from "./span-batch.ts";
 import { contextIn, type TraceContext } from "./trace-context.ts";
-import { type Tracer } from "./tracer.ts";
+import type { Tracer } from "./tracer.ts";
 
 /** Probes and scrapes come all the time, and nobody looks for them. */
 const UNTOLD: ReadonlySet<string | undefined> = new Set(["/livez", "/readyz", "/healthz", "/metrics"]);

@@ -1,5 +1,5 @@
 /** Which traces are recorded, as `OTEL_TRACES_SAMPLER` has it. All that this server adds to a trace is recorded, or nothing of it. */
-import { type TraceId } from "./ids.ts";
+import type { TraceId } from "./ids.ts";
 
 /**
  * @param caller whether the caller records its part of the trace; null: there is none, the trace begins here

@@ -3,8 +3,8 @@
  * it ends: objects for spans and attributes, to be encoded later, cost more than a whole submission.
  * @see https://github.com/open-telemetry/opentelemetry-proto
  */
-import { type SpanId } from "./ids.ts";
-import { type TraceContext } from "./trace-context.ts";
+import type { SpanId } from "./ids.ts";
+import type { TraceContext } from "./trace-context.ts";
 
 export const INTERNAL = 1;
 export const SERVER = 2;

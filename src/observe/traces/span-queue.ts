@@ -1,9 +1,9 @@
 /** Spans on their way: they wait for each other in memory, and go in batches, one batch at a time. */
 import { setImmediate as turn } from "node:timers/promises";
-import { type Logger } from "../../log/log.ts";
-import { type Collector } from "./collector.ts";
-import { type Envelope } from "./envelope.ts";
-import { type BatchSettings } from "./settings.ts";
+import type { Logger } from "../../log/log.ts";
+import type { Collector } from "./collector.ts";
+import type { Envelope } from "./envelope.ts";
+import type { BatchSettings } from "./settings.ts";
 import { SpanBatch } from "./span-batch.ts";
 
 /** Bytes of spans after which a batch is full, too, and that may wait in all: clients choose how long their paths and names are. */

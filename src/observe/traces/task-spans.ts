@@ -7,7 +7,7 @@
  * written together when its run ends.
  */
 import { InFlight } from "../../common/in-flight.ts";
-import { type InstanceRef } from "../../gpu/facts.ts";
+import type { InstanceRef } from "../../gpu/facts.ts";
 import { sentenceOf } from "../../reasons.ts";
 import { attemptNumber, type Outcome, type Placement, type Task, type TaskResult } from "../../task.ts";
 import {
@@ -21,11 +21,11 @@ import {
 } from "../../topics.ts";
 import { operationOf, writeRequest, writeResponse } from "./gen-ai.ts";
 import { newSpanId, type SpanId } from "./ids.ts";
-import { type RequestSpans } from "./request-spans.ts";
+import type { RequestSpans } from "./request-spans.ts";
 import { Common } from "./common-attributes.ts";
 import { INTERNAL, keyOf, moment, type SpanBatch, type Written } from "./span-batch.ts";
 import { headersOf, type TraceContext } from "./trace-context.ts";
-import { type Tracer } from "./tracer.ts";
+import type { Tracer } from "./tracer.ts";
 
 /** Ended tasks and batches whose traces are remembered, for their webhooks. */
 const REMEMBERED = 10_000;

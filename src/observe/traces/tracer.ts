@@ -1,9 +1,9 @@
 /** Makes spans, and hands them on to be sent. */
 import { newSpanId, newTraceId } from "./ids.ts";
-import { type Sampler } from "./sampling.ts";
-import { type SpanBatch, type SpanHead } from "./span-batch.ts";
-import { type SpanQueue } from "./span-queue.ts";
-import { type TraceContext } from "./trace-context.ts";
+import type { Sampler } from "./sampling.ts";
+import type { SpanBatch, SpanHead } from "./span-batch.ts";
+import type { SpanQueue } from "./span-queue.ts";
+import type { TraceContext } from "./trace-context.ts";
 
 export class Tracer {
   readonly #sampler: Sampler;

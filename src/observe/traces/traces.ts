@@ -1,7 +1,7 @@
 /** Traces for OpenTelemetry: what the core tells (topics.ts) becomes spans, which are sent in batches. */
 import { within } from "../../common/patience.ts";
 import { VERSION } from "../../common/version.ts";
-import { type Logger } from "../../log/log.ts";
+import type { Logger } from "../../log/log.ts";
 import { Collector } from "./collector.ts";
 import { Envelope } from "./envelope.ts";
 import { RequestSpans } from "./request-spans.ts";

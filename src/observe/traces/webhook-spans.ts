@@ -1,10 +1,10 @@
 /** A CLIENT span for each try to deliver a webhook, whose receiver is told of it. */
 import { DELIVERY_BEGINS, DELIVERY_TRIED } from "../../topics.ts";
-import { type SpanId } from "./ids.ts";
+import type { SpanId } from "./ids.ts";
 import { CLIENT, keyOf, moment } from "./span-batch.ts";
-import { type TaskSpans } from "./task-spans.ts";
+import type { TaskSpans } from "./task-spans.ts";
 import { headersOf, type TraceContext } from "./trace-context.ts";
-import { type Tracer } from "./tracer.ts";
+import type { Tracer } from "./tracer.ts";
 
 /** Tries that are under way at most; the end of more is not told. */
 const MOST = 10_000;

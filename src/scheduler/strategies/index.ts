@@ -1,5 +1,5 @@
-import { type StrategyName } from "../../task.ts";
-import { type Strategy } from "../placement.ts";
+import type { StrategyName } from "../../task.ts";
+import type { Strategy } from "../placement.ts";
 import { leastLoaded } from "./least-loaded.ts";
 import { memoryOptimized } from "./memory-optimized.ts";
 import { random } from "./random.ts";

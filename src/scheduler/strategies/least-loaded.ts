@@ -1,5 +1,5 @@
 import { drawFrom, type Instance, placeOf, type Strategy } from "../placement.ts";
-import { type Cached } from "../prefixes.ts";
+import type { Cached } from "../prefixes.ts";
 
 /** Loads that differ by no more than this are equal. */
 const TIE = 0.01;

@@ -1,4 +1,4 @@
-import { type Strategy } from "../placement.ts";
+import type { Strategy } from "../placement.ts";
 
 /** The next eligible GPU after the last one chosen, in `gpu_id` order. It goes by the id, so a GPU that comes or goes resets nothing. */
 export const roundRobin: Strategy = {

@@ -1,6 +1,6 @@
 /* Work of the commands on a database that no server has open. */
 import { existsSync } from "node:fs";
-import { type DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { AltLasError } from "../../errors.ts";
 import { copyDatabase } from "./copy.ts";
 import { lacksLog } from "./log-mark.ts";

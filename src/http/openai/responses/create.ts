@@ -1,14 +1,14 @@
 /** `POST /v1/responses`. */
-import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { type Listener, type TaskSnapshot } from "../../../tasks/task-api.ts";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Listener, TaskSnapshot } from "../../../tasks/task-api.ts";
 import { submission } from "../../access.ts";
 import { usingBody } from "../../bodies.ts";
 import { ON_SUBMITTING } from "../../openapi.ts";
-import { type Pings } from "../../pings.ts";
+import type { Pings } from "../../pings.ts";
 import { NoQuery } from "../../schemas/common.ts";
-import { type OpenAiSchemas, type ResponseBody } from "../../schemas/openai.ts";
+import type { OpenAiSchemas, ResponseBody } from "../../schemas/openai.ts";
 import { ResponseEventsText, ResponseRef, type ResponseView } from "../../schemas/response-answers.ts";
-import { type ServerParts } from "../../server-parts.ts";
+import type { ServerParts } from "../../server-parts.ts";
 import { goneTask } from "../../task-failure.ts";
 import { type Call, endOf, submitCall } from "../calls.ts";
 import { tellIgnored } from "../fields.ts";

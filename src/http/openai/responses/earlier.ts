@@ -1,11 +1,11 @@
 /** Responses that were made before: those that a client asks for, and those that a new one goes on with. */
-import { type Caller } from "../../../auth/credentials.ts";
+import type { Caller } from "../../../auth/credentials.ts";
 import { shown } from "../../../common/validation.ts";
 import { AltLasError } from "../../../errors.ts";
-import { type Message, type Request } from "../../../request.ts";
+import type { Message, Request } from "../../../request.ts";
 import { attemptNumber } from "../../../task.ts";
-import { type TaskApi, type TaskSnapshot } from "../../../tasks/task-api.ts";
-import { type ResponseBody } from "../../schemas/openai.ts";
+import type { TaskApi, TaskSnapshot } from "../../../tasks/task-api.ts";
+import type { ResponseBody } from "../../schemas/openai.ts";
 import { taskIdOfItem, taskIdOfResponse } from "./ids.ts";
 import { type Referenced, referencesIn } from "./input.ts";
 import { deltasOfResult, itemsOf, type PlacedItem, wordsOf } from "./items.ts";

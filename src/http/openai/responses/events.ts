@@ -1,7 +1,7 @@
 /** The events of a response, in the order that clients insist on. Each is made when it can go out; none is kept. */
 import { after, canCut, type Delta, wholeCharacters } from "../../../output.ts";
 import { attemptNumber } from "../../../task.ts";
-import { type TaskSnapshot } from "../../../tasks/task-api.ts";
+import type { TaskSnapshot } from "../../../tasks/task-api.ts";
 import { jsonLine } from "../../json-line.ts";
 import { itemIdOf } from "./ids.ts";
 import {
@@ -17,7 +17,7 @@ import {
   wordsOf,
 } from "./items.ts";
 import { CREATED, endNumber, hasBegun, inProgressNumber, itemNumber, placeOf, QUEUED, type Stage } from "./sequence.ts";
-import { type ResponseView } from "../../schemas/response-answers.ts";
+import type { ResponseView } from "../../schemas/response-answers.ts";
 
 /** The output of an attempt that goes on. */
 export interface Running {

@@ -1,6 +1,6 @@
 /** The ids of a response and of its items. They are made of the id of its task, so that none has to be kept. */
 import { hexOf, uuidBehind, uuidOf } from "../../../common/uuid.ts";
-import { type ItemKind } from "./sequence.ts";
+import type { ItemKind } from "./sequence.ts";
 
 const PREFIXES: Readonly<Record<ItemKind, string>> = { reasoning: "rs", message: "msg", function_call: "fc" };
 

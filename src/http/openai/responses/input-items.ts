@@ -1,13 +1,13 @@
 /** `GET /v1/responses/<id>/input_items`: what a response was asked itself, without the conversation before. */
-import { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import { shown } from "../../../common/validation.ts";
 import { AltLasError } from "../../../errors.ts";
-import { type Message, type Request } from "../../../request.ts";
+import type { Message, Request } from "../../../request.ts";
 import { InputItemsAnswer, InputItemsQuery, ResponseParams } from "../../schemas/response-answers.ts";
-import { type ServerParts } from "../../server-parts.ts";
+import type { ServerParts } from "../../server-parts.ts";
 import { requestOfStored, responseNamed } from "./earlier.ts";
 import { inputIdOf } from "./ids.ts";
-import { type ResponseNote } from "./note.ts";
+import type { ResponseNote } from "./note.ts";
 import { pageOf } from "../pages.ts";
 
 interface InputItem {

@@ -1,8 +1,8 @@
 /** The messages that the items of an input are. */
 import { shown } from "../../../common/validation.ts";
 import { AltLasError } from "../../../errors.ts";
-import { type Message, type MessageRole, type ToolCall } from "../../../request.ts";
-import { type GivenItem } from "../../schemas/responses.ts";
+import type { Message, MessageRole, ToolCall } from "../../../request.ts";
+import type { GivenItem } from "../../schemas/responses.ts";
 
 const ROLES: Readonly<Record<string, MessageRole>> = {
   system: "system",

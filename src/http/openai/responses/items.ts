@@ -1,11 +1,11 @@
 /** The items of a response's output. Each is what one delta of the whole output says: reasoning, the text, a call. */
 import { type Delta, deltasOf, type EmbeddingDelta, lengthOf, type TokenLogprob } from "../../../output.ts";
 import { attemptNumber, type FinishReason, type TaskResult } from "../../../task.ts";
-import { type TaskSnapshot } from "../../../tasks/task-api.ts";
-import { type TokenLogprobView } from "../../schemas/tasks.ts";
+import type { TaskSnapshot } from "../../../tasks/task-api.ts";
+import type { TokenLogprobView } from "../../schemas/tasks.ts";
 import { viewOfToken } from "../../views.ts";
 import { itemIdOf } from "./ids.ts";
-import { type ItemKind } from "./sequence.ts";
+import type { ItemKind } from "./sequence.ts";
 
 type Worded = Exclude<Delta, EmbeddingDelta>;
 

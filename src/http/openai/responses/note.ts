@@ -1,5 +1,5 @@
 /** What is noted beside the task of a response, as its task and its request do not say it. */
-import { type GivenFlatTool } from "../../schemas/responses.ts";
+import type { GivenFlatTool } from "../../schemas/responses.ts";
 
 /** Its names are stored: a field that is added here is missing in notes that were written before. */
 export interface ResponseNote {

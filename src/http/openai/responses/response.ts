@@ -1,5 +1,5 @@
 /** A response as its client sees it, made of its task, its request and its note. */
-import { type Caller } from "../../../auth/credentials.ts";
+import type { Caller } from "../../../auth/credentials.ts";
 import {
   type AnswerFormat,
   type ChatRequest,
@@ -8,16 +8,16 @@ import {
   type Tool,
   type Tools,
 } from "../../../request.ts";
-import { type TaskResult, type TaskStatus } from "../../../task.ts";
-import { type TaskSnapshot } from "../../../tasks/task-api.ts";
-import { type ResponseStatus, type ResponseUsage, type ResponseView } from "../../schemas/response-answers.ts";
+import type { TaskResult, TaskStatus } from "../../../task.ts";
+import type { TaskSnapshot } from "../../../tasks/task-api.ts";
+import type { ResponseStatus, ResponseUsage, ResponseView } from "../../schemas/response-answers.ts";
 import { failureOf } from "../../task-failure.ts";
 import { modelOf, secondsOf } from "../calls.ts";
 import { openAiFailure } from "../envelope.ts";
-import { type ResponseFacts } from "./events.ts";
+import type { ResponseFacts } from "./events.ts";
 import { responseIdOf } from "./ids.ts";
 import { outputOf } from "./items.ts";
-import { type ResponseNote } from "./note.ts";
+import type { ResponseNote } from "./note.ts";
 import { inWordsOfResponses } from "./words.ts";
 
 /** What a response says from its beginning to its end. */

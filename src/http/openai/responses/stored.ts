@@ -1,14 +1,14 @@
 /** Responses that are stored: asked for, followed from any event on, canceled, deleted. */
-import { type FastifyInstance, type FastifyReply } from "fastify";
-import { type Caller } from "../../../auth/credentials.ts";
+import type { FastifyInstance, FastifyReply } from "fastify";
+import type { Caller } from "../../../auth/credentials.ts";
 import { AltLasError } from "../../../errors.ts";
 import { isFinal } from "../../../task.ts";
-import { type TaskSnapshot } from "../../../tasks/task-api.ts";
+import type { TaskSnapshot } from "../../../tasks/task-api.ts";
 import { tellForeignChange, tellRemoval } from "../../foreign-changes.ts";
 import { mayChange } from "../../access.ts";
 import { EVENT_STREAM } from "../../events.ts";
 import { beginLiveAnswer } from "../../live-answer.ts";
-import { type Pings } from "../../pings.ts";
+import type { Pings } from "../../pings.ts";
 import { EmptyRequest, NoQuery } from "../../schemas/common.ts";
 import {
   ResponseDeleted,
@@ -18,7 +18,7 @@ import {
   ResponseRef,
   type ResponseView,
 } from "../../schemas/response-answers.ts";
-import { type ServerParts } from "../../server-parts.ts";
+import type { ServerParts } from "../../server-parts.ts";
 import { ignoreTypeOfNothing } from "../../validate.ts";
 import { requestOfStored, responseNamed, type Stored } from "./earlier.ts";
 import { frameOf, responseOf } from "./response.ts";

@@ -1,17 +1,17 @@
 /** The events of a response, for one reader. */
-import { type FastifyReply } from "fastify";
-import { type Caller } from "../../../auth/credentials.ts";
+import type { FastifyReply } from "fastify";
+import type { Caller } from "../../../auth/credentials.ts";
 import { AltLasError } from "../../../errors.ts";
-import { type Delta } from "../../../output.ts";
+import type { Delta } from "../../../output.ts";
 import { isFinal } from "../../../task.ts";
-import { type Following, type Listener, type TaskSnapshot } from "../../../tasks/task-api.ts";
+import type { Following, Listener, TaskSnapshot } from "../../../tasks/task-api.ts";
 import { holdForAnswer, LARGE, mayHold } from "../../answers.ts";
 import { probeWhenHalfClosed } from "../../disconnects.ts";
 import { EVENT_STREAM } from "../../events.ts";
 import { beginLiveAnswer } from "../../live-answer.ts";
 import { jsonLine } from "../../json-line.ts";
-import { type Pings } from "../../pings.ts";
-import { type ServerParts } from "../../server-parts.ts";
+import type { Pings } from "../../pings.ts";
+import type { ServerParts } from "../../server-parts.ts";
 import { failureOf, goneTask, sentenceFor } from "../../task-failure.ts";
 import { openAiFailure } from "../envelope.ts";
 import { highestNumber, ResponseReader } from "./events.ts";

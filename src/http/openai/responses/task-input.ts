@@ -1,19 +1,19 @@
 /** The task that a body of `POST /v1/responses` asks for. */
-import { type Config } from "../../../config/config.ts";
+import type { Config } from "../../../config/config.ts";
 import { AltLasError } from "../../../errors.ts";
-import { type ChatRequest, type Message } from "../../../request.ts";
-import { type TaskInput } from "../../../task.ts";
+import type { ChatRequest, Message } from "../../../request.ts";
+import type { TaskInput } from "../../../task.ts";
 import { formatOf, toolsOf } from "../../forms.ts";
-import { type GivenFormat, type GivenTool } from "../../schemas/forms.ts";
+import type { GivenFormat, GivenTool } from "../../schemas/forms.ts";
 import { checkConversation } from "../../schemas/messages.ts";
-import { type ResponseBody } from "../../schemas/openai.ts";
-import { type GivenFlatChoice, type GivenFlatFormat, type GivenFlatTool } from "../../schemas/responses.ts";
+import type { ResponseBody } from "../../schemas/openai.ts";
+import type { GivenFlatChoice, GivenFlatFormat, GivenFlatTool } from "../../schemas/responses.ts";
 import { shown } from "../../../common/validation.ts";
 import { samplingsOf, settingsOf } from "../fields.ts";
 import { checkLogprobs } from "../logprobs.ts";
-import { type Earlier } from "./earlier.ts";
+import type { Earlier } from "./earlier.ts";
 import { messagesOfInput } from "./input.ts";
-import { type ResponseNote } from "./note.ts";
+import type { ResponseNote } from "./note.ts";
 import { failureInWords } from "./words.ts";
 
 const LOGPROBS = "message.output_text.logprobs";
