@@ -146,6 +146,16 @@ test("what was opened with a key goes on no longer than the key, and only while 
   }
 });
 
+test("after the last rotation's time no key before it is left", async (t) => {
+  const { context, ask } = await world(t);
+  const first = keyIn(keysAdd(context, { user: "bob", name: "ci" }));
+  const second = keyIn(keysRotate(context, "ci", "90d"));
+  const third = keyIn(keysRotate(context, "ci", "1h"));
+  mock.timers.setTime(NOW + 3_600_000);
+  for (const key of [first, second]) assert.match(String(await ask(key)), /^The API key ci of bob expired/);
+  assert.equal(typeof (await ask(third)), "object");
+});
+
 test("a key before the last rotation whose end is no time has ended, and takes no other key's place", async (t) => {
   const { context, ask } = await world(t);
   const first = keyIn(keysAdd(context, { user: "bob", name: "ci", expires: "90d" }));

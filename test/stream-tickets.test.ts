@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { test, type TestContext } from "node:test";
 import { keysAdd, keysRevoke, usersAdd } from "../src/auth/commands.ts";
 import { type Caller, UNBOUND } from "../src/auth/credentials.ts";
@@ -10,6 +11,7 @@ import { LiveClient } from "./helpers/events.ts";
 import {
   aCompletedTask,
   API,
+  aTask,
   AS,
   get,
   ID,
@@ -244,6 +246,20 @@ test("a stream that is followed with a key itself ends with the key, and those o
   await get(server.app, "/tasks", AS.admin);
   await assert.rejects(client.next());
   assert.equal(server.app.liveReaders?.size, 1);
+});
+
+test("who waits for a task with a key that is revoked meanwhile is not told of it", async (t) => {
+  const server = testServer(t);
+  const context = { config: testConfig().auth, dataDir: server.dataDir };
+  const key = keysAdd(context, { user: "user", name: "eves" }).split("\n").at(-1)!;
+  server.tasks.tasks = [aTask()];
+  server.tasks.onWait = async () => {
+    keysRevoke(context, "eves");
+    await nextTurn();
+    return aCompletedTask();
+  };
+  const headers = { authorization: `Bearer ${key}` };
+  refusal(await server.app.inject({ url: `${API}/task/${ID}?wait=30`, headers }), 401, "unauthorized");
 });
 
 test("no ticket is logged or repeated, whatever it was sent to", async (t) => {

@@ -83,7 +83,7 @@ export function addKey(
 
 /**
  * Makes another key under the same name and with the same limits. The one before goes on for a while, so that its users can change over.
- * @param overlap seconds; 0: it ends at once
+ * @param overlap seconds after which none of those before is left; 0: they end at once
  * @throws {AltLasError} `invalid_input`; `not_found`; `conflict`: it is in the configuration
  */
 export function rotateKey(context: AccountsContext, given: string, overlap = OVERLAP): NewKey {
@@ -98,8 +98,13 @@ export function rotateKey(context: AccountsContext, given: string, overlap = OVE
     if (end !== undefined && Date.parse(end) <= wallTime()) {
       refuse("conflict", `Key ${known.name} expired at ${end}; revoke it and add another one.`);
     }
-    const old = overlap === 0 ? [] : [{ sha256: known.sha256, until: isoTime(wallTime() + overlap * 1000) }];
-    const living = overlap === 0 ? [] : previous.filter(({ until }) => Date.parse(until) > wallTime());
+    const now = wallTime();
+    const until = now + overlap * 1000;
+    const old = overlap === 0 ? [] : [{ sha256: known.sha256, until: isoTime(until) }];
+    // Those of earlier rotations go on no longer than the last one, however long they were to.
+    const living = previous
+      .map((one) => ({ ...one, until: isoTime(Math.min(Date.parse(one.until) || 0, until)) }))
+      .filter((one) => overlap > 0 && Date.parse(one.until) > now);
     const entry: StoredKey = {
       ...rest,
       sha256: hashApiKey(key),

@@ -7,6 +7,7 @@ import { refuseToShowRequest } from "./access.ts";
 import { holdForAnswer } from "./answers.ts";
 import { selectionOf, seqOfCursor } from "./filter.ts";
 import { goneSignal } from "./disconnects.ts";
+import { AltLasError } from "../errors.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { taskNamed, type TaskPath, unknownTask, visibleTask } from "./lookup.ts";
 import type { ServerParts } from "./server-parts.ts";
@@ -28,7 +29,7 @@ const JSON_TYPE = "application/json; charset=utf-8";
 /** The memory that counts for a list while it is sent: a part as rows, as tasks and as text. */
 const LIST_BYTES = 4 * PART;
 
-export function taskRoute(app: FastifyInstance, { tasks }: ServerParts): void {
+export function taskRoute(app: FastifyInstance, { tasks, credentials }: ServerParts): void {
   app.route<{ Params: TaskPath; Querystring: TaskQuery }>({
     method: "GET",
     url: "/task/:task_id",
@@ -52,7 +53,10 @@ export function taskRoute(app: FastifyInstance, { tasks }: ServerParts): void {
       if (query.wait === 0) return view(task);
       const wait = applyWait(query.wait, reply);
       if (isFinal(task.status)) return view(task);
-      return view(visibleTask(await tasks.wait(task.id, wait, goneSignal(reply)), caller, task.id));
+      const waited = await tasks.wait(task.id, wait, goneSignal(reply));
+      if (!credentials.holds(caller))
+        throw new AltLasError("unauthorized", "The credentials of this request have ended while it waited.");
+      return view(visibleTask(waited, caller, task.id));
     },
   });
 }

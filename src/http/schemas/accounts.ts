@@ -62,7 +62,7 @@ export const RotateRequest = closed(
       default: 86_400,
       minimum: 0,
       maximum: 7_776_000,
-      description: "How long the key before goes on. 0: it ends now, with all before it.",
+      description: "How long the key before goes on, and those before that at most. 0: they end now.",
     }),
   },
   { title: "RotateRequest", default: {}, examples: [{ overlap_seconds: 3600 }] },
