@@ -253,9 +253,15 @@ test("a database that is damaged is told as that by the commands, and stays as i
 });
 
 test("a backup into a folder that is not there, and a restore of a file that is not, name what is missing", async (t) => {
-  const { dataDir, folder } = await aServersData(t);
+  const { dataDir, folder, store } = await aServersData(t);
   await assert.rejects(backupCommand({ dataDir, storePath: undefined }, join(folder, "none", "b.tar"), false), {
     message: `The folder ${join(folder, "none")} for the backup does not exist; make it first.`,
+  });
+  // The system refuses to look at it.
+  const long = join(folder, "x".repeat(300));
+  await store.close();
+  await assert.rejects(backupCommand({ dataDir, storePath: undefined }, long, false), {
+    message: /^The backup was not made: ENAMETOOLONG/,
   });
   for (const overwrite of [false, true])
     await assert.rejects(backupCommand({ dataDir, storePath: undefined }, folder, overwrite), {

@@ -35,10 +35,9 @@ export interface CommandContext {
  */
 export async function backupCommand(context: CommandContext, file: string, overwrite: boolean): Promise<string> {
   const folder = dirname(resolve(file));
-  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+  if (!isFolder(folder))
     throw new AltLasError("bad_config", `The folder ${folder} for the backup does not exist; make it first.`);
-  if (statSync(file, { throwIfNoEntry: false })?.isDirectory())
-    throw new AltLasError("bad_config", `${file} is a folder; name a file in it.`);
+  if (isFolder(file)) throw new AltLasError("bad_config", `${file} is a folder; name a file in it.`);
   if (!overwrite && existsSync(file)) throw exists(file);
   const answer = await openAnswer(context.dataDir, BACKUP_ROUTE);
   if (answer !== undefined) await writeWhole(file, answer, overwrite);
@@ -117,10 +116,28 @@ async function writeWhole(file: string, bytes: Readable, overwrite: boolean): Pr
     syncFolder(dirname(resolve(file)));
   } catch (error) {
     bytes.destroy();
-    rmSync(next, { force: true });
+    forget(next);
     if ((error as NodeJS.ErrnoException).code === "EEXIST") throw exists(file);
     if (error instanceof AltLasError) throw error;
     throw new AltLasError("bad_config", `The backup was not made: ${messageOf(error)}.`, { cause: error });
+  }
+}
+
+/** Where nothing could be written, a removal is refused for the same reason, which is told already. */
+function forget(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // It was not made, or stays as a file that is named `.tmp`.
+  }
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    // One that cannot be looked at, too: the write says why.
+    return false;
   }
 }
 

@@ -62,7 +62,8 @@ export const ConfigSchema = Type.Object(
         }),
         keys: Type.Array(KeySchema, {
           default: [],
-          description: "Each with name, user and sha256 (of the API key, in hexadecimal).",
+          description:
+            "Each with name, user and sha256 (of the API key, in hexadecimal); scopes, models and expires_at may hold it to less.",
         }),
       },
     ),
