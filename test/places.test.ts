@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Readable, Writable } from "node:stream";
 import { test, type TestContext } from "node:test";
 import { Command } from "commander";
+import { main } from "../src/cli/cli.ts";
 import { keysAdd } from "../src/auth/commands.ts";
 import { dataDirOf, dataDirOption, existingData, existingOrNewData, unnamedDataDir } from "../src/cli/data-dir.ts";
 import { type WhereReport } from "../src/cli/where.ts";
@@ -230,4 +232,16 @@ test("a key for a user that is not there makes no folder", (t) => {
     /There is no user nobody\./,
   );
   assert.equal(existsSync(dataDir), false);
+});
+
+test("in a folder that was removed every command says so, and does nothing", async (t) => {
+  const said: string[] = [];
+  const stderr = new Writable({ write: (chunk, _encoding, done) => void (said.push(String(chunk)), done()) });
+  t.mock.method(process, "cwd", () => {
+    throw Object.assign(new Error("ENOENT: process.cwd failed"), { code: "ENOENT", syscall: "uv_cwd" });
+  });
+  const streams = { stdin: Readable.from([]), stdout: stderr, stderr };
+  for (const words of [["serve"], ["where"]]) assert.equal(await main(["node", "alt-las", ...words], streams), 1);
+  const sentence = "The current folder is there no longer: change to another one (cd).\n";
+  assert.equal(said.join(""), sentence.repeat(2));
 });

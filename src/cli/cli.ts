@@ -53,6 +53,7 @@ export async function main(argv: readonly string[], streams: Streams = process):
     if (trouble !== null) io.error(trouble);
   };
   try {
+    refuseNoFolder();
     await program(cli, io).parseAsync(argv);
     await note("ok");
     return 0;
@@ -63,6 +64,17 @@ export async function main(argv: readonly string[], streams: Streams = process):
     if (!(error instanceof AltLasError)) throw error;
     io.error(error.message);
     return 1;
+  }
+}
+
+/** A server in a folder that was removed would wait for threads that cannot start. @throws {AltLasError} `bad_config` */
+function refuseNoFolder(): void {
+  try {
+    process.cwd();
+  } catch (cause) {
+    throw new AltLasError("bad_config", "The current folder is there no longer: change to another one (cd).", {
+      cause,
+    });
   }
 }
 
