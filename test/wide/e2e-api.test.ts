@@ -210,7 +210,7 @@ test("the real model serves every strategy, and each placement says why", async 
 test("the command that the start prints works when it is pasted", async (t) => {
   const none = await lacks(runProgram("curl", ["--version"]), "curl");
   if (none) return t.skip(none);
-  const { code, stdout } = await runProgram("sh", ["-c", server.curl]);
+  const { code, stdout } = await runProgram("sh", ["-c", server.curl], { env: { ALT_LAS_API_KEY: server.key } });
   assert.equal(code, 0);
   assert.equal((JSON.parse(stdout) as TaskView).status, "completed");
 });

@@ -94,7 +94,10 @@ const BAD_LINES: readonly (readonly [readonly string[], RegExp, typeof altLas?])
   ],
   [["keys", "revoke", "none", "--data-dir", "mine"], /^There is no key none\.$/m, altLas],
   [["keys", "add", "--user", "nobody", "--data-dir", "new"], /^There is no user nobody\./m],
-  [["keys", "list"], /^There is no ALT_LAS data in \/.*\/data; nothing was changed\. Name .* with --data-dir\.$/m],
+  [
+    ["keys", "list"],
+    /^There is no ALT_LAS data in \/.*\/data; nothing was changed\. Name .* with --data-dir; npx alt-las where says where this looks\.$/m,
+  ],
   [["keys", "list", "--data-dir", "new"], /^There is no ALT_LAS data in \/.*\/new; nothing was changed\.$/m],
 ];
 

@@ -56,7 +56,7 @@ test("with a certificate and a key the server speaks HTTPS and nothing else", as
   assert.match(await text(socket), /^HTTP\/1\.1 200 OK\r\n/);
 
   if (await lacks(runProgram("curl", ["--version"]), "curl")) return;
-  const pasted = await runProgram("sh", ["-c", server.curl], { cwd: folder });
+  const pasted = await runProgram("sh", ["-c", server.curl], { cwd: folder, env: { ALT_LAS_API_KEY: server.key } });
   assert.equal((JSON.parse(pasted.stdout) as { status: string }).status, "completed");
 });
 

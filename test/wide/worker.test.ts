@@ -191,7 +191,7 @@ test("a process that is killed is told to be gone, with how and its last words",
   owner.run(task("wait"));
   process.kill(owner.worker.pid!, "SIGKILL");
   await owner.until(() => owner.death !== null);
-  assert.deepEqual(owner.death, { how: "SIGKILL", lastWords: "", lived: true });
+  assert.deepEqual(owner.death, { how: "SIGKILL", lastWords: "", lived: true, sharedDeaths: undefined });
   assert.equal(owner.worker.tasks, 0);
 });
 
