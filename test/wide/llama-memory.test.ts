@@ -41,7 +41,7 @@ describe("the memory of the llama engine", () => {
     const memoryBudget = (await plannedAlone()) - 1;
     const info = await withLlama(
       async (engine) => {
-        const outcomes = await Promise.all(prompts(SLOTS).map((text) => watch(engine, text, 60).outcome));
+        const outcomes = await Promise.all(prompts(SLOTS).map((text) => watch(engine, text, 20).outcome));
         assert(outcomes.every(({ completionTokens }) => completionTokens === 20));
       },
       { memoryBudget },
@@ -77,7 +77,7 @@ describe("the memory of the llama engine", () => {
     const memoryBudget = await plannedAlone({ context: 2560 });
     const { context, slots, memoryNote } = await withLlama(
       async (engine) => {
-        const outcomes = await Promise.all(prompts(SLOTS).map((text) => watch(engine, text, 60).outcome));
+        const outcomes = await Promise.all(prompts(SLOTS).map((text) => watch(engine, text, 20).outcome));
         assert(outcomes.every(({ completionTokens }) => completionTokens === 20));
         const { message } = await refused(watch(engine, "dog ".repeat(3000), 1).outcome);
         assert.match(message, /context of 2560 tokens/);
@@ -95,7 +95,7 @@ describe("the memory of the llama engine", () => {
     const memoryBudget = await plannedAlone({ context: 2048, slots: 3 });
     const info = await withLlama(
       async (engine) => {
-        const outcomes = await Promise.all(prompts(SLOTS).map((text) => watch(engine, text, 60).outcome));
+        const outcomes = await Promise.all(prompts(SLOTS).map((text) => watch(engine, text, 20).outcome));
         assert(outcomes.every(({ completionTokens }) => completionTokens === 20));
       },
       { memoryBudget, tuning: F16 },
