@@ -4,11 +4,11 @@
  */
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer, type NetConnectOpts } from "node:net";
+import type { NetConnectOpts } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "../src/common/free-port.ts";
 import { findBinary } from "../src/engine/llama-server/binary.ts";
 import { CACHE } from "./server.ts";
 
@@ -77,15 +77,6 @@ export async function startLlamaServer(
     await sleep(50);
   }
   return { pid: child.pid!, address, authorization: `Bearer ${key}`, stop };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 /** A program for `engine.binary` that becomes the real one, and leaves behind how that is reached. */

@@ -10,11 +10,12 @@ import { type BenchServer, startServer } from "./server.ts";
 import { load, requestTo } from "./submit.ts";
 import { TOKEN, UPSTREAM_MODEL } from "./upstream-words.ts";
 
-const SLOTS = 64;
+/** Of the server behind it, so that none of them waits for another. */
+export const SLOTS = 64;
 /** At which processor time and the ceiling are compared. */
-const CONNECTIONS = 32;
+export const CONNECTIONS = 32;
 /** At which the first token is timed, and the milliseconds that the server may add to it. */
-const ADDED: ReadonlyMap<number, number> = new Map([
+export const ADDED: ReadonlyMap<number, number> = new Map([
   [1, 1],
   [8, 4],
   [32, 8],

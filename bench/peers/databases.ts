@@ -24,7 +24,7 @@ export async function startRedis({ path, environment }: Program): Promise<Databa
   const sockets = mkdtempSync(join(tmpdir(), "redis-"));
   const socket = join(sockets, "socket");
   const args = `--port 0 --appendonly yes --appendfsync always --maxmemory-policy noeviction --dir ${folder} --unixsocket ${socket}`;
-  // What it says on standard output would end in a data directory that is about to go.
+  // Its words on standard output would end in a data directory that is about to go.
   const save = ["--save", ""];
   const running = start({ program: path, args: [...args.split(" "), ...save], folder, environment });
   return waited(running, socket, socket, [folder, sockets]);

@@ -59,7 +59,7 @@ function paced({ slots, speed }: Pace): Parameters<typeof createServer>[1] {
     request.setEncoding("utf8").on("data", (piece: string) => (body += piece));
     request.once("end", () => {
       const known = request.method === "POST" ? request.url === CHAT : ASKED.has(request.url!);
-      // What engines ask to find out which server it is.
+      // Engines ask this to find out which server it is.
       if (!known) return void response.writeHead(404, JSON_TYPE).end(ABSENT);
       if (request.method !== "POST") return void response.writeHead(200, JSON_TYPE).end(MODELS);
       // One router passes the first on as the second.

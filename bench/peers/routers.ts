@@ -3,7 +3,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { UPSTREAM_MODEL } from "../upstream-words.ts";
 import { fromDebian, fromGo, fromPyPI, type Program } from "./cupboard.ts";
-import { type Command, freePort } from "./running.ts";
+import { freePort } from "../../src/common/free-port.ts";
+import type { Command } from "./running.ts";
 
 /** What a router is started with. */
 export interface Place {

@@ -6,7 +6,8 @@ import { requestTo } from "../submit.ts";
 import { UPSTREAM_MODEL } from "../upstream-words.ts";
 import { type Program, reasonOf, scratch } from "./cupboard.ts";
 import { type Router, ROUTERS } from "./routers.ts";
-import { freePort, startAnswering, treeCpu } from "./running.ts";
+import { freePort } from "../../src/common/free-port.ts";
+import { startAnswering, treeCpu } from "./running.ts";
 
 export const OURS = "ALT_LAS";
 export const HOST = "127.0.0.1";

@@ -1,6 +1,7 @@
 /** Routers of one server, asked for short streamed answers: what each costs, adds, takes and needs to start. */
 import { startChild } from "../child.ts";
 import { type Bar, type Extent, median, type Row, type Section } from "../report.ts";
+import { ADDED, CONNECTIONS, SLOTS } from "../streamed.ts";
 import { load } from "../submit.ts";
 import { TOKEN } from "../upstream-words.ts";
 import {
@@ -17,15 +18,6 @@ import {
 import { reasonOf } from "./cupboard.ts";
 import { treeCpu, treeMemory } from "./running.ts";
 
-const SLOTS = 64;
-/** At which processor time and the ceiling are compared. */
-const CONNECTIONS = 32;
-/** At which the first token is timed, and the milliseconds that this server may add to it. */
-const ADDED: ReadonlyMap<number, number> = new Map([
-  [1, 1],
-  [8, 4],
-  [32, 8],
-]);
 /** MiB of this server and its engine's process. */
 const MOST_MEMORY = 190;
 /** Of llama-swap's processor time. */

@@ -105,7 +105,7 @@ export class AuditLog implements Audit, AuditStore {
 
   /** As the store has them, with those that were recorded before the call. */
   async list(filter: AuditFilter): Promise<AuditEntry[]> {
-    // What came while a write was under way is in the next one.
+    // Rows that came while a write was under way are in the next one.
     await this.#writing;
     await this.#writing;
     return this.#place?.store.audit.list(filter) ?? [];

@@ -9,7 +9,7 @@ import { type AccountsContext, addUser, changeUser, listUsers, passwordHash, rem
 import { nameOf } from "./anonymous.ts";
 import { absentCredentials } from "./file.ts";
 import { readKeyUse } from "./key-use.ts";
-import { addKey, hashesOfKeys, listKeys, OVERLAP, revokeKey, rotateKey } from "./keys.ts";
+import { addKey, listKeys, OVERLAP, revokeKey, rotateKey } from "./keys.ts";
 
 export { type AccountsContext as CommandContext } from "./accounts.ts";
 
@@ -119,7 +119,6 @@ export function keysRotate(context: AccountsContext, name: string, overlap?: str
 /** `keys list` */
 export function keysList(context: AccountsContext): string {
   const uses = readKeyUse(context.dataDir);
-  const hashes = hashesOfKeys(context);
   const keys = listKeys(context);
   // Of most servers no key is on its way out, and the table is wide.
   const isRotated = keys.some(({ previousUntil }) => previousUntil !== null);
@@ -129,7 +128,7 @@ export function keysList(context: AccountsContext): string {
     key.scopes?.join(",") ?? "all",
     key.models?.join(",") ?? "all",
     key.expiresAt ?? "never",
-    uses.get(hashes.get(key.name) ?? "") ?? "-",
+    uses.get(key.sha256) ?? "-",
     key.createdAt ?? "configuration",
     ...(isRotated ? [key.previousUntil ?? "-"] : []),
   ]);

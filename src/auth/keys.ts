@@ -1,5 +1,6 @@
 /** Changes the keys of the data directory, for the command line and for admins over HTTP. Those of the configuration are only read. */
 import { isoTime, wallTime, wallTimeText } from "../common/clock.ts";
+import { A_TIME, timeIn } from "../common/given-time.ts";
 import { shown } from "../common/validation.ts";
 import { SCOPES, type Config, type Scope } from "../config/config.ts";
 import { type AccountsContext, change, checkName, findUser, keysIn, refuse } from "./accounts.ts";
@@ -10,6 +11,8 @@ import { hashApiKey, newApiKey } from "./secrets.ts";
 /** A key as admins see it. */
 export interface KeyView {
   readonly name: string;
+  /** By it its uses are counted (key-use.ts). It is shown to nobody. */
+  readonly sha256: string;
   readonly user: string;
   /** null: all that the role may. */
   readonly scopes: readonly Scope[] | null;
@@ -47,12 +50,6 @@ export function listKeys({ config, dataDir }: AccountsContext): KeyView[] {
     ...config.keys.map((key) => viewOfKey(key, null)),
     ...readCredentials(dataDir).keys.map((key) => viewOfKey(key, key.created_at)),
   ];
-}
-
-/** The hashes by which the uses of keys are counted, by the keys' names. */
-export function hashesOfKeys({ config, dataDir }: AccountsContext): ReadonlyMap<string, string> {
-  const all = keysIn(config, readCredentials(dataDir));
-  return new Map(all.toReversed().map(({ name, sha256 }) => [name, sha256]));
 }
 
 /** @throws {AltLasError} `invalid_input`; `not_found`: there is no such user; `conflict`: a key is called so */
@@ -146,19 +143,16 @@ function checkLimits({ scopes, models, expiresAt }: KeyLimits): Pick<StoredKey, 
 
 /** @throws {AltLasError} `invalid_input` */
 function endOf(given: string): string {
-  const time = /T.*(?:Z|[+-]\d\d:\d\d)$/i.test(given) ? Date.parse(given) : Number.NaN;
-  if (Number.isNaN(time)) {
-    const allowed = 'a time with its zone, like "2027-01-31T00:00:00Z"';
-    refuse("invalid_input", `expires_at must be ${allowed}; got ${shown(given)}.`);
-  }
+  const time = timeIn(given);
+  if (time === undefined) return refuse("invalid_input", `expires_at must be ${A_TIME}; got ${shown(given)}.`);
   if (time <= wallTime()) refuse("invalid_input", `expires_at must be later than now; got ${shown(given)}.`);
   return isoTime(time);
 }
 
 function viewOfKey(key: Config["auth"]["keys"][number] & Partial<StoredKey>, createdAt: string | null): KeyView {
-  const { name, user, scopes = null, models = null, expires_at: expiresAt = null, previous = [] } = key;
+  const { name, sha256, user, scopes = null, models = null, expires_at: expiresAt = null, previous = [] } = key;
   const living = previous.map(({ until }) => until).filter((until) => Date.parse(until) > wallTime());
-  return { name, user, scopes, models, expiresAt, previousUntil: living.toSorted().at(-1) ?? null, createdAt };
+  return { name, sha256, user, scopes, models, expiresAt, previousUntil: living.toSorted().at(-1) ?? null, createdAt };
 }
 
 function storedKey(config: Config["auth"], file: CredentialsFile, name: string, what: "rotate" | "revoke"): StoredKey {

@@ -130,9 +130,9 @@ function mergeKeys(
       warnings.push(`Key ${name} exists twice; the first one counts, the configuration's before all.`);
     else if (keys.has(id)) warnings.push(`Key ${name} is the same key as another one, which counts.`);
     else {
-      keys.set(id, { digest, owner: proven({ ...known.caller, keyName: name, ...boundsOf(limits) }, { digest }) });
-      names.add(name);
       const bounds = boundsOf(limits);
+      keys.set(id, { digest, owner: proven({ ...known.caller, keyName: name, ...bounds }, { digest }) });
+      names.add(name);
       for (const { until, sha256: before } of previousOf(key))
         former.push({ ...known.caller, keyName: name, ...bounds, before, expiresAt: earlier(until, bounds.expiresAt) });
     }

@@ -45,7 +45,7 @@ export async function leaveRowOf(command: Command, outcome: string): Promise<str
     leaveRow(dataDir, { action, target: targetOf(command), outcome, details });
     return null;
   } catch (error) {
-    // What has failed changed nothing, often for the same reason, which is told already.
+    // A command that has failed changed nothing, often for the same reason, which is told already.
     return outcome === "ok" ? `The audit log has no row of this command: ${messageOf(error)}` : null;
   }
 }

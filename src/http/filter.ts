@@ -1,6 +1,7 @@
 /** Which tasks a client means, from what it sent. */
 import type { Caller } from "../auth/credentials.ts";
 import { AltLasError } from "../errors.ts";
+import { A_TIME, timeIn } from "../common/given-time.ts";
 import { shown } from "../common/validation.ts";
 import { maySee } from "./access.ts";
 import type { CancelRequest, TasksQuery } from "./schemas/tasks.ts";
@@ -9,9 +10,6 @@ type Selection = Pick<
   TasksQuery & CancelRequest,
   "user" | "batch_id" | "task_type" | "gpu_id" | "model" | "since" | "until"
 >;
-
-/** ISO 8601 with a zone; without one it would mean something else on another machine. */
-const TIME = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/i;
 
 /**
  * Shared by lists and cancellations. A `user` means its own tasks, whatever it selects.
@@ -43,17 +41,7 @@ export function timeOf(field: string, given: string | undefined): number | undef
   if (given === undefined) return undefined;
   const time = timeIn(given);
   if (time !== undefined) return time;
-  const allowed = 'a time with its zone, like "2025-08-10T12:34:56Z"';
-  throw new AltLasError("invalid_input", `${field} must be ${allowed}; got ${shown(given)}.`);
-}
-
-/** Unix milliseconds; undefined: it is no time with its zone. */
-export function timeIn(given: string): number | undefined {
-  const [, year, month, day] = TIME.exec(given) ?? [];
-  const time = Date.parse(given.toUpperCase());
-  // JavaScript takes 30 February for 2 March.
-  const isDay = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day))).getUTCDate() === Number(day);
-  return isDay && !Number.isNaN(time) ? time : undefined;
+  throw new AltLasError("invalid_input", `${field} must be ${A_TIME}; got ${shown(given)}.`);
 }
 
 /** Names a place in the list of tasks: behind the one with this `seq`. Its form is opaque to clients. */

@@ -1,6 +1,6 @@
 /** `/keys`: what the commands `keys` do, for admins. Keys of the configuration are listed, and changed only there. */
 import type { FastifyInstance } from "fastify";
-import { addKey, hashesOfKeys, type KeyView as Key, listKeys, revokeKey, rotateKey } from "../auth/keys.ts";
+import { addKey, type KeyView as Key, listKeys, revokeKey, rotateKey } from "../auth/keys.ts";
 import { administration } from "./access.ts";
 import { noteForAudit } from "./auditing.ts";
 import {
@@ -34,8 +34,7 @@ export function keysRoutes(app: FastifyInstance, parts: Parts): void {
 function listRoute(app: FastifyInstance, { credentials: { accounts, keyUse } }: Parts): void {
   const schema = { ...ABOUT, operationId: "listKeys", summary: "The API keys", response: { 200: KeysAnswer } };
   app.get("/keys", { schema, onRequest: mayManage }, () => {
-    const hashes = hashesOfKeys(accounts);
-    return { keys: listKeys(accounts).map((key) => viewOfKey(key, keyUse.lastOf(hashes.get(key.name) ?? ""))) };
+    return { keys: listKeys(accounts).map((key) => viewOfKey(key, keyUse.lastOf(key.sha256))) };
   });
 }
 
@@ -95,10 +94,9 @@ function revokeRoute(app: FastifyInstance, { credentials: { accounts, keyUse }, 
     "/keys/:name",
     { schema, config: { audit: "key.revoke" }, onRequest },
     ({ caller, params: { name } }) => {
-      const last = keyUse.lastOf(hashesOfKeys(accounts).get(name) ?? "");
       const revoked = revokeKey(accounts, name);
       log.info({ name, user: revoked.user, by: caller.name }, "API key revoked");
-      return viewOfKey(revoked, last);
+      return viewOfKey(revoked, keyUse.lastOf(revoked.sha256));
     },
   );
 }

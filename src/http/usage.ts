@@ -2,11 +2,11 @@
 import type { FastifyInstance } from "fastify";
 import { wallTime } from "../common/clock.ts";
 import { mapInTurns, SMALL_AT_ONCE } from "../common/turns.ts";
+import { timeIn } from "../common/given-time.ts";
 import { shown } from "../common/validation.ts";
 import { dayAfter, HOUR, isDay, Zone } from "../common/zone.ts";
 import { AltLasError } from "../errors.ts";
 import { csvOf, wantsCsv } from "./csv.ts";
-import { timeIn } from "./filter.ts";
 import {
   USAGE_BY,
   USAGE_SUMS,

@@ -5,13 +5,12 @@
  * one job object with `JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE`.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { freePort } from "../../common/free-port.ts";
 import { type System, SYSTEM } from "../../common/system.ts";
 
 /** Where it listens. */
@@ -51,15 +50,6 @@ export async function privateAddress(system: System = SYSTEM): Promise<PrivateAd
   }
   const directory = await mkdtemp(prefix);
   return { url: "http://localhost", socketPath: join(directory, name), directory };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 export class ServerProcess {
