@@ -27,13 +27,20 @@ test("an admin adds a user with a key that works at once, changes and removes it
   const added = await post(app, "/users", { name: "carol", role: "user" }, AS.admin);
   assert.equal(added.statusCode, 201);
   const { created_at, ...user } = added.json();
-  assert.deepEqual(user, { name: "carol", role: "user", has_password: false, keys: 0 });
+  assert.deepEqual(user, { name: "carol", role: "user", team: null, has_password: false, keys: 0 });
   assert.match(created_at, /^\d{4}-/);
 
   const limits = { scopes: ["read"], models: ["small"], expires_at: "2100-01-01T00:00:00Z" };
   const made = (await post(app, "/keys", { user: "carol", name: "laptop", ...limits }, AS.admin)).json();
   assert.match(made.key, /^altlas_[\w-]{43}$/);
-  const shown = { user: "carol", role: "user", key: "laptop", ...limits, expires_at: "2100-01-01T00:00:00.000Z" };
+  const shown = {
+    user: "carol",
+    role: "user",
+    team: null,
+    key: "laptop",
+    ...limits,
+    expires_at: "2100-01-01T00:00:00.000Z",
+  };
   assert.deepEqual(await userOf(made.key), shown);
 
   assert.equal((await change("carol", { role: "viewer" })).json().role, "viewer");
@@ -54,6 +61,21 @@ test("an admin adds a user with a key that works at once, changes and removes it
   assert.equal(await userOf(made.key), null);
   assert.ok(!log.join("").includes(made.key), "no key is in the log");
   assert.ok(!log.join("").includes("four words"), "no password is");
+});
+
+test("a user is in one team at most, which GET /me and GET /users show; an empty one takes it out", async (t) => {
+  const { app, change, userOf } = world(t);
+  const added = await post(app, "/users", { name: "carol", role: "user", team: "research" }, AS.admin);
+  assert.equal(added.json().team, "research");
+  const { key } = (await post(app, "/keys", { user: "carol" }, AS.admin)).json();
+  assert.equal(((await userOf(key)) as { team: unknown }).team, "research");
+  assert.equal((await change("carol", { role: "viewer" })).json().team, "research", "it stays with another role");
+  assert.equal((await change("carol", { team: "sales" })).json().team, "sales");
+  assert.equal(((await userOf(key)) as { team: unknown }).team, "sales");
+  assert.equal((await change("carol", { team: null })).json().team, "sales", "a null counts as absent");
+  assert.equal((await change("carol", { team: "" })).json().team, null);
+  const refused = refusal(await change("carol", { team: "a b" }), 400, "invalid_input");
+  assert.match(refused, /^team must be 1 to 64 letters.* or ""; got "a b"\.$/);
 });
 
 test("keys are listed without what opens, with when they were used; rotated and revoked", async (t) => {

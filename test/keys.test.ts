@@ -5,7 +5,16 @@ import { join } from "node:path";
 import { mock, test, type TestContext } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { pino } from "pino";
-import { keysAdd, keysList, keysRevoke, keysRotate, usersAdd, usersPassword, usersSet } from "../src/auth/commands.ts";
+import {
+  keysAdd,
+  keysList,
+  keysRevoke,
+  keysRotate,
+  usersAdd,
+  usersList,
+  usersPassword,
+  usersSet,
+} from "../src/auth/commands.ts";
 import { type Caller, Credentials } from "../src/auth/credentials.ts";
 import { changeCredentials, type CredentialsFile } from "../src/auth/file.ts";
 import { readKeyUse } from "../src/auth/key-use.ts";
@@ -55,7 +64,7 @@ test("a key may do what it was made for, until it ends", async (t) => {
   const limits = { scopes: "submit, read", models: "small,large", expires: "90d" };
   const key = keyIn(keysAdd(context, { user: "bob", name: "ci", ...limits }));
   const { scopes, models, expiresAt, ...who } = (await ask(key)) as Caller;
-  assert.deepEqual(who, { name: "bob", role: "user", keyName: "ci" });
+  assert.deepEqual(who, { name: "bob", role: "user", team: null, keyName: "ci" });
   assert.deepEqual([...(scopes ?? [])], ["submit", "read"]);
   assert.deepEqual(models, ["small", "large"]);
   assert.equal(expiresAt, NOW + 90 * DAY);
@@ -216,6 +225,24 @@ test("a user gets another role or password, and keeps its keys", async (t) => {
     "User bob has another password; its keys go on.",
   );
   assert.equal(typeof (await ask(key)), "object");
+});
+
+test("a user is put into a team and taken out of it, and the list has teams where there are any", async (t) => {
+  const { context, ask } = await world(t);
+  const key = keyIn(keysAdd(context, { user: "bob" }));
+  assert.doesNotMatch(usersList(context), /TEAM/);
+  const inTeam = await usersSet(context, "bob", { team: "research" });
+  assert.equal(inTeam, "User bob is now a user, in the team research.");
+  assert.equal(((await ask(key)) as Caller).team, "research");
+  const bound = await usersSet(context, "bob", { role: "viewer" });
+  assert.equal(bound, "User bob is now a viewer, in the team research.");
+  const [head, ...lines] = usersList(context).split("\n");
+  assert.match(head!, / {2}TEAM$/);
+  assert.ok(lines.find((line) => line.startsWith("bob "))!.endsWith("  research"));
+  assert.equal(await usersSet(context, "bob", { team: false }), "User bob is now a viewer.");
+  assert.equal(((await ask(key)) as Caller).team, null);
+  await assert.rejects(usersSet(context, "bob", {}), /^.*Say what to change: --role ROLE, --team TEAM/);
+  await assert.rejects(usersSet(context, "bob", { team: "a b" }), /the name of a team must be 1 to 64/);
 });
 
 test("it is known when a key was used last, over restarts too, and a damaged file costs nothing else", async (t) => {

@@ -5,7 +5,7 @@ export const AUDIT_ACTIONS = {
   "auth.sign_in": "An address has proven a key or a password, for the first time in a day.",
   "auth.refused": "A key or a password was refused.",
   "user.add": "A user was added.",
-  "user.change": "A user got another role or password.",
+  "user.change": "A user got another role, team or password.",
   "user.remove": "A user was removed, with its keys.",
   "key.add": "A key was made.",
   "key.rotate": "A key was replaced by another one of the same name.",

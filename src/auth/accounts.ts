@@ -19,10 +19,19 @@ export interface AccountsContext {
   readonly patience?: number;
 }
 
+/** What a user may have beside its role. */
+interface UserSettings {
+  /** "": none. */
+  readonly team?: string | undefined;
+  readonly password?: string | undefined;
+}
+
 /** A user as admins see it. */
 export interface Account {
   readonly name: string;
   readonly role: Role;
+  /** null: it is in none. */
+  readonly team: string | null;
   readonly hasPassword: boolean;
   /** How many keys it has. */
   readonly keys: number;
@@ -41,6 +50,7 @@ export function listUsers({ config, dataDir }: AccountsContext): Account[] {
   const view = (user: Config["auth"]["users"][number], createdAt: string | null): Account => ({
     name: nameOf(user.name),
     role: user.role,
+    team: user.team === undefined ? null : nameOf(user.team),
     hasPassword: user.password_hash !== undefined,
     keys: keys.filter((key) => nameOf(key.user) === nameOf(user.name)).length,
     createdAt,
@@ -60,40 +70,51 @@ export function userNamed(context: AccountsContext, given: string): Account {
 /** @throws {AltLasError} `invalid_input`, `conflict`: there is one of that name */
 export async function addUser(
   context: AccountsContext,
-  options: { readonly name: string; readonly role: string; readonly password?: string | undefined },
+  options: { readonly name: string; readonly role: string } & UserSettings,
 ): Promise<Account> {
   const name = nameOf(options.name);
   checkName(name, "user");
   const role = checkRole(options.role);
+  const team = teamIn(options.team);
   const password_hash = options.password === undefined ? undefined : await passwordHash(options.password, name);
   change(context, (file) => {
     if (findUser(context.config, file, name) !== undefined) {
       const sentence = `User ${name} exists already. Change it, or remove it first; its tasks stay, its keys go.`;
       refuse("conflict", sentence);
     }
-    const user: StoredUser = { name, role, ...(password_hash !== undefined && { password_hash }), created_at: now() };
+    const user: StoredUser = {
+      name,
+      role,
+      ...(team !== null && { team }),
+      ...(password_hash !== undefined && { password_hash }),
+      created_at: wallTimeText(),
+    };
     return { file: { ...file, users: [...file.users, user] }, result: null };
   });
   return userNamed(context, name);
 }
 
 /**
- * Gives a user of the data directory another role or password.
+ * Gives a user of the data directory another role, team or password.
  * @throws {AltLasError} `invalid_input`; `not_found`; `conflict`: it is in the configuration, or the last admin
  */
 export async function changeUser(
   context: AccountsContext,
   given: string,
-  changes: { readonly role?: string | undefined; readonly password?: string | undefined },
+  changes: { readonly role?: string | undefined } & UserSettings,
 ): Promise<Account> {
   const name = nameOf(given);
   const role = changes.role === undefined ? undefined : checkRole(changes.role);
+  const newTeam = changes.team === undefined ? undefined : teamIn(changes.team);
   const password_hash = changes.password === undefined ? undefined : await passwordHash(changes.password, name);
   change(context, (file) => {
     const user = storedUser(context.config, file, name, "change");
+    const { team: was = null, ...rest } = user;
+    const team = newTeam === undefined ? was : newTeam;
     if (role !== undefined && role !== "admin") refuseLastAdmin(context.config, file, user);
     const changed: StoredUser = {
-      ...user,
+      ...rest,
+      ...(team !== null && { team }),
       ...(role !== undefined && { role }),
       ...(password_hash !== undefined && { password_hash }),
     };
@@ -190,13 +211,17 @@ export function checkName(name: string, what: string): void {
   if (!validName(name)) refuse("invalid_input", misfitOf(validName, `the name of a ${what}`).sentence);
 }
 
+/** @throws {AltLasError} `invalid_input` */
+function teamIn(given: string | undefined): string | null {
+  if (given === undefined || given === "") return null;
+  const team = nameOf(given);
+  checkName(team, "team");
+  return team;
+}
+
 function checkRole(role: string): Role {
   const known = ROLES.find((name) => name === role);
   return known ?? refuse("invalid_input", `The role must be one of ${ROLES.join(", ")}; got ${shown(role)}.`);
-}
-
-function now(): string {
-  return wallTimeText();
 }
 
 export function refuse(code: "invalid_input" | "not_found" | "conflict", sentence: string): never {

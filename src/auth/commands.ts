@@ -5,7 +5,15 @@ import { shown } from "../common/validation.ts";
 import { table } from "../cli/table.ts";
 import { ROLES, type Role } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
-import { type AccountsContext, addUser, changeUser, listUsers, passwordHash, removeUser } from "./accounts.ts";
+import {
+  type Account,
+  type AccountsContext,
+  addUser,
+  changeUser,
+  listUsers,
+  passwordHash,
+  removeUser,
+} from "./accounts.ts";
 import { nameOf } from "./anonymous.ts";
 import { absentCredentials } from "./file.ts";
 import { readKeyUse } from "./key-use.ts";
@@ -13,17 +21,14 @@ import { addKey, listKeys, OVERLAP, revokeKey, rotateKey } from "./keys.ts";
 
 export { type AccountsContext as CommandContext } from "./accounts.ts";
 
-/** `users add <name> --role <role> [--password-stdin]` */
-export async function usersAdd(
-  context: AccountsContext,
-  options: { readonly name: string; readonly role: string; readonly password?: string | undefined },
-): Promise<string> {
+/** `users add <name> --role <role> [--team <team>] [--password-stdin]` */
+export async function usersAdd(context: AccountsContext, options: Parameters<typeof addUser>[1]): Promise<string> {
   const begins = beginning(context);
-  const { name, role, hasPassword } = await addUser(context, options);
-  const next = hasPassword
+  const user = await addUser(context, options);
+  const next = user.hasPassword
     ? ""
-    : ` Give it a key with: ${ALT_LAS} keys add --user ${shellWord(name)}${dataDirWords(context.dataDir)}`;
-  return `${begins}User ${name} is now ${article(role)}.${next}`;
+    : ` Give it a key with: ${ALT_LAS} keys add --user ${shellWord(user.name)}${dataDirWords(context.dataDir)}`;
+  return `${begins}${nowIs(user)}${next}`;
 }
 
 /** "" where there is a file to add to, or never was one. */
@@ -32,14 +37,20 @@ function beginning({ config, dataDir }: AccountsContext): string {
   return absence === null ? "" : `${absence}; this begins a new file.\n`;
 }
 
-/** `users set <name> --role <role>`: its keys, password and tasks stay. */
+/** `users set <name> [--role <role>] [--team <team> | --no-team]`: its keys, password and tasks stay. */
 export async function usersSet(
   context: AccountsContext,
   name: string,
-  options: { readonly role: string },
+  { role, team }: { readonly role?: string | undefined; readonly team?: string | false | undefined },
 ): Promise<string> {
-  const user = await changeUser(context, name, options);
-  return `User ${user.name} is now ${article(user.role)}.`;
+  if (role === undefined && team === undefined)
+    refuse("Say what to change: --role ROLE, --team TEAM, or --no-team to take the user out of its team.");
+  return nowIs(await changeUser(context, name, { role, team: team === false ? "" : team }));
+}
+
+function nowIs({ name, role, team }: Account): string {
+  const inTeam = team === null ? "" : `, in the team ${team}`;
+  return `User ${name} is now ${article(role)}${inTeam}.`;
 }
 
 /** `users password <name>`: what is on standard input is its password from the next request on. */
@@ -50,15 +61,18 @@ export async function usersPassword(context: AccountsContext, name: string, pass
 
 /** `users list` */
 export function usersList(context: AccountsContext): string {
-  const rows = listUsers(context).map(({ name, role, hasPassword, keys, createdAt }) => [
+  const users = listUsers(context);
+  const hasTeams = users.some(({ team }) => team !== null);
+  const rows = users.map(({ name, role, hasPassword, keys, createdAt, team }) => [
     name,
     role,
     hasPassword ? "yes" : "no",
     String(keys),
     createdAt ?? "configuration",
+    ...(hasTeams ? [team ?? "-"] : []),
   ]);
-  const users = rows.length === 0 ? "There are no users." : table(["USER", "ROLE", "PASSWORD", "KEYS", "SINCE"], rows);
-  return withAbsence(context, users);
+  const head = ["USER", "ROLE", "PASSWORD", "KEYS", "SINCE", ...(hasTeams ? ["TEAM"] : [])];
+  return withAbsence(context, rows.length === 0 ? "There are no users." : table(head, rows));
 }
 
 /** `users remove <name>`: its keys go too, its tasks stay. */

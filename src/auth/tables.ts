@@ -10,6 +10,8 @@ import { checkPasswordHash } from "./secrets.ts";
 export interface Caller {
   readonly name: string;
   readonly role: Role;
+  /** null: it is in none. */
+  readonly team: string | null;
   /** The name of the API key that it came with; null: it came with a password, or authentication is off. */
   readonly keyName: string | null;
   /** What its key is held to; null: all that the role may. */
@@ -20,8 +22,8 @@ export interface Caller {
   readonly expiresAt: number | null;
 }
 
-/** What callers are whose key is held to nothing. */
-export const UNBOUND = { keyName: null, scopes: null, models: null, expiresAt: null } as const;
+/** What callers are that have no team, and whose key is held to nothing. */
+export const UNBOUND = { team: null, keyName: null, scopes: null, models: null, expiresAt: null } as const;
 
 interface User {
   readonly caller: Caller;
@@ -98,12 +100,13 @@ function proven(caller: Caller, proof: Proof): Caller {
 
 function mergeUsers(config: Config["auth"], file: CredentialsFile, warnings: string[]): Map<string, User> {
   const users = new Map<string, User>();
-  for (const { name: written, role, password_hash } of [...config.users, ...file.users]) {
+  for (const { name: written, role, team: inTeam, password_hash } of [...config.users, ...file.users]) {
     const name = nameOf(written);
+    const team = inTeam === undefined ? null : nameOf(inTeam);
     if (users.has(name)) warnings.push(`User ${name} is in the configuration too, which wins over the data directory.`);
     else
       users.set(name, {
-        caller: proven({ ...UNBOUND, name, role }, { digest: null, passwordHash: password_hash }),
+        caller: proven({ ...UNBOUND, name, role, team }, { digest: null, passwordHash: password_hash }),
         passwordHash: password_hash,
       });
   }
@@ -176,6 +179,7 @@ function mayTheSame(one: Caller, other: Caller): boolean {
   return (
     one.name === other.name &&
     one.role === other.role &&
+    one.team === other.team &&
     one.keyName === other.keyName &&
     isSameList(one.models, other.models) &&
     isSameList(one.scopes && [...one.scopes], other.scopes && [...other.scopes])

@@ -24,7 +24,7 @@ const ACTIONS: Readonly<Record<string, AuditAction>> = {
 };
 
 /** The options that say what was done; no value of them is a secret. */
-const TOLD = ["user", "name", "role", "scopes", "models", "expires", "overlap"] as const;
+const TOLD = ["user", "name", "role", "team", "scopes", "models", "expires", "overlap"] as const;
 
 /**
  * Leaves the row of a command that has run.
@@ -40,7 +40,7 @@ export async function leaveRowOf(command: Command, outcome: string): Promise<str
     if (!hasData(dataDir)) return null;
     const { leaveRow } = await import("../audit/command-rows.ts");
     const options = command.opts() as Readonly<Record<string, unknown>>;
-    const told = TOLD.flatMap((name) => (typeof options[name] === "string" ? [`${name} ${options[name]}`] : []));
+    const told = TOLD.flatMap((name) => toldOf(name, options[name]));
     const details = wordsOf(command) === "users password" ? "password" : told.join(", ") || null;
     leaveRow(dataDir, { action, target: targetOf(command), outcome, details });
     return null;
@@ -48,6 +48,11 @@ export async function leaveRowOf(command: Command, outcome: string): Promise<str
     // A command that has failed changed nothing, often for the same reason, which is told already.
     return outcome === "ok" ? `The audit log has no row of this command: ${messageOf(error)}` : null;
   }
+}
+
+function toldOf(name: string, value: unknown): string[] {
+  if (value === false) return [`no ${name}`];
+  return typeof value === "string" ? [`${name} ${value}`] : [];
 }
 
 /** An address without what may be secret in it. */

@@ -2,12 +2,13 @@
 import { Console } from "node:console";
 import type { Readable } from "node:stream";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { addAccounts } from "./accounts.ts";
 import { leaveRowOf } from "./audited.ts";
+import { configured } from "./configured.ts";
 import { dataDirOf, dataDirOption, existingData } from "./data-dir.ts";
 import { addHelp } from "./help.ts";
 import { keptByNpm } from "./npm-options.ts";
-import type { KeyOptions } from "../auth/commands.ts";
-import { CONFIG_WORDS, configFile } from "../config/place.ts";
+import { configFile } from "../config/place.ts";
 import type { Options } from "./context.ts";
 import type { Origin } from "./greeting.ts";
 import { AltLasError } from "../errors.ts";
@@ -90,8 +91,7 @@ function program(cli: Command, io: Io): Command {
     io.log(validateConfig(config, dataDirOf(command).path));
   });
   addRemote(cli, io);
-  addUsers(cli.command("users").description("who may call"), io);
-  addKeys(cli.command("keys").description("API keys of users"), io);
+  addAccounts(cli, io);
   addModels(cli, io);
   addBackups(cli, io);
   addForRunning(cli, io);
@@ -154,15 +154,6 @@ async function serverLog({
 
 /** A configuration takes libraries for YAML and for schemas, which `version` and the help can do without. */
 const context = () => import("./context.ts");
-
-/** Options of every command that reads the configuration and the data directory. */
-function configured(command: Command): Command {
-  return withConfig(command).addOption(dataDirOption());
-}
-
-function withConfig(command: Command): Command {
-  return command.option("--config <file>", CONFIG_WORDS);
-}
 
 /** What only a running server can do. */
 function addForRunning(cli: Command, io: Io): void {
@@ -281,98 +272,6 @@ function addModels(cli: Command, io: Io): void {
       const { removeCommand } = await import("./models.ts");
       io.log(await removeCommand(name, (await context()).placeOf(config, command)));
     });
-}
-
-function addUsers(users: Command, io: Io): void {
-  configured(users.command("add <name>"))
-    .description("add a user")
-    .requiredOption("--role <role>", "admin, user or viewer")
-    .option("--password-stdin", "read the user's password from standard input")
-    .action(async (name: string, options: Options & { role: string; passwordStdin?: boolean }, command: Command) => {
-      const { auth, contextForAdding } = await context();
-      const { place, begun } = contextForAdding(options, command);
-      const password = options.passwordStdin ? await auth.readPassword(io.stdin()) : undefined;
-      io.log(withBegun(begun, await auth.usersAdd(place, { name, role: options.role, password })));
-    });
-  configured(users.command("set <name>"))
-    .description("give a user another role")
-    .requiredOption("--role <role>", "admin, user or viewer")
-    .action(async (name: string, options: Options & { role: string }, command: Command) => {
-      const { auth, contextOf } = await context();
-      io.log(await auth.usersSet(contextOf(options, command), name, options));
-    });
-  configured(users.command("password <name>"))
-    .description("read a password from standard input and make it the user's")
-    .action(async (name: string, options: Options, command: Command) => {
-      const { auth, contextOf } = await context();
-      const place = contextOf(options, command);
-      io.log(await auth.usersPassword(place, name, await auth.readPassword(io.stdin())));
-    });
-  addUserLists(users, io);
-}
-
-function addUserLists(users: Command, io: Io): void {
-  configured(users.command("list"))
-    .description("list the users")
-    .action(async (options: Options, command: Command) => {
-      const { auth, contextOf } = await context();
-      io.log(auth.usersList(contextOf(options, command)));
-    });
-  configured(users.command("remove <name>"))
-    .description("remove a user and its keys")
-    .action(async (name: string, options: Options, command: Command) => {
-      const { auth, contextOf } = await context();
-      io.log(auth.usersRemove(contextOf(options, command), name));
-    });
-  users
-    .command("hash")
-    .description("read a password from standard input and print its hash for auth.users")
-    .action(async () => {
-      const { auth } = await context();
-      io.log(await auth.usersHash(await auth.readPassword(io.stdin())));
-    });
-}
-
-function addKeys(keys: Command, io: Io): void {
-  configured(keys.command("add"))
-    .description("make an API key and print it once")
-    .requiredOption("--user <name>", "whose key it is")
-    .option("--name <label>", "what to call it")
-    .option("--scopes <list>", "what it may do of what the role may: submit, read, admin, metrics")
-    .option("--models <list>", "the models that it may ask for")
-    .option("--expires <time>", 'when it ends: how long it lasts, like 90d, or a time, like "2027-01-31T00:00:00Z"')
-    .action(async (options: Options & KeyOptions, command: Command) => {
-      const { auth, contextForAdding } = await context();
-      const { place, begun } = contextForAdding(options, command);
-      io.log(withBegun(begun, auth.keysAdd(place, options)));
-    });
-  configured(keys.command("list"))
-    .description("list the keys")
-    .action(async (options: Options, command: Command) => {
-      const { auth, contextOf } = await context();
-      io.log(auth.keysList(contextOf(options, command)));
-    });
-  configured(keys.command("rotate <name>"))
-    .description("make another key under the same name and print it once; the one before goes on for a day")
-    .option("--overlap <time>", "how long the one before goes on, like 30m, 24h or 7d; 0s: it ends now")
-    .action(async (name: string, options: Options & { overlap?: string }, command: Command) => {
-      const { auth, contextOf } = await context();
-      io.log(auth.keysRotate(contextOf(options, command), name, options.overlap));
-    });
-  configured(keys.command("revoke <name>"))
-    .description("revoke a key at once")
-    .action(async (name: string, options: Options, command: Command) => {
-      const { auth, contextOf } = await context();
-      io.log(auth.keysRevoke(contextOf(options, command), name));
-    });
-}
-
-/** The result comes last: programs take a key from the last line. */
-function withBegun(begun: string | null, done: string): string {
-  return begun === null
-    ? done
-    : `${begun}
-${done}`;
 }
 
 function fileOf(config: string | undefined): Pick<Options, "config"> {

@@ -47,6 +47,7 @@ export const UserSchema = Type.Object(
   {
     name: Name,
     role: RoleSchema,
+    team: Type.Optional(Name),
     password_hash: Type.Optional(
       Type.String({
         pattern: "^scrypt\\$\\d+\\$\\d+\\$\\d+\\$[A-Za-z0-9_-]+\\$[A-Za-z0-9_-]+$",

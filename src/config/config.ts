@@ -1,5 +1,5 @@
 /** The configuration, as the rest of the code sees it; its parts are in config/. */
-export { KeySchema, ROLES, type Role, RoleSchema, type Scope, SCOPES, UserSchema } from "./accounts.ts";
+export { KeySchema, ROLES, type Role, RoleSchema, type Scope, SCOPES, UserName, UserSchema } from "./accounts.ts";
 export { isLoopback } from "./checks.ts";
 export { type DeviceSettings, type EngineSettings } from "./device-settings.ts";
 export { deviceEntries, isRemote, urlsOf } from "./devices.ts";

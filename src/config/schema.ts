@@ -58,7 +58,7 @@ export const ConfigSchema = Type.Object(
         users: Type.Array(UserSchema, {
           default: [],
           description:
-            "Each with name, role (admin, user or viewer) and password_hash (npx alt-las users hash prints it).",
+            "Each with name, role (admin, user or viewer), team and password_hash (npx alt-las users hash prints it).",
         }),
         keys: Type.Array(KeySchema, {
           default: [],

@@ -16,9 +16,10 @@ export function meRoute(app: FastifyInstance): void {
   app.get(
     "/me",
     { schema, onRequest: anybody() },
-    ({ caller: { name, role, keyName, scopes, models, expiresAt } }) => ({
+    ({ caller: { name, role, team, keyName, scopes, models, expiresAt } }) => ({
       user: name,
       role,
+      team,
       key: keyName,
       scopes: scopes === null ? null : [...scopes],
       models,

@@ -40,7 +40,7 @@ function addRoute(app: FastifyInstance, { credentials: { accounts }, log }: Part
     { schema, config: { audit: "user.add" }, onRequest },
     async (request, reply) => {
       const { body, caller } = request;
-      noteForAudit(request, { target: body.name, details: `role ${body.role}` });
+      noteForAudit(request, { target: body.name, details: changesIn({ ...body, password: undefined }) });
       const user = await addUser(accounts, body);
       log.info({ user: user.name, role: user.role, by: caller.name }, "user added");
       return reply.code(201).send(viewOfUser(user));
@@ -52,7 +52,7 @@ function changeRoute(app: FastifyInstance, { credentials: { accounts }, log }: P
   const schema = {
     ...CHANGE,
     operationId: "changeUser",
-    summary: "Give a user another role or password",
+    summary: "Give a user another role, team or password",
     description: "Its keys and tasks stay. The last admin stays one.",
     params: Named,
     body: UserChange,
@@ -91,10 +91,14 @@ function removeRoute(app: FastifyInstance, { credentials: { accounts }, log }: P
 }
 
 /** For the audit log: a password itself is not for it. */
-function changesIn({ role, password }: UserChange): string {
-  return [...(role === undefined ? [] : [`role ${role}`]), ...(password === undefined ? [] : ["password"])].join(", ");
+function changesIn({ role, team, password }: UserChange): string {
+  return [
+    ...(role === undefined ? [] : [`role ${role}`]),
+    ...(team === undefined ? [] : [team === "" ? "no team" : `team ${team}`]),
+    ...(password === undefined ? [] : ["password"]),
+  ].join(", ");
 }
 
-function viewOfUser({ name, role, hasPassword, keys, createdAt }: Account): UserView {
-  return { name, role, has_password: hasPassword, keys, created_at: createdAt };
+function viewOfUser({ name, role, team, hasPassword, keys, createdAt }: Account): UserView {
+  return { name, role, team, has_password: hasPassword, keys, created_at: createdAt };
 }

@@ -1,9 +1,9 @@
 /** `/users` and `/keys`. */
 import { Type, type Static } from "../../common/type.ts";
-import { KeySchema, ROLES, type Scope, SCOPES, UserSchema } from "../../config/config.ts";
-import { closed, oneOf, shared, TimeOrNull } from "./common.ts";
+import { KeySchema, ROLES, type Scope, SCOPES, UserName, UserSchema } from "../../config/config.ts";
+import { closed, oneOf, orNull, shared, TimeOrNull } from "./common.ts";
 
-const { name: UserName } = UserSchema.properties;
+const { name: GivenUser } = UserSchema.properties;
 const { name: KeyName, scopes, models, expires_at } = KeySchema.properties;
 
 const Password = Type.String({
@@ -14,19 +14,26 @@ const Password = Type.String({
 const Role = oneOf(ROLES, {
   description: "admin: may do everything; user: has its own tasks; viewer: sees everything.",
 });
+const Team = Type.Optional(
+  Type.String({
+    pattern: `^$|${UserName.pattern}`,
+    allowed: `${UserName.allowed}, or ""`,
+    description: 'The team that it is in. "": none.',
+  }),
+);
 
 /** Of a path. */
 export const Named = Type.Object({ name: Type.String() });
 export type Named = Static<typeof Named>;
 
 export const NewUser = closed(
-  { name: UserName, role: Role, password: Type.Optional(Password) },
-  { title: "NewUser", examples: [{ name: "bob", role: "user" }] },
+  { name: GivenUser, role: Role, team: Team, password: Type.Optional(Password) },
+  { title: "NewUser", examples: [{ name: "bob", role: "user", team: "research" }] },
 );
 export type NewUser = Static<typeof NewUser>;
 
 export const UserChange = closed(
-  { role: Type.Optional(Role), password: Type.Optional(Password) },
+  { role: Type.Optional(Role), team: Team, password: Type.Optional(Password) },
   { title: "UserChange", examples: [{ role: "viewer" }] },
 );
 export type UserChange = Static<typeof UserChange>;
@@ -35,13 +42,23 @@ export const UserView = Type.Object(
   {
     name: Type.String(),
     role: Role,
+    team: orNull<string>("string", { description: "null: it is in none." }),
     has_password: Type.Boolean({ description: "Whether it may log in by HTTP Basic." }),
     keys: Type.Integer({ description: "How many keys it has." }),
     created_at: TimeOrNull("null: it is in the configuration, where alone it can be changed."),
   },
   {
     $id: "User",
-    examples: [{ name: "bob", role: "user", has_password: false, keys: 1, created_at: "2025-08-10T12:34:56.789Z" }],
+    examples: [
+      {
+        name: "bob",
+        role: "user",
+        team: "research",
+        has_password: false,
+        keys: 1,
+        created_at: "2025-08-10T12:34:56.789Z",
+      },
+    ],
   },
 );
 export type UserView = Static<typeof UserView>;
@@ -51,7 +68,7 @@ export const UsersAnswer = Type.Object({
 });
 
 export const NewKeyRequest = closed(
-  { user: UserName, name: Type.Optional(KeyName), scopes, models, expires_at },
+  { user: GivenUser, name: Type.Optional(KeyName), scopes, models, expires_at },
   { title: "NewKey", examples: [{ user: "bob", name: "nightly", scopes: ["submit", "read"] }] },
 );
 export type NewKeyRequest = Static<typeof NewKeyRequest>;

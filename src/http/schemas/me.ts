@@ -7,6 +7,7 @@ export const MeAnswer = Type.Object(
   {
     user: Type.String({ description: "`anonymous` where authentication is off." }),
     role: oneOf(ROLES, { description: "admin: may do everything; user: has its own tasks; viewer: sees everything." }),
+    team: orNull<string>("string", { description: "null: it is in none." }),
     key: orNull<string>("string", { description: "The name of the API key. null: there is none." }),
     scopes: Type.Unsafe<Scope[] | null>({
       type: ["array", "null"],
@@ -20,5 +21,9 @@ export const MeAnswer = Type.Object(
     }),
     expires_at: TimeOrNull("When the key ends. null: never."),
   },
-  { examples: [{ user: "bob", role: "user", key: "bob-1", scopes: null, models: null, expires_at: null }] },
+  {
+    examples: [
+      { user: "bob", role: "user", team: "research", key: "bob-1", scopes: null, models: null, expires_at: null },
+    ],
+  },
 );

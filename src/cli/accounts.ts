@@ -1,0 +1,121 @@
+/** The commands `users` and `keys`; what they do is in auth/commands.ts. */
+import type { Command } from "commander";
+import type { KeyOptions } from "../auth/commands.ts";
+import { configured } from "./configured.ts";
+import type { Options } from "./context.ts";
+
+/** Where they print, and what they read. */
+interface Io {
+  readonly log: (text: string) => void;
+  /** Opened only by commands that read. */
+  readonly stdin: () => AsyncIterable<string | Buffer>;
+}
+
+/** A configuration takes libraries for YAML and for schemas, which the help can do without. */
+const context = () => import("./context.ts");
+
+export function addAccounts(cli: Command, io: Io): void {
+  addUsers(cli.command("users").description("who may call"), io);
+  addKeys(cli.command("keys").description("API keys of users"), io);
+}
+
+interface NewUser {
+  readonly role: string;
+  readonly team?: string;
+  readonly passwordStdin?: boolean;
+}
+
+function addUsers(users: Command, io: Io): void {
+  configured(users.command("add <name>"))
+    .description("add a user")
+    .requiredOption("--role <role>", "admin, user or viewer")
+    .option("--team <name>", "the team that it is in")
+    .option("--password-stdin", "read the user's password from standard input")
+    .action(async (name: string, { passwordStdin, ...options }: Options & NewUser, command: Command) => {
+      const { auth, contextForAdding } = await context();
+      const { place, begun } = contextForAdding(options, command);
+      const password = passwordStdin ? await auth.readPassword(io.stdin()) : undefined;
+      io.log(withBegun(begun, await auth.usersAdd(place, { ...options, name, password })));
+    });
+  configured(users.command("set <name>"))
+    .description("give a user another role or team")
+    .option("--role <role>", "admin, user or viewer")
+    .option("--team <name>", "the team that it is in from now on")
+    .option("--no-team", "take it out of its team")
+    .action(async (name: string, options: Options & { role?: string; team?: string | false }, command: Command) => {
+      const { auth, contextOf } = await context();
+      io.log(await auth.usersSet(contextOf(options, command), name, options));
+    });
+  configured(users.command("password <name>"))
+    .description("read a password from standard input and make it the user's")
+    .action(async (name: string, options: Options, command: Command) => {
+      const { auth, contextOf } = await context();
+      const place = contextOf(options, command);
+      io.log(await auth.usersPassword(place, name, await auth.readPassword(io.stdin())));
+    });
+  addUserLists(users, io);
+}
+
+function addUserLists(users: Command, io: Io): void {
+  configured(users.command("list"))
+    .description("list the users")
+    .action(async (options: Options, command: Command) => {
+      const { auth, contextOf } = await context();
+      io.log(auth.usersList(contextOf(options, command)));
+    });
+  configured(users.command("remove <name>"))
+    .description("remove a user and its keys")
+    .action(async (name: string, options: Options, command: Command) => {
+      const { auth, contextOf } = await context();
+      io.log(auth.usersRemove(contextOf(options, command), name));
+    });
+  users
+    .command("hash")
+    .description("read a password from standard input and print its hash for auth.users")
+    .action(async () => {
+      const { auth } = await context();
+      io.log(await auth.usersHash(await auth.readPassword(io.stdin())));
+    });
+}
+
+function addKeys(keys: Command, io: Io): void {
+  configured(keys.command("add"))
+    .description("make an API key and print it once")
+    .requiredOption("--user <name>", "whose key it is")
+    .option("--name <label>", "what to call it")
+    .option("--scopes <list>", "what it may do of what the role may: submit, read, admin, metrics")
+    .option("--models <list>", "the models that it may ask for")
+    .option("--expires <time>", 'when it ends: how long it lasts, like 90d, or a time, like "2027-01-31T00:00:00Z"')
+    .action(async (options: Options & KeyOptions, command: Command) => {
+      const { auth, contextForAdding } = await context();
+      const { place, begun } = contextForAdding(options, command);
+      io.log(withBegun(begun, auth.keysAdd(place, options)));
+    });
+  configured(keys.command("list"))
+    .description("list the keys")
+    .action(async (options: Options, command: Command) => {
+      const { auth, contextOf } = await context();
+      io.log(auth.keysList(contextOf(options, command)));
+    });
+  configured(keys.command("rotate <name>"))
+    .description("make another key under the same name and print it once; the one before goes on for a day")
+    .option("--overlap <time>", "how long the one before goes on, like 30m, 24h or 7d; 0s: it ends now")
+    .action(async (name: string, options: Options & { overlap?: string }, command: Command) => {
+      const { auth, contextOf } = await context();
+      io.log(auth.keysRotate(contextOf(options, command), name, options.overlap));
+    });
+  configured(keys.command("revoke <name>"))
+    .description("revoke a key at once")
+    .action(async (name: string, options: Options, command: Command) => {
+      const { auth, contextOf } = await context();
+      io.log(auth.keysRevoke(contextOf(options, command), name));
+    });
+}
+
+/** The result comes last: programs take a key from the last line. */
+function withBegun(begun: string | null, done: string): string {
+  return begun === null
+    ? done
+    : `${begun}
+${done}`;
+}
