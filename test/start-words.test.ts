@@ -40,11 +40,11 @@ test("a port that is taken is told as that", async (t) => {
   await once(other, "listening");
   t.after(() => other.close());
   const { port } = other.address() as AddressInfo;
-  await assert.rejects(listen(fastify(), { host: "127.0.0.1", port, tls: {} }), {
+  await assert.rejects(listen(fastify(), { host: "127.0.0.1", port, tls: {}, base_path: "" }), {
     code: "bad_config",
     message: `Cannot listen on 127.0.0.1:${port}: another program listens there; choose another port with --port.`,
   });
-  await assert.rejects(listen(fastify(), { host: "203.0.113.1", port: 0, tls: {} }), {
+  await assert.rejects(listen(fastify(), { host: "203.0.113.1", port: 0, tls: {}, base_path: "" }), {
     message: "Cannot listen on 203.0.113.1:0: this machine has no such address; choose another with --host.",
   });
 });

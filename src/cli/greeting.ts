@@ -85,12 +85,14 @@ function places({ config, configFile, dataDir, dataNotes = [] }: Origin, url: st
 }
 
 /** How other machines reach it, and what they risk. */
-function reach({ server: { host, tls } }: Config, url: string): string[] {
+function reach({ server: { host, tls, base_path } }: Config, url: string): string[] {
   if (isLoopback(host)) return [];
   const everywhere = host === "0.0.0.0" || host === "::";
   const addresses = everywhere ? lanAddresses(host === "::") : [];
   const { protocol, port } = new URL(url);
-  const urls = addresses.map((address) => `  ${protocol}//${address.includes(":") ? `[${address}]` : address}:${port}`);
+  const urls = addresses.map(
+    (address) => `  ${protocol}//${address.includes(":") ? `[${address}]` : address}:${port}${base_path}`,
+  );
   const parts = urls.length === 0 ? [] : [`Other machines reach it at\n${urls.join("\n")}`];
   if (tls.cert !== undefined) return parts;
   return [

@@ -1,12 +1,10 @@
 /** Rules between keys, which a schema cannot say. */
-import { isIPv6 } from "node:net";
-import ipaddr from "ipaddr.js";
-import { fieldName, shown } from "../common/validation.ts";
 import { type EngineKind, engineTraits, kindsThat } from "../engine/kinds.ts";
 import { deviceEntries, isRemote, type PlacedEntry, urlsOf } from "./devices.ts";
-import type { Finding, Path } from "./findings.ts";
+import { finding, type Finding } from "./findings.ts";
 import { checkModels } from "./models-checks.ts";
 import type { Config } from "./schema.ts";
+import { checkProxies, checkServer } from "./server-checks.ts";
 
 /** Rules between keys, which a schema cannot say. */
 export function checkTogether(config: Config): Finding[] {
@@ -20,42 +18,12 @@ export function checkTogether(config: Config): Finding[] {
   ];
 }
 
-/** @param from what the finding follows from, beside the value at `path` */
-function finding(path: Path, sentence: string, ...from: Path[]): Finding {
-  return { path, sentence: `${fieldName(path, "")} ${sentence}`, from };
-}
-
 function* checkStrategies({ gpu: { multi_gpu } }: Config): Iterable<Finding> {
   const { default_strategy, strategies } = multi_gpu;
   if (strategies.includes(default_strategy)) return;
   const path = ["gpu", "multi_gpu", "default_strategy"];
   const listing = ["gpu", "multi_gpu", "strategies"];
   yield finding(path, `is ${default_strategy}, which gpu.multi_gpu.strategies does not list.`, listing);
-}
-
-const HOST = ["server", "host"];
-
-function* checkServer({ server: { host, tls }, auth }: Config): Iterable<Finding> {
-  const { cert, key } = tls;
-  if (host.includes("/"))
-    yield finding(HOST, `must be an address or a host's name; got ${shown(host)} (Unix sockets are not offered).`);
-  else if (host.includes(":") && !isIPv6(host))
-    yield finding(HOST, `must be an address or a host's name, without a port; got ${shown(host)}.`);
-  if ((cert === undefined) !== (key === undefined))
-    yield finding(["server", "tls"], "needs both cert and key, or neither.");
-  if (!auth.enabled && !isLoopback(host)) {
-    const sentence = `is false, which is honoured only on a loopback address; server.host is ${host}.`;
-    yield finding(["auth", "enabled"], sentence, HOST);
-  }
-}
-
-function* checkProxies({ server: { trust_proxy } }: Config): Iterable<Finding> {
-  if (typeof trust_proxy === "boolean") return;
-  for (const [index, text] of trust_proxy.entries()) {
-    if (ipaddr.isValid(text) || ipaddr.isValidCIDR(text)) continue;
-    const sentence = `must be an address or a network, like 10.0.0.0/8; got ${shown(text)}.`;
-    yield finding(["server", "trust_proxy", index], sentence);
-  }
 }
 
 function* checkUsers({ auth: { users, enabled, anonymous_user: anonymous } }: Config): Iterable<Finding> {
@@ -144,9 +112,4 @@ function checkKvCache({ engine }: Config, { path, entry }: PlacedEntry): Finding
 /** The same for 0 and for gpu:0. */
 function fullName(name: string | number): string {
   return typeof name === "number" ? `gpu:${name}` : name;
-}
-
-/** Whether only this machine can reach a server that listens on `host`. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }

@@ -1,6 +1,5 @@
 /** The configuration, as the rest of the code sees it; its parts are in config/. */
 export { KeySchema, ROLES, type Role, RoleSchema, type Scope, SCOPES, UserName, UserSchema } from "./accounts.ts";
-export { isLoopback } from "./checks.ts";
 export { type DeviceSettings, type EngineSettings } from "./device-settings.ts";
 export { deviceEntries, isRemote, urlsOf } from "./devices.ts";
 export { checkFiles, engineFault, type EngineFault } from "./files.ts";
@@ -8,6 +7,7 @@ export { type Check, type ConfigOverrides, loadConfig, parseConfig, withoutNulls
 export { CONFIG_WORDS, configFile, configPlace } from "./place.ts";
 export { MODEL_NAME, type ModelSettings } from "./models-section.ts";
 export { type Config, ConfigSchema } from "./schema.ts";
+export { isLoopback } from "./server-checks.ts";
 export { type ReloadReport, reloadWords } from "./reload.ts";
 export { holdingWords, openValues } from "./runtime-values.ts";
 export { LiveSettings, type LiveUsers } from "./live.ts";

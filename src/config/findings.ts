@@ -1,4 +1,5 @@
 /** Everything that is wrong with a configuration, at once. */
+import { fieldName } from "../common/validation.ts";
 import { AltLasError } from "../errors.ts";
 
 /** The keys and indices from the root to a value. */
@@ -12,6 +13,11 @@ export interface Finding {
   readonly sentence: string;
   /** Other values that it follows from: while one of them is wrong itself, this says nothing. */
   readonly from?: readonly Path[];
+}
+
+/** @param from what the finding follows from, beside the value at `path` */
+export function finding(path: Path, sentence: string, ...from: Path[]): Finding {
+  return { path, sentence: `${fieldName(path, "")} ${sentence}`, from };
 }
 
 /** Where a value was given. */

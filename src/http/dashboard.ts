@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Config } from "../config/config.ts";
 import { type Asset, type Assets, readAssets } from "../dashboard/assets.ts";
+import { basePathOf, lacksSlash } from "./base-path.ts";
 import { AltLasError } from "../errors.ts";
 
 /** They are named by their hash, so what lies there never changes. */
@@ -12,7 +13,8 @@ const ASK_EACH_TIME = "no-cache";
 
 const HIDDEN = { schema: { hide: true } };
 
-export function dashboardRoutes(app: FastifyInstance, { auth }: Config): void {
+export function dashboardRoutes(app: FastifyInstance, { auth, server }: Config): void {
+  const base = basePathOf(server);
   let reading: Promise<Assets> | null = null;
   const assets = async (): Promise<Assets> => {
     reading ??= readAssets(!auth.enabled);
@@ -25,6 +27,8 @@ export function dashboardRoutes(app: FastifyInstance, { auth }: Config): void {
     }
   };
   app.get("/", HIDDEN, async (request, reply) => {
+    // The addresses in the page are relative.
+    if (lacksSlash(request, base)) return reply.redirect(`${request.prefix}/`);
     const { page, policy } = await assets();
     reply.header("content-security-policy", policy);
     reply.header("cross-origin-opener-policy", "same-origin");

@@ -2,6 +2,7 @@
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { Config } from "../config/config.ts";
+import { basePathOf } from "./base-path.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 
 /** Advice for the system's codes. */
@@ -15,7 +16,7 @@ const WHY: Readonly<Record<string, string>> = {
 /** @returns where, like `http://127.0.0.1:8642` @throws {AltLasError} `bad_config`, saying why not and what to do */
 export async function listen(
   app: Pick<FastifyInstance, "listen" | "server">,
-  { host, port, tls }: Pick<Config["server"], "host" | "port" | "tls">,
+  { host, port, tls, ...rest }: Pick<Config["server"], "host" | "port" | "tls" | "base_path">,
 ): Promise<string> {
   try {
     await app.listen({ host, port });
@@ -24,7 +25,7 @@ export async function listen(
     const address = host.includes(":") ? `[${host}]` : host;
     throw new AltLasError("bad_config", `Cannot listen on ${address}:${port}: ${why}.`, { cause: error });
   }
-  return urlOf(app.server.address() as AddressInfo, tls.cert !== undefined);
+  return urlOf(app.server.address() as AddressInfo, tls.cert !== undefined) + basePathOf(rest);
 }
 
 /** Milliseconds that connections have to take their last answers. */

@@ -192,6 +192,9 @@ function guarded(schema: FastifySchema, access: Access | undefined): FastifySche
   return { ...schema, ...words, refusals: [...(schema.refusals ?? []), "forbidden"] };
 }
 
+/** In the document's text. */
+const SERVERS = '[{"url":"/"}]';
+
 export function openapiRoute(app: FastifyInstance): void {
   const schema = {
     operationId: "openapi",
@@ -200,13 +203,15 @@ export function openapiRoute(app: FastifyInstance): void {
     response: { 200: { type: "object", additionalProperties: true } },
   };
   let made: { readonly of: readonly object[]; readonly text: string } | undefined;
-  app.get("/openapi.json", { schema, onRequest: anybody() }, (_request, reply) => {
+  app.get("/openapi.json", { schema, onRequest: anybody() }, ({ prefix }, reply) => {
     const document = app.swagger() as unknown as Document;
     const bodies = Array.from(app.liveBodies, ([route, body]) => [route, renewalOf(body)?.() ?? body] as const);
     const of = bodies.map(([, body]) => body);
     if (made?.of.every((body, index) => body === of[index]) !== true)
       made = { of, text: JSON.stringify(withBodies(document, bodies)) };
-    return reply.type("application/json; charset=utf-8").send(made.text);
+    return reply
+      .type("application/json; charset=utf-8")
+      .send(prefix === "" ? made.text : made.text.replace(SERVERS, JSON.stringify([{ url: prefix }])));
   });
 }
 

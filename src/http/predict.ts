@@ -72,7 +72,7 @@ export function predictRoute(app: FastifyInstance, parts: ServerParts, schemas: 
         const wait = preferredWait(request.headers.prefer);
         return wait === undefined ? task : held(parts, task, request, reply, { wait, onLeft });
       }
-      reply.header("location", `${prefix}/task/${task.task_id}`);
+      reply.header("location", `${request.prefix}${prefix}/task/${task.task_id}`);
       return streamTask(parts, pings, reply, { id: task.task_id, position: BEGINNING, onLeft });
     },
   });

@@ -16,6 +16,7 @@ import { AccessLog } from "./access-log.ts";
 import { auditRoute } from "./audit.ts";
 import { auditRoutes } from "./auditing.ts";
 import { boundOpenRequests, countAnswers } from "./answers.ts";
+import { basePathOf, tellPrefixes, withoutBase } from "./base-path.ts";
 import { batchStateRoute, cancelBatchRoute, resultsRoute } from "./batches.ts";
 import { BodyQueue } from "./body-queue.ts";
 import { callersRoute } from "./callers.ts";
@@ -113,6 +114,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
   // Node would refuse a request without Host before anything of ours could answer it; refuseOddShape does it instead.
   const connections = { headersTimeout: HEADERS_TIMEOUT, requireHostHeader: false };
   const accessLog = new AccessLog(parts, proxies);
+  const base = basePathOf(config.server);
   const app = fastify({
     ...(tls ? { https: { ...tls, ...connections } } : { http: connections }),
     requestTimeout: REQUEST_TIMEOUT,
@@ -121,7 +123,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
     // While the server stops, requests are answered as always: GETs go on, and submissions get our own 503.
     return503OnClosing: false,
     genReqId: (request: IncomingMessage) => sentIdOf(request) ?? newRequestId(),
-    rewriteUrl: (request) => withWholeNames(withV1(request)),
+    rewriteUrl: (request) => withWholeNames(withV1(withoutBase(request.url ?? "/", base))),
     // By the router, not by a redirect, at which many clients would drop the body of a POST.
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
     frameworkErrors: refuseUnroutable(parts, accessLog),
@@ -204,6 +206,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
   });
   app.addHook("onRequest", warnOfUnlistedProxy(proxies, parts.log));
   app.decorateRequest("refusal", null);
+  tellPrefixes(app, basePathOf(config.server), proxies);
   accessLog.attach(app);
   letPagesIn(app, config);
   setUpOpenapi(app, version, config.api);

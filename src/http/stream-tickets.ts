@@ -4,6 +4,7 @@ import { isoTime, wallTime } from "../common/clock.ts";
 import { shown } from "../common/validation.ts";
 import { AltLasError } from "../errors.ts";
 import { reading } from "./access.ts";
+import { withoutBase } from "./base-path.ts";
 import { onceClosed } from "./closing.ts";
 import { NoQuery } from "./schemas/common.ts";
 import { TicketAnswer, TicketRequest } from "./schemas/tickets.ts";
@@ -38,16 +39,16 @@ export function streamTicketRoute(app: FastifyInstance, tickets: StreamTickets):
   app.post<{ Body: TicketRequest }>(
     "/stream_ticket",
     { schema, onRequest: reading("Following a stream") },
-    ({ caller, body }) => ({
-      ticket: tickets.issue(caller, streamIn(body.path)),
+    ({ caller, body, prefix }) => ({
+      ticket: tickets.issue(caller, streamIn(body.path, prefix)),
       expires_at: isoTime(wallTime() + LIVES),
     }),
   );
 }
 
-/** @throws {AltLasError} `invalid_input`: it is no path of a stream */
-function streamIn(given: string): string {
-  const path = pathOf(given).toLowerCase();
+/** @param prefix may be before it @throws {AltLasError} `invalid_input`: it is no path of a stream */
+function streamIn(given: string, prefix: string): string {
+  const path = withoutBase(pathOf(given), prefix).toLowerCase();
   if (STREAMS.test(path)) return path;
   const allowed = "/api/v1/events, /api/v1/task/<task_id>/events or /api/v1/batch/<batch_id>/results";
   const sentence = `path must be that of an event stream: ${allowed}; got ${shown(withoutTicket(given))}.`;

@@ -3,6 +3,11 @@
 /** Up to the path of RFC 9112's absolute form. */
 const ORIGIN = /^https?:\/\/[^/?#]*/i;
 
+/** The beginning of a target that is in the absolute form, like `http://example.com`; empty: it is not. */
+export function originOf(target: string): string {
+  return ORIGIN.exec(target)?.[0] ?? "";
+}
+
 /** A target without the host that it may have, still with its query. */
 export function withoutHost(target: string): string {
   return target.startsWith("/") ? target : target.replace(ORIGIN, "");

@@ -128,6 +128,6 @@ function anthropicTypeOf(status: number): string {
 const USUAL = /^\/(?:api\/)?v1\//;
 
 /** The target that was meant. */
-export function withV1({ url = "/" }: { readonly url?: string }): string {
+export function withV1(url: string): string {
   return !USUAL.test(url) && WITHOUT_V1.test(pathOf(url)) ? OPENAI_PATH + withoutHost(url) : url;
 }
