@@ -1,4 +1,7 @@
-/** A server whose GPUs are servers that lie: it takes tasks while they do, and nothing but a complete answer may complete one. */
+/**
+ * A server whose GPUs are servers that lie: it takes tasks while they do, and nothing but a complete answer may complete one. Meanwhile the
+ * process that asks them is killed or stops, which is held against no task.
+ */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,7 +12,7 @@ import { isFinal } from "../src/task.ts";
 import { Api, type User } from "./api.ts";
 import { type Dice } from "./dice.ts";
 import { type Given, Liar } from "./liar.ts";
-import { Lives } from "./lives.ts";
+import { type Life, Lives } from "./lives.ts";
 import { type Report } from "./report.ts";
 import { type World } from "./world.ts";
 
@@ -29,6 +32,12 @@ const PATIENCE = 60_000;
 /** Bytes that a token has at most, as the server holds it. */
 const TOKEN_BYTES = 1024;
 
+/** How often the process that asks them is hurt, and the milliseconds before each time. */
+const BLOWS = 3;
+const BLOW_PAUSE = [300, 2500] as const;
+/** Seconds without a sign of life after which a process is ended. */
+const STALL_TIMEOUT = 5;
+
 const USER: User = { name: "root", key: "altlas_chaos_lied_to", secret: "" };
 
 /** @param lies that are told, at least */
@@ -47,9 +56,8 @@ export async function lieTo({ world, dice, report }: LiedToParts, lies: number):
   const clients = Array.from({ length: AT_ONCE }, () =>
     lie.submitWhile(() => told < lies && performance.now() < tooLate),
   );
-  await Promise.all(
-    clients.map((client) => client.catch((error: unknown) => report.check("liar", false, String(error)))),
-  );
+  const all = [...clients, hurtShared(lives, life, dice)];
+  await Promise.all(all.map((one) => one.catch((error: unknown) => report.check("liar", false, String(error)))));
   liar.honest = true;
   await lie.expectAllEnded();
   await lie.expectAllServe();
@@ -57,6 +65,14 @@ export async function lieTo({ world, dice, report }: LiedToParts, lies: number):
   await operator;
   await lives.stop(life, false);
   liar.close();
+}
+
+/** The pauses are short, so that it is also hurt while it starts. */
+async function hurtShared(lives: Lives, life: Life, dice: Dice): Promise<void> {
+  for (let blow = 0; blow < BLOWS; blow++) {
+    await sleep(dice.between(...BLOW_PAUSE));
+    lives.hurtShared(life, dice.chance(0.3) ? "SIGSTOP" : "SIGKILL");
+  }
 }
 
 /** Everything that is tried with one such server. */
@@ -156,7 +172,12 @@ class LiedTo {
   #expectTruth(view: TaskView, maxLength: number, given: readonly Given[]): void {
     const { task_id, status, result, attempts } = view;
     const crashed = attempts.some(({ reason }) => reason === "worker_crash");
-    this.#report.check("liar", !crashed, `a lie has killed the worker under ${task_id}`, view);
+    this.#report.check(
+      "liar",
+      !crashed,
+      `a lie, or the death of the shared process, was held against ${task_id}`,
+      view,
+    );
     if (status !== "completed") return;
     const text = result?.text ?? "";
     const isCut = Buffer.byteLength(text) <= maxLength * TOKEN_BYTES;
@@ -196,7 +217,12 @@ function optionsFor(liar: Liar, { folder }: World): readonly string[] {
       keys: [{ name: "key", user: USER.name, sha256: hashApiKey(USER.key) }],
     },
     server: { drain_timeout: 1 },
-    gpu: { devices: "auto", health_check_interval: 2, multi_gpu: { max_concurrent_tasks_per_gpu: 4 } },
+    gpu: {
+      devices: "auto",
+      health_check_interval: 2,
+      stall_timeout: STALL_TIMEOUT,
+      multi_gpu: { max_concurrent_tasks_per_gpu: 4 },
+    },
     engine: {
       kind: "openai",
       url: Array.from({ length: GPUS }, (_, number) => liar.urlOf(number)),

@@ -75,6 +75,11 @@ export class Life {
     });
   }
 
+  /** The process that asks all servers; undefined: it is not there just now. */
+  sharedProcess(): number | undefined {
+    return childrenOf(this.pid).find(({ command }) => command.startsWith("alt-las worker upstreams"))?.pid;
+  }
+
   async #greeting(): Promise<boolean> {
     const tooLate = setTimeout(() => this.process.kill("SIGKILL"), PATIENCE);
     let said = "";
@@ -177,6 +182,14 @@ export class Lives {
     this.wounds.push({ gpuId, at: Date.now() });
     life.stopped.add(pid);
     if (sendSignal(pid, "SIGSTOP")) this.#report.counts.stalls++;
+  }
+
+  /** Ends the process that asks all servers, or stops it for good, which the server has to notice. */
+  hurtShared(life: Life, how: "SIGKILL" | "SIGSTOP"): void {
+    const pid = life.sharedProcess();
+    if (pid === undefined) return;
+    if (how === "SIGSTOP") life.stopped.add(pid);
+    if (sendSignal(pid, how)) this.#report.counts.shared++;
   }
 
   /** Waits until the server has ended a worker that was stalled. */

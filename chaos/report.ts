@@ -56,6 +56,7 @@ export const FAULTS = {
   clockSteps: "clock steps",
   stalledClients: "crowds of stalled clients",
   lies: "lies of an upstream",
+  shared: "shared processes killed",
 } as const;
 export type Fault = keyof typeof FAULTS;
 
