@@ -44,6 +44,10 @@ export const ERRORS = {
     status: 503,
     meaning: "no GPU could ever run this task, or none came up that a new task waited for; the sentence says why",
   },
+  issuer_unavailable: {
+    status: 503,
+    meaning: "the issuer of a token does not answer, and its keys are not known yet; see Retry-After",
+  },
   store_unavailable: { status: 503, meaning: "the task or file could not be written to disk" },
   bad_config: { status: 500, meaning: "the configuration or the command line is wrong" },
   gpu_lost: { status: 500, meaning: "the GPUs that ran the task failed too often" },

@@ -12,6 +12,7 @@ import { nameOf, unknownAnonymous } from "./anonymous.ts";
 import { type Login, loginsIn } from "./basic.ts";
 import { credentialsPath, keepCredentialsPrivate, readCredentials } from "./file.ts";
 import { KeyUse } from "./key-use.ts";
+import { TokenCallers } from "./oidc/token-callers.ts";
 import { PasswordChecker } from "./passwords.ts";
 import { ProvenKeys } from "./proven-keys.ts";
 import { SignIns } from "./sign-ins.ts";
@@ -58,6 +59,8 @@ export class Credentials {
   readonly signIns: SignIns;
   /** When each key was used last. */
   readonly keyUse: KeyUse;
+  /** Null: no issuer is configured. */
+  readonly #tokens: TokenCallers | null;
   #tables: Tables;
   /** The version of the file that `#tables` comes from. */
   #seen: string;
@@ -91,6 +94,7 @@ export class Credentials {
     this.#now = now;
     this.#refusals = new RefusalLog(log, audit, now);
     this.signIns = new SignIns(audit, now);
+    this.#tokens = config.oidc.issuer === undefined ? null : new TokenCallers({ config: config.oidc, log, now });
     this.#passwords = options.passwords ?? new PasswordChecker(undefined, now);
     this.#passwords.onRefused = ({ address, user }, failed) =>
       this.#refusals.password(address, this.#tables.users.has(user) ? user : null, failed);
@@ -117,14 +121,16 @@ export class Credentials {
 
   /** How many users there are; one where authentication is off. As of the last request: it looks at no file. */
   get userCount(): number {
-    return this.#config.enabled ? this.#tables.users.size : 1;
+    if (!this.#config.enabled) return 1;
+    // An issuer knows users of whom nothing is known here.
+    return this.#tables.users.size + (this.#tokens === null ? 0 : 2);
   }
 
   /** Whether a caller that was let in before would be let in now, by the same key or password and with the same role. */
   holds(caller: Caller): boolean {
     if (!this.#config.enabled) return true;
     this.#lookAtFile();
-    return this.#tables.holds(caller);
+    return this.#tokens?.has(caller) ? this.#tokens.holds(caller, this.#tables) : this.#tables.holds(caller);
   }
 
   /** Calls `listener` when users or keys may have changed, until what is returned is called. */
@@ -176,8 +182,10 @@ export class Credentials {
     switch (scheme.toLowerCase()) {
       case "bearer": {
         const caller = this.#byKey(rest.trim(), from);
+        if (caller instanceof Promise) return caller;
         this.signIns.note(caller, from());
-        if (connection !== null) this.#proven.note(connection, { header, tables: this.#tables, caller });
+        if (connection !== null && caller.by === undefined)
+          this.#proven.note(connection, { header, tables: this.#tables, caller });
         return caller;
       }
       case "basic":
@@ -187,12 +195,30 @@ export class Credentials {
     }
   }
 
-  #byKey(key: string, from: () => string): Caller {
+  #byKey(key: string, from: () => string): Caller | Promise<Caller> {
     if (key === "") throw new AltLasError("unauthorized", "The API key is empty.");
-    const caller = this.#tables.ownerOf(hash("sha256", key, "buffer"));
+    const digest = hash("sha256", key, "buffer");
+    const caller = this.#tables.ownerOf(digest);
     if (caller !== undefined) return this.#admitted(caller, from);
+    if (this.#tokens !== null && TokenCallers.isToken(key)) {
+      const found = this.#tokens.find(key, digest, () => this.#tables);
+      return found instanceof Promise ? this.#byToken(found, from) : found;
+    }
     this.#refusals.key(from());
     throw new AltLasError("unauthorized", "The API key is unknown or was revoked.");
+  }
+
+  async #byToken(found: Promise<Caller>, from: () => string): Promise<Caller> {
+    // By the time of the answer, its connection may have no address any more.
+    const address = from();
+    try {
+      const caller = await found;
+      this.signIns.note(caller, address);
+      return caller;
+    } catch (error) {
+      if (error instanceof AltLasError && error.code === "unauthorized") this.#refusals.token(address);
+      throw error;
+    }
   }
 
   /** Only who has the key itself is told that it has ended. @throws {AltLasError} `unauthorized` */

@@ -43,6 +43,10 @@ export class RefusalLog {
     this.#say({ address, failed: this.#keys.add(address) }, "API key refused");
   }
 
+  token(address: string): void {
+    this.#say({ address, failed: this.#keys.add(address) }, "token refused");
+  }
+
   /** It was the key of this user. */
   expired(address: string, user: string): void {
     this.#say({ address, user, failed: this.#keys.add(`${address} ${user}`) }, "expired API key refused");

@@ -30,8 +30,9 @@ export class SignIns {
   }
 
   /** A caller has proven itself. It is called for many requests: one that is known costs a look into a map. */
-  note({ name, keyName }: Caller, address: string): void {
-    const proof = `${keyName === null ? "password" : "key"} ${keyName ?? name} ${address}`;
+  note({ name, keyName, by }: Caller, address: string): void {
+    const way = by ?? (keyName === null ? "password" : "key");
+    const proof = `${way} ${keyName ?? name} ${address}`;
     const now = this.#now();
     const before = this.#known.get(proof);
     if (before !== undefined && now - before < DAY) return;
@@ -52,7 +53,7 @@ export class SignIns {
       action: "auth.sign_in",
       target: null,
       outcome: "ok",
-      details: `${keyName === null ? "by password" : "by key"}${others}`,
+      details: `by ${way}${others}`,
     });
   }
 }

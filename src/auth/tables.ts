@@ -20,6 +20,8 @@ export interface Caller {
   readonly models: readonly string[] | null;
   /** When its key ends, in Unix milliseconds; null: never. */
   readonly expiresAt: number | null;
+  /** What of the issuer of auth.oidc it came with; absent: nothing. */
+  readonly by?: "token" | "session";
 }
 
 /** What callers are that have no team, and whose key is held to nothing. */

@@ -3,6 +3,7 @@ import { type EngineKind, engineTraits, kindsThat } from "../engine/kinds.ts";
 import { deviceEntries, isRemote, type PlacedEntry, urlsOf } from "./devices.ts";
 import { finding, type Finding } from "./findings.ts";
 import { checkModels } from "./models-checks.ts";
+import { checkSignOn } from "./oidc-checks.ts";
 import type { Config } from "./schema.ts";
 import { checkProxies, checkServer } from "./server-checks.ts";
 
@@ -13,6 +14,7 @@ export function checkTogether(config: Config): Finding[] {
     ...checkServer(config),
     ...checkProxies(config),
     ...checkUsers(config),
+    ...checkSignOn(config),
     ...checkDevices(config),
     ...checkModels(config),
   ];

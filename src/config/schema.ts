@@ -6,6 +6,7 @@ import { AUDIT } from "./audit-section.ts";
 import { EngineSection } from "./engine-section.ts";
 import { GpuSection } from "./gpu-section.ts";
 import { MODELS } from "./models-section.ts";
+import { OIDC } from "./oidc-section.ts";
 import { LONGEST_SECONDS, MIB, section } from "./section.ts";
 import { SERVER } from "./server-section.ts";
 
@@ -36,6 +37,7 @@ export const ConfigSchema = Type.Object(
           description:
             "Each with name, user and sha256 (of the API key, in hexadecimal); scopes, models and expires_at may hold it to less.",
         }),
+        oidc: OIDC,
       },
     ),
     limits: section("Limits of requests and connections.", {

@@ -16,7 +16,7 @@ export function meRoute(app: FastifyInstance): void {
   app.get(
     "/me",
     { schema, onRequest: anybody() },
-    ({ caller: { name, role, team, keyName, scopes, models, expiresAt } }) => ({
+    ({ caller: { name, role, team, keyName, scopes, models, expiresAt, by } }) => ({
       user: name,
       role,
       team,
@@ -24,6 +24,7 @@ export function meRoute(app: FastifyInstance): void {
       scopes: scopes === null ? null : [...scopes],
       models,
       expires_at: expiresAt === null ? null : isoTime(expiresAt),
+      signed_on_by: by ?? null,
     }),
   );
 }

@@ -19,11 +19,16 @@ export const MeAnswer = Type.Object(
       items: { type: "string" },
       description: "The models that its tasks may ask for. null: all.",
     }),
-    expires_at: TimeOrNull("When the key ends. null: never."),
+    expires_at: TimeOrNull("When the key or the token ends. null: never."),
+    signed_on_by: orNull<"token" | "session">("string", {
+      enum: ["token", "session", null],
+      description:
+        "token: a token of the issuer of auth.oidc; session: a sign-in of the dashboard there. null: neither.",
+    }),
   },
   {
     examples: [
-      { user: "bob", role: "user", team: "research", key: "bob-1", scopes: null, models: null, expires_at: null },
+      { user: "bob", role: "user", team: "research", key: "bob-1", scopes: null, models: null, expires_at: null, signed_on_by: null },
     ],
   },
 );

@@ -1,0 +1,109 @@
+/**
+ * Callers that come with a token of the issuer in the place of a key. A token that was found right is remembered until it ends, so that a
+ * client that sends it with each request costs a hash and no signature.
+ *
+ * The name of a user of this server is that user's. A token of a user of the same name is refused; with `link_users` it stands for that
+ * user, with all that this server says of it, and the token's claims count for nothing but the name.
+ */
+import type { Config } from "../../config/config.ts";
+import { AltLasError } from "../../errors.ts";
+import type { Logger } from "../../log/log.ts";
+import { type Caller, hasExpired, type Tables, UNBOUND } from "../tables.ts";
+import { type Identity, identityOf } from "./claims.ts";
+import { Issuer, type Published } from "./issuer.ts";
+
+/** Tokens that are remembered. */
+const MOST = 10_000;
+
+/** What a caller was made of. */
+interface Origin {
+  readonly identity: Identity;
+  readonly kid: string | undefined;
+  /** What the issuer had published when it was checked. */
+  readonly published: Published;
+}
+
+export interface TokenCallersOptions {
+  readonly config: Config["auth"]["oidc"];
+  readonly log: Logger;
+  /** Milliseconds of a clock that only goes forward. */
+  readonly now: () => number;
+}
+
+export class TokenCallers {
+  readonly #config: Config["auth"]["oidc"];
+  readonly issuer: Issuer;
+  /** By the tokens' hashes, in latin1; the oldest first. */
+  readonly #known = new Map<string, Caller>();
+  readonly #origins = new WeakMap<Caller, Origin>();
+
+  constructor({ config, log, now }: TokenCallersOptions) {
+    this.#config = config;
+    this.issuer = new Issuer({ issuer: config.issuer!, log, now });
+  }
+
+  /** Whether it looks like a token. API keys have no points. */
+  static isToken(text: string): boolean {
+    return /^[\w-]+\.[\w-]+\.[\w-]*$/.test(text);
+  }
+
+  /**
+   * @param digest the token's SHA-256
+   * @returns at once where the token is known
+   * @throws {AltLasError} as a rejection: `unauthorized`, `issuer_unavailable`
+   */
+  find(token: string, digest: Buffer, tables: () => Tables): Caller | Promise<Caller> {
+    const id = digest.toString("latin1");
+    const known = this.#known.get(id);
+    if (known !== undefined && this.holds(known, tables())) return known;
+    this.#known.delete(id);
+    return this.#prove(token, id, tables);
+  }
+
+  async #prove(token: string, id: string, tables: () => Tables): Promise<Caller> {
+    const { audience } = this.#config;
+    if (audience === undefined) throw new AltLasError("unauthorized", "Tokens are not taken here; send an API key.");
+    const caller = await this.callerOf(token, audience, tables);
+    this.#known.set(id, caller);
+    if (this.#known.size > MOST) this.#known.delete(this.#known.keys().next().value!);
+    return caller;
+  }
+
+  /** The caller that a token names. @throws {AltLasError} `unauthorized`, `issuer_unavailable` */
+  async callerOf(token: string, audience: string, tables: () => Tables): Promise<Caller> {
+    const { prove } = await import("./signed-token.ts");
+    const { claims, expiresAt, kid } = await prove(token, audience, this.#config, this.issuer);
+    const identity = identityOf(claims, this.#config);
+    const user = this.#userOf(identity, tables());
+    if (user === null) {
+      const sentence = `The user ${identity.name} of the token has the name of a user of this server, and auth.oidc.link_users is false.`;
+      throw new AltLasError("unauthorized", sentence);
+    }
+    const caller: Caller = Object.freeze({ ...UNBOUND, ...user, expiresAt, by: "token" });
+    this.#origins.set(caller, { identity, kid, published: this.issuer.known! });
+    return caller;
+  }
+
+  /** Whether a caller is one of those. */
+  has(caller: Caller): boolean {
+    return this.#origins.has(caller);
+  }
+
+  /** Whether its token would make the same caller now. */
+  holds(caller: Caller, tables: Tables): boolean {
+    const origin = this.#origins.get(caller);
+    if (origin === undefined || hasExpired(caller)) return false;
+    const { identity, kid, published } = origin;
+    const { known } = this.issuer;
+    if (known !== published && known?.textOf(kid) !== published.textOf(kid)) return false;
+    const user = this.#userOf(identity, tables);
+    return user !== null && user.role === caller.role && user.team === caller.team;
+  }
+
+  /** null: it may not be the user of that name. */
+  #userOf(identity: Identity, { users }: Tables): Identity | null {
+    const own = users.get(identity.name)?.caller;
+    if (own === undefined) return identity;
+    return this.#config.link_users ? { name: own.name, role: own.role, team: own.team } : null;
+  }
+}
