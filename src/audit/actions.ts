@@ -2,8 +2,8 @@
 
 /** Each action, and what it is when it has been done. docs/audit.md has the same list. */
 export const AUDIT_ACTIONS = {
-  "auth.sign_in": "An address has proven a key or a password, for the first time in a day.",
-  "auth.refused": "A key or a password was refused.",
+  "auth.sign_in": "An address has proven a key, a password or a token, for the first time in a day.",
+  "auth.refused": "A key, a password or a token was refused.",
   "user.add": "A user was added.",
   "user.change": "A user got another role, team or password.",
   "user.remove": "A user was removed, with its keys.",

@@ -93,7 +93,14 @@ interface Operation {
 }
 
 /** Refusals of each kind of route, beside its own answers. */
-const ALWAYS: ErrorCode[] = ["invalid_input", "unauthorized", "method_not_allowed", "rate_limited", "internal_error"];
+const ALWAYS: ErrorCode[] = [
+  "invalid_input",
+  "unauthorized",
+  "issuer_unavailable",
+  "method_not_allowed",
+  "rate_limited",
+  "internal_error",
+];
 const ON_READING: ErrorCode[] = ["store_unavailable"];
 const ON_NAMING: ErrorCode[] = ["not_found"];
 const ON_SENDING: ErrorCode[] = [

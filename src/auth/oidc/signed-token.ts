@@ -33,12 +33,7 @@ export interface Proven {
  * @param audience whom the token must be for
  * @throws {AltLasError} `unauthorized`; `issuer_unavailable`: nobody can check it now
  */
-export async function prove(
-  token: string,
-  audience: string,
-  settings: TokenSettings,
-  issuer: Issuer,
-): Promise<Proven> {
+export async function prove(token: string, audience: string, settings: TokenSettings, issuer: Issuer): Promise<Proven> {
   const kid = refuseAtSight(token, settings);
   const options = {
     issuer: settings.issuer!,
@@ -122,7 +117,9 @@ function claimFault({ claim, reason, payload }: InstanceType<typeof errors.JWTCl
   if (reason === "missing") return refusal(`has no claim ${shown(claim)}`);
   if (claim === "aud") return refusal(`is for ${shown(payload.aud)}, and not for this server`);
   if (claim === "nbf" && typeof payload.nbf === "number")
-    return refusal(`is not valid before ${timeOf(payload.nbf)}; the clocks of its issuer and of this server may differ`);
+    return refusal(
+      `is not valid before ${timeOf(payload.nbf)}; the clocks of its issuer and of this server may differ`,
+    );
   return refusal(`has a claim ${shown(claim)} that is not as it must be`);
 }
 

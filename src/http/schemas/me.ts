@@ -28,7 +28,16 @@ export const MeAnswer = Type.Object(
   },
   {
     examples: [
-      { user: "bob", role: "user", team: "research", key: "bob-1", scopes: null, models: null, expires_at: null, signed_on_by: null },
+      {
+        user: "bob",
+        role: "user",
+        team: "research",
+        key: "bob-1",
+        scopes: null,
+        models: null,
+        expires_at: null,
+        signed_on_by: null,
+      },
     ],
   },
 );
