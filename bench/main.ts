@@ -18,6 +18,7 @@ import { EMBEDDED } from "./embedded.ts";
 import { engine, engineOnGpu } from "./engine.ts";
 import { engines } from "./engines.ts";
 import { guard } from "./guard.ts";
+import { lab } from "./lab.ts";
 import { LIFE } from "./life.ts";
 import { light } from "./light.ts";
 import { models } from "./models.ts";
@@ -50,6 +51,7 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   streams: [streams],
   streamed: [streamed],
   observe: OBSERVE,
+  lab: [lab],
   life: LIFE,
   against: [against],
   guard: [guard],

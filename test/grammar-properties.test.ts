@@ -3,7 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { checkOf } from "../src/grammar/check.ts";
 import { SchemaError } from "../src/grammar/limits.ts";
-import { randomText, seededRandom } from "../src/grammar/random-text.ts";
+import { randomText } from "../src/grammar/random-text.ts";
+import { seededRandom } from "../src/common/seeded.ts";
 import { compiled, matcherOf } from "./helpers/grammar.ts";
 import { randomSchemas } from "./helpers/random-schemas.ts";
 

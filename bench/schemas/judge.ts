@@ -4,7 +4,8 @@ import { type Check, checkOf } from "../../src/grammar/check.ts";
 import { compileSchema, type CompiledSchema } from "../../src/grammar/compile.ts";
 import { gbnfOf } from "../../src/grammar/gbnf.ts";
 import { GRAMMAR_LIMITS, SchemaError } from "../../src/grammar/limits.ts";
-import { randomText, seededRandom } from "../../src/grammar/random-text.ts";
+import { randomText } from "../../src/grammar/random-text.ts";
+import { seededRandom } from "../../src/common/seeded.ts";
 import { Ordering } from "./order.ts";
 
 export interface SchemaCase {

@@ -7,6 +7,7 @@ import { leaveRowOf } from "./audited.ts";
 import { configured } from "./configured.ts";
 import { dataDirOf, dataDirOption, existingData } from "./data-dir.ts";
 import { addHelp } from "./help.ts";
+import { addLab } from "./lab.ts";
 import { keptByNpm } from "./npm-options.ts";
 import { configFile } from "../config/place.ts";
 import type { Options } from "./context.ts";
@@ -97,6 +98,7 @@ function program(cli: Command, io: Io): Command {
   addForRunning(cli, io);
   addForGpus(cli, io);
   addDiagnosis(cli, io);
+  addLab(cli, io);
   cli
     .command("version")
     .description("print the version")

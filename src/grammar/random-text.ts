@@ -56,17 +56,6 @@ export function randomText(grammar: Grammar, random: () => number, most = Infini
   return text;
 }
 
-/** Numbers from 0 to below 1 that follow from the seed (the mulberry32 generator). */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 function charOf(set: CharSet, random: () => number): string {
   const all = rangesOf(set);
   const usual = all.map(([from, to]) => [Math.max(from, USUAL[0]), Math.min(to, USUAL[1])] as const);

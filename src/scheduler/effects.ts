@@ -3,6 +3,7 @@ import type { InstanceRef } from "../gpu/facts.ts";
 import type { Task } from "../task.ts";
 import type { CallerLimits } from "./callers.ts";
 import type { Mappings } from "./eligibility.ts";
+import type { Strategy } from "./placement.ts";
 
 /** None of these may call back into the scheduler before they return. */
 export interface Effects {
@@ -42,6 +43,8 @@ export interface SchedulerSettings {
   readonly limitsOf: (user: string) => CallerLimits;
   /** Whether more than one user is known; asked at each submission, since that changes. */
   readonly isShared: () => boolean;
+  /** Chooses in the place of every strategy: the lab compares them with others. Absent: tasks have the strategies that they name. */
+  readonly instead?: Strategy;
 }
 
 /** Settings that may change while it runs. */

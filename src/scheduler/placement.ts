@@ -101,6 +101,8 @@ export function runsSuspect({ running }: Pick<Instance, "running">): boolean {
 
 /** The inputs of a strategy beside the instances. The same values give the same choice. */
 export interface StrategyInput {
+  /** The first of those that are placed together. */
+  readonly task: Task;
   /** The GPU that round robin chose last; null: none yet. */
   readonly lastRoundRobin: number | null;
   /** Uniform in [0, 1). */

@@ -38,7 +38,7 @@ export interface PlannerParts {
   readonly callers: Callers;
   /** null: the content of KV caches plays no part. */
   readonly prefixes: Prefixes<Instance> | null;
-  readonly settings: Pick<SchedulerSettings, "minBatchSizePerGpu">;
+  readonly settings: Pick<SchedulerSettings, "minBatchSizePerGpu" | "instead">;
   /** Whether nothing may start now. */
   readonly isHeld: () => boolean;
   /** Uniform in [0, 1). */
@@ -140,10 +140,10 @@ export class Planner {
     const { eligible, others } = this.#parts.eligibility.candidates(tasks, without);
     if (eligible.length === 0) return null;
     if (task.boundTo !== null) return this.#withoutStrategy(task, eligible[0]!, others);
-    const strategy = strategies[task.strategy];
-    const { prefixes, random } = this.#parts;
+    const { prefixes, random, settings } = this.#parts;
+    const strategy = settings.instead ?? strategies[task.strategy];
     const cached = eligible.length > 1 && prefixes !== null ? prefixes.of(task.prefix) : [];
-    const choice = strategy.choose(eligible, { lastRoundRobin: this.#lastRoundRobin, draw: random(), cached });
+    const choice = strategy.choose(eligible, { task, lastRoundRobin: this.#lastRoundRobin, draw: random(), cached });
     if (task.strategy === "round_robin") this.#lastRoundRobin = choice.instance.gpuId;
     return {
       instance: choice.instance,

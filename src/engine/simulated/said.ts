@@ -1,5 +1,6 @@
 /** What a simulated model says where it has to keep to a form: in the thread that makes grammars. */
-import { randomText, seededRandom } from "../../grammar/random-text.ts";
+import { randomText } from "../../grammar/random-text.ts";
+import { seededRandom } from "../../common/seeded.ts";
 import type { Tool, ToolCall } from "../../request.ts";
 import { argumentsGrammar, formGrammar } from "../forms/form-grammar.ts";
 import type { Said, Sayable } from "../forms/questions.ts";

@@ -1,0 +1,207 @@
+/** Replays a trace through the scheduler that serves, in virtual time: its events are arrivals, ends of runs, and its own alarms. */
+import { unset } from "../common/clock.ts";
+import { seededRandom } from "../common/seeded.ts";
+import { AltLasError } from "../errors.ts";
+import { completionOf, TO_THE_END } from "../request.ts";
+import type { Effects, SchedulerSettings } from "../scheduler/effects.ts";
+import type { Strategy } from "../scheduler/placement.ts";
+import { Scheduler } from "../scheduler/scheduler.ts";
+import { isFinal, newTask, type Outcome, type StrategyName, type Task } from "../task.ts";
+import { BYTES_PER_TOKEN, factsOf, type LabGpu } from "./fleet.ts";
+import { Machine, type Run } from "./machine.ts";
+import { secondsAlone } from "./speed.ts";
+import { type Result, Tally } from "./tally.ts";
+import type { Trace, TraceRequest } from "./trace.ts";
+
+export interface ReplayOptions {
+  readonly gpus: readonly LabGpu[];
+  readonly settings: Omit<SchedulerSettings, "isShared">;
+  readonly policy: Policy;
+  readonly seed: number;
+  readonly firstTokenWithin: number;
+}
+
+/** A way to place tasks: a strategy of the server, or something to compare it with. */
+export interface Policy {
+  readonly name: string;
+  /** The strategy that tasks name. */
+  readonly strategy: StrategyName;
+  /** What stands in its place; absent: the server's own. @param machines in the order of the GPUs */
+  readonly instead?: (machines: readonly Machine[]) => Strategy;
+  /** Whether tasks go to a GPU when they come, and wait there: as routers do it that have no queue. */
+  readonly pushes?: boolean;
+}
+
+/** Slots of a GPU that takes everything. */
+const ANY_NUMBER = 1_000_000;
+
+export async function replay(trace: Trace, options: ReplayOptions): Promise<Result> {
+  const lab = new Lab(options);
+  for await (const requests of trace()) for (const request of requests) lab.arrive(request);
+  return lab.finish();
+}
+
+class Lab {
+  readonly #options: ReplayOptions;
+  readonly #machines: readonly Machine[];
+  readonly #scheduler: Scheduler;
+  readonly #tally: Tally;
+  readonly #requests = new Map<Task, TraceRequest>();
+  readonly #callers = new Set<string>();
+  readonly #waiting = new Set<Task>();
+  /** Milliseconds since the beginning of the trace. */
+  #now = 0;
+  #alarmAt = Infinity;
+  #seq = 0;
+
+  constructor(options: ReplayOptions) {
+    const { gpus, settings, policy, seed } = options;
+    const fastest = gpus.map(({ speed }) => speed).reduce((best, one) => (alone(one) < alone(best) ? one : best));
+    this.#options = options;
+    this.#machines = gpus.map(({ speed, slots }) => new Machine(speed, slots));
+    this.#tally = new Tally({
+      firstTokenWithin: options.firstTokenWithin,
+      gpus: gpus.length,
+      secondsAlone: (prompt, output) => secondsAlone(fastest, prompt, output),
+      weightOf: (caller) => settings.limitsOf(caller).weight,
+    });
+    const instead = policy.instead?.(this.#machines);
+    const all = { ...settings, isShared: () => this.#callers.size > 1, ...(instead && { instead }) };
+    this.#scheduler = new Scheduler(
+      all,
+      this.#effects(),
+      unset(() => this.#now),
+      seededRandom(seed),
+    );
+    for (const [id, gpu] of gpus.entries())
+      this.#scheduler.setGpu(factsOf(id, gpu, policy.pushes === true ? ANY_NUMBER : gpu.slots));
+  }
+
+  #effects(): Effects {
+    return {
+      run: ({ gpuId }, task) => this.#run(gpuId, task),
+      cancel: () => {},
+      load: () => {},
+      unload: () => {},
+      changed: (task) => this.#changed(task),
+      alarm: (at) => void (this.#alarmAt = at),
+    };
+  }
+
+  arrive(request: TraceRequest): void {
+    const at = request.at * 1000;
+    this.#until(at);
+    this.#now = at;
+    this.#tally.requests++;
+    this.#callers.add(request.caller);
+    const task = this.#taskOf(request);
+    this.#requests.set(task, request);
+    try {
+      this.#scheduler.submit([task], "single");
+    } catch (error) {
+      if (!(error instanceof AltLasError)) throw error;
+      this.#requests.delete(task);
+      return this.#tally.refuse(error.code);
+    }
+    if (task.status !== "queued") return;
+    this.#waiting.add(task);
+    this.#tally.fairness.waits(request.caller);
+  }
+
+  finish(): Result {
+    this.#until(Infinity);
+    const used = this.#machines.reduce((sum, machine) => sum + machine.used, 0) / 1000;
+    const slots = this.#machines.reduce((sum, machine) => sum + machine.slots, 0);
+    return this.#tally.result(this.#options.policy.name, used, slots);
+  }
+
+  /** Lets everything happen that happens up to a time. */
+  #until(time: number): void {
+    for (;;) {
+      let first = -1;
+      let at = Math.min(time, this.#alarmAt);
+      for (let gpuId = 0; gpuId < this.#machines.length; gpuId++) {
+        const { nextAt } = this.#machines[gpuId]!;
+        if (nextAt > at || (nextAt === at && first !== -1) || nextAt === Infinity) continue;
+        at = nextAt;
+        first = gpuId;
+      }
+      if (first !== -1) this.#end(first, at);
+      else if (this.#alarmAt <= time && this.#alarmAt !== Infinity) this.#ring();
+      else return;
+    }
+  }
+
+  #ring(): void {
+    this.#now = Math.max(this.#now, this.#alarmAt);
+    this.#alarmAt = Infinity;
+    this.#scheduler.tick();
+  }
+
+  #end(gpuId: number, at: number): void {
+    this.#now = at;
+    const run = this.#machines[gpuId]!.end();
+    this.#requests.delete(run.task);
+    this.#tally.ended(run, gpuId, at);
+    this.#scheduler.finished(run.task, completedAt(run, at));
+  }
+
+  #run(gpuId: number, task: Task): void {
+    const request = this.#requests.get(task)!;
+    if (this.#waiting.delete(task))
+      this.#tally.fairness.starts(request.caller, request.promptTokens + request.outputTokens);
+    this.#machines[gpuId]!.give(task, request, this.#now);
+  }
+
+  /** One that waited too long has ended. */
+  #changed(task: Task): void {
+    if (!isFinal(task.status) || !this.#waiting.delete(task)) return;
+    this.#tally.fairness.leaves(task.user);
+    this.#requests.delete(task);
+  }
+
+  #taskOf({ caller, promptTokens, maxTokens, prefix, model, taskType, priority }: TraceRequest): Task {
+    const task = newTask({
+      id: String(++this.#seq),
+      seq: this.#seq,
+      user: caller,
+      strategy: this.#options.policy.strategy,
+      pinnedGpuId: null,
+      batchId: null,
+      wholeBatch: false,
+      webhook: null,
+      retryOf: null,
+      createdAt: this.#now,
+      taskType,
+      priority,
+      timeoutSeconds: null,
+      model,
+      request: maxTokens === null ? ANY_LENGTH : completionOf("", { maxTokens }),
+    });
+    const size = promptTokens * BYTES_PER_TOKEN;
+    // What would follow from a text, which a trace does not have.
+    return Object.assign(task, { size, prefix, estimatedTokens: task.estimatedTokens + promptTokens });
+  }
+}
+
+const ANY_LENGTH = completionOf("", { maxTokens: TO_THE_END });
+
+function alone(speed: LabGpu["speed"]): number {
+  return secondsAlone(speed, 1000, 1000);
+}
+
+function completedAt({ request, startedAt, cachedTokens }: Run, now: number): Outcome {
+  const { promptTokens, outputTokens, maxTokens } = request;
+  return {
+    status: "completed",
+    result: {
+      text: "",
+      executionTime: (now - startedAt) / 1000,
+      timestamp: now,
+      finishReason: outputTokens === maxTokens ? "length" : "stop",
+      promptTokens,
+      completionTokens: outputTokens,
+      cachedTokens,
+    },
+  };
+}
