@@ -1,7 +1,7 @@
 /** Which saves are written together, and which of them wait. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { GroupCommit } from "../src/store/sqlite/group-commit.ts";
+import { GroupCommit } from "../src/store/thread/group-commit.ts";
 import { type Task } from "../src/task.ts";
 import { newTask } from "./helpers/store.ts";
 

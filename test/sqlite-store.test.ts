@@ -504,9 +504,9 @@ test("a full disk refuses the whole write and nothing else", async (t) => {
 test("when the storage thread dies, saves are refused and the process lives on", async (t) => {
   const dying = `
     import { parentPort } from "node:worker_threads";
-    parentPort.on("message", ({ kind }) => {
+    parentPort.on("message", ({ kind, number }) => {
       if (kind === "write") throw new Error("the thread has a bug");
-      parentPort.postMessage({ kind: "done", value: { lastSeq: 0, batches: [], quarantined: null } });
+      parentPort.postMessage({ kind: "done", number, value: { lastSeq: 0, batches: [], quarantined: null } });
     });`;
   const { messages, log } = listeningLog();
   const thread = new URL(`data:text/javascript,${encodeURIComponent(dying)}`);

@@ -1,6 +1,6 @@
 /** The one schema of the configuration, from which come the defaults, the types, the checks and config.example.yaml. */
 import { type Static, Type } from "../common/type.ts";
-import { CACHE_BYTES } from "../store/sqlite/messages.ts";
+import { CACHE_BYTES } from "../store/thread/messages.ts";
 import { CallersSection, KeySchema, UserName, UserSchema } from "./accounts.ts";
 import { AUDIT } from "./audit-section.ts";
 import { EngineSection } from "./engine-section.ts";

@@ -1,30 +1,11 @@
 /* The statements of the audit log. Everything here blocks. */
-import type { AuditEntry, AuditFilter, AuditRow, AuditWay } from "../audit.ts";
-import { type Columns, namesOf, placesOf, type Row, rowMaker } from "./columns.ts";
+import type { AuditFilter } from "../audit.ts";
+import { AUDIT_READ } from "../thread/audit-rows.ts";
+import type { Row } from "../thread/columns.ts";
 import type { Statements } from "./statements.ts";
 
 /** Rows that one step of a sweep looks at. */
 const STEP = 500;
-
-const AUDIT_COLUMNS = {
-  id: ({ id }) => id,
-  at: ({ at }) => at,
-  kept_from: ({ keptFrom }) => keptFrom,
-  way: ({ way }) => way,
-  user: ({ user }) => user,
-  key_name: ({ key }) => key,
-  address: ({ address }) => address,
-  action: ({ action }) => action,
-  target: ({ target }) => target,
-  outcome: ({ outcome }) => outcome,
-  details: ({ details }) => details,
-} as const satisfies Columns<AuditRow>;
-
-export const AUDIT = namesOf(AUDIT_COLUMNS);
-export const rowOfAudit = rowMaker<AuditRow>(AUDIT_COLUMNS);
-/** A row that is read has its number first. */
-const READ = ["number", ...AUDIT] as const;
-const IN_READ = placesOf(READ);
 
 /** Each from its end of the table; asked for together, they would be looked for in all of it. */
 const ENDS = "SELECT (SELECT min(number) FROM audit), (SELECT max(number) FROM audit)";
@@ -52,7 +33,7 @@ export function auditPart(sql: Statements, filter: AuditFilter, atOnce: number):
     ...(since === undefined ? [] : ["at >= :since"]),
     ...(until === undefined ? [] : ["at < :until"]),
   ];
-  const found = `SELECT ${READ.join()} FROM audit WHERE ${wanted.join(" AND ")} ORDER BY number DESC LIMIT :limit`;
+  const found = `SELECT ${AUDIT_READ.join()} FROM audit WHERE ${wanted.join(" AND ")} ORDER BY number DESC LIMIT :limit`;
   const rows = sql.rows(found, {
     below,
     from,
@@ -69,22 +50,4 @@ export function auditPart(sql: Statements, filter: AuditFilter, atOnce: number):
 /** One step of a sweep. @param before by the server's clock @returns whether there may be more */
 export function removeAudit(sql: Statements, before: number): boolean {
   return sql.run(REMOVE, { before }) > 0;
-}
-
-/** The entry of a row that was read. */
-export function auditOf(row: Row): AuditEntry {
-  return {
-    number: row[IN_READ.number] as number,
-    id: row[IN_READ.id] as string,
-    at: row[IN_READ.at] as number,
-    keptFrom: row[IN_READ.kept_from] as number,
-    way: row[IN_READ.way] as AuditWay,
-    user: row[IN_READ.user] as string | null,
-    key: row[IN_READ.key_name] as string | null,
-    address: row[IN_READ.address] as string | null,
-    action: row[IN_READ.action] as string,
-    target: row[IN_READ.target] as string | null,
-    outcome: row[IN_READ.outcome] as string,
-    details: row[IN_READ.details] as string | null,
-  };
 }

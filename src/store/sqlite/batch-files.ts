@@ -1,32 +1,8 @@
 /* The statements of batches that come from files, and their lines that are no tasks. Everything here blocks. */
-import type { TaskStatus } from "../../task.ts";
-import type { BatchFile, BatchFileFilter, LineFailure, OutputFilter, RefusedLine } from "../batch-files.ts";
-import type { BatchState } from "../tasks.ts";
-import { type Columns, namesOf, placesOf, type Row, rowMaker } from "./columns.ts";
+import type { BatchFileFilter, OutputFilter } from "../batch-files.ts";
+import { BATCH_FILE, REFUSED_LINE } from "../thread/batch-file-rows.ts";
+import type { Row } from "../thread/columns.ts";
 import type { Statements } from "./statements.ts";
-
-const BATCH_FILE_COLUMNS = {
-  id: ({ id }) => id,
-  user: ({ user }) => user,
-  output_file: ({ outputFile }) => outputFile,
-  error_file: ({ errorFile }) => errorFile,
-  facts: ({ id: _id, user: _user, outputFile: _output, errorFile: _errors, endedAt: _end, ...facts }) =>
-    JSON.stringify(facts),
-  ended_at: ({ endedAt }) => endedAt,
-} as const satisfies Columns<BatchFile>;
-
-const LINE_COLUMNS = {
-  seq: ({ seq }) => seq,
-  custom_id: ({ customId }) => customId,
-  failure: ({ failure }) => JSON.stringify(failure),
-} as const satisfies Columns<RefusedLine>;
-
-export const BATCH_FILE = namesOf(BATCH_FILE_COLUMNS);
-export const REFUSED_LINE = namesOf(LINE_COLUMNS);
-export const rowOfBatchFile = rowMaker<BatchFile>(BATCH_FILE_COLUMNS);
-export const rowOfRefusedLine = rowMaker<RefusedLine>(LINE_COLUMNS);
-const IN_BATCH_FILE = placesOf(BATCH_FILE);
-const IN_LINE = placesOf(REFUSED_LINE);
 
 const BATCH_FILES = `SELECT ${BATCH_FILE.join()} FROM batch_files`;
 
@@ -34,28 +10,6 @@ const BATCH_FILES = `SELECT ${BATCH_FILE.join()} FROM batch_files`;
 export const BATCH_FILE_RENEWED = ["output_file", "error_file", "facts", "ended_at"]
   .map((name) => `${name} = excluded.${name}`)
   .join();
-
-/** The batch of a row of `BATCH_FILE`. */
-export function batchFileOf(row: Row): BatchFile {
-  const facts = JSON.parse(row[IN_BATCH_FILE.facts] as string) as Omit<BatchFile, "id" | "user">;
-  return {
-    ...facts,
-    id: row[IN_BATCH_FILE.id] as string,
-    user: row[IN_BATCH_FILE.user] as string,
-    outputFile: row[IN_BATCH_FILE.output_file] as string | null,
-    errorFile: row[IN_BATCH_FILE.error_file] as string | null,
-    endedAt: row[IN_BATCH_FILE.ended_at] as number | null,
-  };
-}
-
-/** The line of a row of `REFUSED_LINE`. */
-export function refusedLineOf(row: Row): RefusedLine {
-  return {
-    seq: row[IN_LINE.seq] as number,
-    customId: row[IN_LINE.custom_id] as string | null,
-    failure: JSON.parse(row[IN_LINE.failure] as string) as LineFailure,
-  };
-}
 
 export function findBatchFile(sql: Statements, id: string): Row[] {
   return sql.rows(`${BATCH_FILES} WHERE id = :id`, { id });
@@ -96,11 +50,6 @@ export function listOutputs(sql: Statements, { user, order, after, limit }: Outp
   return sql.rows(list, { limit, ...(user !== undefined && { user }), ...(after !== undefined && { after }) });
 }
 
-/** The id behind a row of `listOutputs`. */
-export function outputIdOf(row: Row): string {
-  return row[BATCH_FILE.length] as string;
-}
-
 export function unfinishedBatchFiles(sql: Statements): Row[] {
   return sql.rows(`${BATCH_FILES} WHERE ended_at IS NULL ORDER BY number`);
 }
@@ -123,16 +72,4 @@ export function dueBatchFile(sql: Statements, endedBefore: number): string | und
       AND NOT EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_by_batch WHERE batch_id = batch_files.id)
     ORDER BY ended_at LIMIT 1`;
   return sql.records<{ id: string }>(due, { endedBefore })[0]?.id;
-}
-
-/** A batch with its lines that are no tasks. @param state of its tasks alone */
-export function withLines({ batch, counts, unbound }: BatchState): BatchState {
-  const { lines } = batch;
-  if (lines === null) return { batch, counts, unbound };
-  const { toCome, closed } = lines;
-  const all: Record<TaskStatus, number> = { ...counts };
-  all.failed += lines.failed;
-  all.canceled += lines.canceled;
-  all[closed === null ? "queued" : closed.why === "canceled" ? "canceled" : "failed"] += toCome;
-  return { batch, counts: all, unbound: unbound + (closed === null ? toCome : 0) };
 }

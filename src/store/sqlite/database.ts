@@ -1,9 +1,10 @@
 /* The tables, for the storage thread. Everything here blocks. */
 import type { DatabaseSync } from "node:sqlite";
 import { type Batch, isFinal, TASK_STATUSES, type TaskStatus } from "../../task.ts";
-import { type CountChange, Counts } from "./counts.ts";
+import { type CountChange, Counts } from "../thread/counts.ts";
 import type { Past } from "../gap.ts";
-import { matchingOfBatch, page, scan, type Window } from "./listing.ts";
+import { matchingOfBatch, page, scan } from "./listing.ts";
+import type { Window } from "../thread/scans.ts";
 import {
   BATCH,
   batchOf,
@@ -15,10 +16,9 @@ import {
   SECRET,
   secretOf,
   timesOf,
-  WRITES,
-} from "./records.ts";
+} from "../thread/records.ts";
 import { remove, removeEmptyBatch, sweep } from "./removal.ts";
-import type { Row } from "./columns.ts";
+import type { Row } from "../thread/columns.ts";
 import {
   IN_CHANGED,
   IN_NEW,
@@ -30,8 +30,10 @@ import {
   type StoredRequest,
   TAKEN_OVER,
   UPDATED,
-} from "./rows.ts";
+} from "../thread/rows.ts";
+import { withLines } from "../thread/batch-file-rows.ts";
 import { Statements } from "./statements.ts";
+import { WRITES } from "./writes.ts";
 import type { AuditFilter } from "../audit.ts";
 import type { BatchFileFilter, OutputFilter } from "../batch-files.ts";
 import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.ts";
@@ -40,7 +42,7 @@ import type { WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
 import type { BatchState, TaskFilter } from "../tasks.ts";
 import type { UsageFilter } from "../usage.ts";
-import type { Exchange } from "./messages.ts";
+import type { Exchange } from "../thread/messages.ts";
 import { type AuditPart, auditPart } from "./audit.ts";
 import {
   batchFileOfOutput,
@@ -49,7 +51,6 @@ import {
   listOutputs,
   refusedLines,
   unfinishedBatchFiles,
-  withLines,
 } from "./batch-files.ts";
 import { dueFiles, fileIds, fileTotals, findFile, listFiles, removeFile, sameFile } from "./files.ts";
 import { addRows, type UsagePart, usagePart } from "./usage.ts";

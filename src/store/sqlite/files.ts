@@ -1,23 +1,8 @@
 /* The statements of files. Everything here blocks. */
-import type { FileFilter, FileIdentity, FileLimits, FileTotal, StoredFile } from "../files.ts";
-import { type Columns, namesOf, placesOf, type Row, rowMaker } from "./columns.ts";
+import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.ts";
+import type { Row } from "../thread/columns.ts";
+import { FILE } from "../thread/file-rows.ts";
 import type { Statements } from "./statements.ts";
-
-const FILE_COLUMNS = {
-  id: ({ id }) => id,
-  user: ({ user }) => user,
-  purpose: ({ purpose }) => purpose,
-  filename: ({ filename }) => filename,
-  bytes: ({ bytes }) => bytes,
-  sha256: ({ sha256 }) => sha256,
-  created_at: ({ createdAt }) => createdAt,
-  kept_from: ({ keptFrom }) => keptFrom,
-  lifetime: ({ lifetime }) => lifetime,
-} as const satisfies Columns<StoredFile>;
-
-export const FILE = namesOf(FILE_COLUMNS);
-export const rowOfFile = rowMaker<StoredFile>(FILE_COLUMNS);
-const IN_FILE = placesOf(FILE);
 
 const FILES = `SELECT ${FILE.join()} FROM files`;
 
@@ -36,21 +21,6 @@ const EXPIRED = `
   ${FILES} INDEXED BY files_by_expiry WHERE lifetime IS NOT NULL AND kept_from + lifetime < :latest
     AND (kept_from + lifetime < :now OR kept_from < :until) AND ${IS_FREE}
   ORDER BY kept_from + lifetime LIMIT :limit`;
-
-/** The file of a row of `FILE`. */
-export function fileOf(row: Row): StoredFile {
-  return {
-    id: row[IN_FILE.id] as string,
-    user: row[IN_FILE.user] as string,
-    purpose: row[IN_FILE.purpose] as string,
-    filename: row[IN_FILE.filename] as string,
-    bytes: row[IN_FILE.bytes] as number,
-    sha256: row[IN_FILE.sha256] as string,
-    createdAt: row[IN_FILE.created_at] as number,
-    keptFrom: row[IN_FILE.kept_from] as number,
-    lifetime: row[IN_FILE.lifetime] as number | null,
-  };
-}
 
 export function findFile(sql: Statements, id: string): Row[] {
   return sql.rows(`${FILES} WHERE id = :id`, { id });

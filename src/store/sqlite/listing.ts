@@ -2,33 +2,19 @@
 import { TASK_STATUSES } from "../../task.ts";
 import type { Statements, Values } from "./statements.ts";
 import type { TaskFilter } from "../tasks.ts";
+import type { UNINDEXED, Window } from "../thread/scans.ts";
 
 /** `seq`s in one window. A write may have to wait for its scan, which takes tens of milliseconds at worst. */
 const WINDOW = 10_000;
 
 /** Conditions that no index over all tasks covers. */
-const UNINDEXED = {
+const CONDITIONS = {
   taskType: "task_type = :taskType",
   gpuId: "gpu_id = :gpuId",
   model: "coalesce(ran_model, model) = :model",
   since: "created_at >= :since",
   until: "created_at < :until",
-} as const satisfies Partial<Record<keyof TaskFilter, string>>;
-
-/** Part of an answer to a filter that needs a scan. */
-export interface Window {
-  /** The number of its tasks that match. */
-  readonly matched: number;
-  /** How many of them `offset` has skipped. */
-  readonly passed: number;
-  /** Where the next window ends; null: there is none. */
-  readonly next: number | null;
-}
-
-/** Whether a filter can only be answered by `scan`, window by window. */
-export function needsScan(filter: TaskFilter): boolean {
-  return filter.batchId === undefined && unindexed(filter).length > 0;
-}
+} as const satisfies Record<(typeof UNINDEXED)[number], string>;
 
 /** The `seq`s of one page, newest first; for a filter that needs no scan. */
 export function page(sql: Statements, filter: TaskFilter): number[] {
@@ -93,8 +79,8 @@ function sources({ user, status, batchId }: TaskFilter): string[] {
 }
 
 function unindexed(filter: TaskFilter): string[] {
-  return Object.entries(UNINDEXED)
-    .filter(([name]) => filter[name as keyof typeof UNINDEXED] !== undefined)
+  return Object.entries(CONDITIONS)
+    .filter(([name]) => filter[name as keyof typeof CONDITIONS] !== undefined)
     .map(([, condition]) => condition);
 }
 

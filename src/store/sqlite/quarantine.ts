@@ -6,7 +6,7 @@ import { renameSync } from "../../common/rename.ts";
 import { syncFolder } from "../../common/sync.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import { type FileLock, Locked, lockFile } from "../file-lock.ts";
-import type { Quarantined } from "./messages.ts";
+import type { Quarantined } from "../thread/messages.ts";
 import { checkFree, inUse, isDamage, TIMEOUT } from "./schema.ts";
 
 /** The files that SQLite keeps beside a database. */

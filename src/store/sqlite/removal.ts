@@ -1,6 +1,6 @@
 /* Removes tasks and records from the database. */
 import { isFinal, TASK_STATUSES, type TaskStatus } from "../../task.ts";
-import type { CountChange, Counts } from "./counts.ts";
+import type { CountChange, Counts } from "../thread/counts.ts";
 import type { Statements } from "./statements.ts";
 import { dueBatchFile, removeBesides } from "./batch-files.ts";
 import type { SweepLimits } from "../store.ts";

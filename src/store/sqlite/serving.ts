@@ -1,7 +1,7 @@
 /* The work of the storage thread for each request, by port. Everything here blocks. */
-import type { Row } from "./columns.ts";
+import type { Row } from "../thread/columns.ts";
 import type { TaskDatabase } from "./database.ts";
-import type { Exchange, Kind } from "./messages.ts";
+import type { Exchange, Kind } from "../thread/messages.ts";
 
 /** Sends rows to the caller, ahead of the value. @returns how many there were until these characters were reached */
 export type SendRows = (rows: Iterable<Row>, maxCharacters?: number) => number;

@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { Row, Value } from "./columns.ts";
+import type { Row, Value } from "../thread/columns.ts";
 
 /** Values by the names that statements give them; a statement takes those it names. */
 export type Values = Readonly<Record<string, Value>>;

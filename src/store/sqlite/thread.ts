@@ -10,16 +10,18 @@ import {
   type Failure,
   type Kind,
   type Opening,
+  type Place,
   type Reply,
   type Request,
   type StoreLimits,
   type Value,
-} from "./messages.ts";
+} from "../thread/messages.ts";
 import { LOG_EMPTIED, CHECK_EVERY, type Missing, OpenFiles, type Shortest, UNTOUCHED } from "./presence.ts";
-import type { Row } from "./columns.ts";
-import { charactersOfRow } from "./rows.ts";
+import type { Row } from "../thread/columns.ts";
+import { charactersOfRow } from "../thread/rows.ts";
 import { LONGEST_LOG, openDatabase, resultCode } from "./schema.ts";
 import { serveStored } from "./serving.ts";
+import { upgradeLine } from "./upgrade-words.ts";
 import { Upkeep } from "./upkeep.ts";
 
 /** Characters in one message of rows; more go in several. */
@@ -57,6 +59,7 @@ port.on("message", (request: Request) => {
 });
 
 function answer(request: Request): void {
+  const { number } = request;
   const isChange = CHANGES.has(request.kind);
   let removed = false;
   try {
@@ -66,9 +69,9 @@ function answer(request: Request): void {
     if (isChange && performance.now() - started > LONG) throwIfLost(files?.missingAtAGlance(CHANGED));
     // The value of a sweep says whether it removed something.
     removed = request.kind !== "write" && value === true;
-    send({ kind: "done", value });
+    send({ kind: "done", number, value });
   } catch (error) {
-    send({ kind: "failed", failure: failureOf(error, request.kind) });
+    send({ kind: "failed", number, failure: failureOf(error, request.kind) });
   }
   if (isChange) afterChange(removed);
   if (database !== undefined) return;
@@ -98,7 +101,10 @@ function throwIfLost(found: Missing | null = null): void {
   if (now === null) return;
   if (missing === null) {
     missing = now;
-    send({ kind: "lost", missing, rescue: rescue(missing) });
+    const { file, path, how } = missing;
+    const message = `${path} was ${how} while the server ran: nothing can be stored until it is started again; ${rescue(missing)}`;
+    send({ kind: "line", level: "error", fields: { file, path, how }, message });
+    send({ kind: "lost", sentence: OpenFiles.sentence(missing) });
   }
   throw new AltLasError("store_unavailable", OpenFiles.sentence(missing));
 }
@@ -116,7 +122,8 @@ function rescue({ file, how }: Missing): string {
 }
 
 function serve(request: Request): Value {
-  if (request.kind === "open") return open(request.path, request.limits);
+  const { number } = request;
+  if (request.kind === "open") return open(request.place, number);
   if (database === undefined) throw new Error("the database is not open");
   if (request.kind !== "close") throwIfLost(files?.missingAtAGlance());
   switch (request.kind) {
@@ -135,12 +142,14 @@ function serve(request: Request): Value {
       database = undefined;
       return null;
     default:
-      return serveStored(database, request.kind, request, sendRows);
+      return serveStored(database, request.kind, request, (rows, most) => sendRows(number, rows, most));
   }
 }
 
-function open(file: string, limits: StoreLimits): Opening {
-  const { opened, quarantined } = openOrReplace(file, () => openAndRead(file, limits));
+function open(place: Place, number: number): Opening {
+  if (!("path" in place)) throw new Error("that place is no file");
+  const { path: file, limits } = place;
+  const { opened, quarantined } = openOrReplace(file, () => openAndRead(file, limits, number));
   ({ db, database } = opened);
   upkeep = new Upkeep(opened.db, file);
   files = new OpenFiles(file);
@@ -167,13 +176,13 @@ function beginCopy(target: string): typeof copying {
 }
 
 /** Reads and sends the live tasks at once, because damage may be found only then. */
-function openAndRead(file: string, { cacheBytes = CACHE_BYTES, maxPages }: StoreLimits) {
-  const opening = openDatabase(file, (news) => send({ kind: "upgrading", news }));
+function openAndRead(file: string, { cacheBytes = CACHE_BYTES, maxPages }: StoreLimits, number: number) {
+  const opening = openDatabase(file, (news) => send(upgradeLine(file, news)));
   try {
     opening.exec(`PRAGMA cache_size = -${Math.ceil(cacheBytes / 1024)}`);
     if (maxPages !== undefined) opening.exec(`PRAGMA max_page_count = ${maxPages}`);
     const opened = new TaskDatabase(opening);
-    sendRows(opened.live());
+    sendRows(number, opened.live());
     return {
       db: opening,
       database: opened,
@@ -182,14 +191,14 @@ function openAndRead(file: string, { cacheBytes = CACHE_BYTES, maxPages }: Store
       past: opened.past(),
     };
   } catch (error) {
-    send({ kind: "void" });
+    send({ kind: "void", number });
     opening.close();
     throw error;
   }
 }
 
 /** @returns how many there were until these characters were reached */
-function sendRows(rows: Iterable<Row>, maxCharacters = Number.POSITIVE_INFINITY): number {
+function sendRows(number: number, rows: Iterable<Row>, maxCharacters = Number.POSITIVE_INFINITY): number {
   let part: Row[] = [];
   let size = 0;
   let sent = 0;
@@ -202,11 +211,11 @@ function sendRows(rows: Iterable<Row>, maxCharacters = Number.POSITIVE_INFINITY)
     left -= characters;
     if (left <= 0) break;
     if (size < MESSAGE_SIZE && part.length < MESSAGE_ROWS) continue;
-    send({ kind: "rows", rows: part });
+    send({ kind: "rows", number, rows: part });
     part = [];
     size = 0;
   }
-  if (part.length > 0) send({ kind: "rows", rows: part });
+  if (part.length > 0) send({ kind: "rows", number, rows: part });
   return sent;
 }
 

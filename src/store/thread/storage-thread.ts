@@ -1,9 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { AltLasError, messageOf } from "../../errors.ts";
-import type { Exchange, Failure, Kind, Reply, Request, Value } from "./messages.ts";
-import type { Missing } from "./presence.ts";
+import type { Exchange, Failure, Kind, News, Reply, Request, Value } from "./messages.ts";
 import type { Row } from "./columns.ts";
-import type { UpgradeNews } from "./upgrade.ts";
 
 /** The answer to a request. */
 export interface Answer<K extends Kind = Kind> {
@@ -28,12 +26,7 @@ interface Question {
 export interface StorageEvents {
   /** Called once, when the thread ends, whether it was asked to or not. */
   readonly ended: (error: AltLasError) => void;
-  /** An older database is being brought to the present schema. */
-  readonly upgrading: (news: UpgradeNews) => void;
-  /** A copy has ended. @param schema the number of its last migration; null: it failed, for the reason given */
-  readonly copied: (schema: number | null, reason: string) => void;
-  /** Called once: a file of the database is missing. @param rescue whether its content could be saved */
-  readonly lost: (missing: Missing, rescue: string) => void;
+  readonly news: (news: News) => void;
 }
 
 /** A failed transaction that may succeed without one of its rows. */
@@ -47,8 +40,9 @@ export class StorageThread {
   readonly #events: StorageEvents;
   /** Why no request is answered any more. */
   #ended: AltLasError | undefined;
-  /** Asked, not answered, in the order they were sent. */
-  readonly #questions: Question[] = [];
+  /** Asked, not answered. */
+  readonly #questions = new Map<number, Question>();
+  #asked = 0;
 
   constructor(program: URL, events: StorageEvents) {
     this.#events = events;
@@ -90,17 +84,18 @@ export class StorageThread {
     handedOver: readonly ArrayBuffer[] = [],
   ): Promise<Exchange[K]["value"]> {
     if (this.#ended !== undefined) throw this.#ended;
-    const message = { kind, ...request } as Request;
+    const number = ++this.#asked;
+    const message = { kind, number, ...request } as Request;
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
     this.#worker.postMessage(message, handedOver);
-    return new Promise<Value>((resolve, reject) => this.#questions.push({ taker, resolve, reject }));
+    return new Promise<Value>((resolve, reject) => {
+      this.#questions.set(number, { taker, resolve, reject });
+    });
   }
 
   #onReply(reply: Reply): void {
-    if (reply.kind === "upgrading") return this.#events.upgrading(reply.news);
-    if (reply.kind === "copied") return this.#events.copied(reply.schema, reply.reason);
-    if (reply.kind === "lost") return this.#events.lost(reply.missing, reply.rescue);
-    const question = this.#questions[0];
+    if (!("number" in reply)) return this.#events.news(reply);
+    const question = this.#questions.get(reply.number);
     if (question === undefined) return;
     switch (reply.kind) {
       case "rows":
@@ -110,11 +105,11 @@ export class StorageThread {
         question.taker.clear();
         return;
       case "done":
-        this.#questions.shift();
+        this.#questions.delete(reply.number);
         question.resolve(reply.value);
         return;
       case "failed":
-        this.#questions.shift();
+        this.#questions.delete(reply.number);
         question.reject(errorOf(reply.failure));
     }
   }
@@ -123,7 +118,8 @@ export class StorageThread {
     if (this.#ended !== undefined) return;
     this.#ended = new AltLasError("store_unavailable", `the storage thread ended: ${reason}`);
     this.#events.ended(this.#ended);
-    for (const question of this.#questions.splice(0)) question.reject(this.#ended);
+    for (const question of this.#questions.values()) question.reject(this.#ended);
+    this.#questions.clear();
   }
 }
 

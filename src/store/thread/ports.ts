@@ -17,20 +17,20 @@ import {
   WHOLE,
 } from "../tasks.ts";
 import type { UsageFilter, UsageRow, UsageStore } from "../usage.ts";
-import { auditOf } from "./audit.ts";
-import { batchFileOf, outputIdOf, refusedLineOf } from "./batch-files.ts";
-import { fileOf } from "./files.ts";
-import { needsScan } from "./listing.ts";
+import { auditOf } from "./audit-rows.ts";
+import { batchFileOf, outputIdOf, refusedLineOf } from "./batch-file-rows.ts";
+import { fileOf } from "./file-rows.ts";
+import { needsScan } from "./scans.ts";
 import type { Exchange, Kind } from "./messages.ts";
 import { deliveryOf } from "./records.ts";
 import { charactersOfRow, listedTaskOf, requestOf, taskOf } from "./rows.ts";
 import type { Answer } from "./storage-thread.ts";
-import { usageOfRow } from "./usage.ts";
+import { usageOfRow } from "./usage-rows.ts";
 
 /** Asks the storage thread. @throws {AltLasError} `store_unavailable` */
 type Ask = <K extends Kind>(kind: K, request: Exchange[K]["request"]) => Promise<Answer<K>>;
 
-export class SqliteTasks implements TaskStore {
+export class StoredTasks implements TaskStore {
   readonly #ask: Ask;
   /** The status in the row of each task that has one. */
   readonly #stored: Pick<WeakMap<Task, TaskStatus>, "set">;
@@ -131,7 +131,7 @@ export class SqliteTasks implements TaskStore {
   }
 }
 
-export class SqliteOutbox implements Outbox {
+export class StoredOutbox implements Outbox {
   readonly write: Outbox["write"];
   readonly #ask: Ask;
 
@@ -158,7 +158,7 @@ export class SqliteOutbox implements Outbox {
   }
 }
 
-export class SqliteIdempotency implements IdempotencyStore {
+export class StoredIdempotency implements IdempotencyStore {
   readonly #ask: Ask;
 
   constructor(ask: Ask) {
@@ -170,7 +170,7 @@ export class SqliteIdempotency implements IdempotencyStore {
   }
 }
 
-export class SqliteBatchFiles implements BatchFileStore {
+export class StoredBatchFiles implements BatchFileStore {
   readonly #ask: Ask;
 
   constructor(ask: Ask) {
@@ -205,7 +205,7 @@ export class SqliteBatchFiles implements BatchFileStore {
   }
 }
 
-export class SqliteFiles implements FileStore {
+export class StoredFiles implements FileStore {
   readonly #ask: Ask;
 
   constructor(ask: Ask) {
@@ -246,7 +246,7 @@ export class SqliteFiles implements FileStore {
 /** Rows of usage that are read at once: a write may have to wait for them, which takes milliseconds. */
 const USAGE_AT_ONCE = 2000;
 
-export class SqliteUsage implements UsageStore {
+export class StoredUsage implements UsageStore {
   readonly #ask: Ask;
 
   constructor(ask: Ask) {
@@ -266,7 +266,7 @@ export class SqliteUsage implements UsageStore {
 /** Rows of the audit log that are looked at at once: it takes some milliseconds. */
 const AUDIT_AT_ONCE = 10_000;
 
-export class SqliteAudit implements AuditStore {
+export class StoredAudit implements AuditStore {
   readonly #ask: Ask;
 
   constructor(ask: Ask) {

@@ -63,6 +63,12 @@ export class GroupCommit {
     });
   }
 
+  /** Refuses the saves that wait; the write under way goes on. */
+  refuse(error: AltLasError): void {
+    for (const save of [...this.#retries.splice(0).flat(), ...this.#pending.splice(0)]) save.reject(error);
+    this.#hurries = false;
+  }
+
   /**
    * Lets what nobody waits for be written with what comes next. A task is stored twice, and with one client at a time its end would else
    * be written just when the next task comes, which has to wait for the disk then. With several clients it is written at once: while that

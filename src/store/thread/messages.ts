@@ -1,13 +1,11 @@
-/* Messages between SqliteStore and its thread. Requests are served, and replied to, in the order they were sent. */
+/* Messages between a store and the thread that has its database. Rows and the end of a reply name the request that they answer. */
 import type { ErrorCode } from "../../errors.ts";
 import type { Past } from "../gap.ts";
 import type { Batch } from "../../task.ts";
-import type { Window } from "./listing.ts";
-import type { Missing } from "./presence.ts";
+import type { Window } from "./scans.ts";
 import type { RecordRow } from "./records.ts";
 import type { Row } from "./columns.ts";
 import type { NewRow, StoredRequest } from "./rows.ts";
-import type { UpgradeNews } from "./upgrade.ts";
 import type { AuditFilter } from "../audit.ts";
 import type { BatchFileFilter, OutputFilter } from "../batch-files.ts";
 import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.ts";
@@ -28,10 +26,23 @@ export interface StoreLimits {
   readonly maxPages?: number | undefined;
 }
 
+/** Where the database is: a file, or a schema on a server. */
+export type Place =
+  | { readonly path: string; readonly limits: StoreLimits }
+  | { readonly url: string; readonly schema: string; readonly about: About };
+
+/** How a server names itself to others that find it in the database. */
+export interface About {
+  readonly host: string;
+  readonly process: number;
+  /** The folder of its data. */
+  readonly dataDir: string;
+}
+
 /** Each request, and the value of its reply, which follows the rows that it asks for. */
 export interface Exchange {
   /** Rows of the live tasks. */
-  open: { request: { readonly path: string; readonly limits: StoreLimits }; value: Opening };
+  open: { request: { readonly place: Place }; value: Opening };
   /** `updates` are of `changedRow`, `usage` of `endedUsage`; one transaction, the records last. */
   write: {
     request: {
@@ -120,7 +131,8 @@ export interface Exchange {
 }
 
 export type Kind = keyof Exchange;
-export type Request = { [K in Kind]: { readonly kind: K } & Exchange[K]["request"] }[Kind];
+/** `number` tells requests apart. */
+export type Request = { [K in Kind]: { readonly kind: K; readonly number: number } & Exchange[K]["request"] }[Kind];
 export type Value = Exchange[Kind]["value"];
 
 export interface Opening {
@@ -141,17 +153,28 @@ export interface Quarantined {
 
 export type Reply =
   /** Some of the rows asked for; more replies follow. One message of all rows could be larger than a message can be. */
-  | { readonly kind: "rows"; readonly rows: readonly Row[] }
+  | { readonly kind: "rows"; readonly number: number; readonly rows: readonly Row[] }
   /** The rows so far are void: their file has turned out to be damaged. */
-  | { readonly kind: "void" }
-  | { readonly kind: "done"; readonly value: Value }
-  /** While it opens: an older database is being brought to the present schema. */
-  | { readonly kind: "upgrading"; readonly news: UpgradeNews }
-  /** No reply to a request: a copy has ended. `schema`: the number of its last migration; null: it failed. */
+  | { readonly kind: "void"; readonly number: number }
+  | { readonly kind: "done"; readonly number: number; readonly value: Value }
+  | { readonly kind: "failed"; readonly number: number; readonly failure: Failure }
+  | News;
+
+/** No replies to requests. */
+export type News =
+  /** A line for the operator. */
+  | {
+      readonly kind: "line";
+      readonly level: "info" | "warn" | "error";
+      readonly fields: object;
+      readonly message: string;
+    }
+  /** A copy has ended. `schema`: the number of its last migration; null: it failed. */
   | { readonly kind: "copied"; readonly schema: number | null; readonly reason: string }
-  /** No reply to a request: an open file was moved, deleted or cut short. Every request but `close` fails from now on. */
-  | { readonly kind: "lost"; readonly missing: Missing; readonly rescue: string }
-  | { readonly kind: "failed"; readonly failure: Failure };
+  /** Nothing can be stored for now, and new saves are refused with this sentence; null: it can again. */
+  | { readonly kind: "away"; readonly sentence: string | null }
+  /** The store is lost, for the reason in the sentence, which clients see. Every request but `close` fails from now on. */
+  | { readonly kind: "lost"; readonly sentence: string };
 
 export interface Failure {
   readonly code: ErrorCode;

@@ -2,9 +2,9 @@
 import type { Batch, BatchLines, Webhook, WebhookEvent } from "../../task.ts";
 import type { RecordedTimes } from "../gap.ts";
 import { type Columns, namesOf, placesOf, type Row, rowMaker } from "./columns.ts";
-import { AUDIT, rowOfAudit } from "./audit.ts";
-import { BATCH_FILE, BATCH_FILE_RENEWED, REFUSED_LINE, rowOfBatchFile, rowOfRefusedLine } from "./batch-files.ts";
-import { FILE, HOLD, RELEASE, RENEWED, rowOfFile } from "./files.ts";
+import { rowOfAudit } from "./audit-rows.ts";
+import { rowOfBatchFile, rowOfRefusedLine } from "./batch-file-rows.ts";
+import { rowOfFile } from "./file-rows.ts";
 import { jsonOf, parsed } from "./rows.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { Delivery, DeliveryAttempt, WebhookSecret } from "../outbox.ts";
@@ -73,35 +73,21 @@ const SECRET_COLUMNS = {
 } as const satisfies Columns<WebhookSecret>;
 
 export const BATCH = namesOf(BATCH_COLUMNS);
+export const NOTE = namesOf(NOTE_COLUMNS);
 export const IDEMPOTENCY = namesOf(IDEMPOTENCY_COLUMNS);
 export const DELIVERY = namesOf(DELIVERY_COLUMNS);
+/** The columns of a delivery that change; in the row of a `delivery` its id follows them. */
+export const TRIED = namesOf(TRIED_COLUMNS);
 export const CLOCK = namesOf(CLOCK_COLUMNS);
 export const SECRET = namesOf(SECRET_COLUMNS);
 
-/** A record on its way to the database: the values of its statement in `WRITES`. */
+/** A record on its way to the database: the values by which its kind is written. */
 export interface RecordRow {
   readonly kind: StoreRecord["kind"];
   readonly row: Row;
 }
 
 const BY_ID = { id: DELIVERY_COLUMNS.id } as const satisfies Columns<Delivery>;
-
-/** How each kind of record is written. REPLACE deletes the row that is in the way. */
-export const WRITES: Readonly<Record<StoreRecord["kind"], string>> = {
-  batch: insert("INSERT OR REPLACE", "batches", BATCH),
-  note: insert("INSERT OR REPLACE", "notes", namesOf(NOTE_COLUMNS)),
-  idempotency: insert("INSERT OR REPLACE", "idempotency_keys", IDEMPOTENCY),
-  event: `${insert("INSERT", "deliveries", DELIVERY)} ON CONFLICT (id) DO NOTHING`,
-  delivery: `UPDATE deliveries SET ${assigned(namesOf(TRIED_COLUMNS))} WHERE ${assigned(namesOf(BY_ID))}`,
-  clock: insert("INSERT OR REPLACE", "clock", CLOCK),
-  secret: insert("INSERT OR REPLACE", "webhook_secrets", SECRET),
-  batch_file: `${insert("INSERT", "batch_files", BATCH_FILE)} ON CONFLICT (id) DO UPDATE SET ${BATCH_FILE_RENEWED}`,
-  refused_line: insert("INSERT OR REPLACE", "refused_lines", REFUSED_LINE),
-  file: `${insert("INSERT", "files", FILE)} ON CONFLICT (id) DO UPDATE SET ${RENEWED}`,
-  file_hold: HOLD,
-  file_release: RELEASE,
-  audit: `${insert("INSERT", "audit", AUDIT)} ON CONFLICT (id) DO NOTHING`,
-};
 
 const rowOfBatch = rowMaker<Batch>(BATCH_COLUMNS);
 const rowOfNote = rowMaker<NoteRecord>(NOTE_COLUMNS);
@@ -240,12 +226,4 @@ export function secretOf(row: Row): WebhookSecret {
     createdAt: row[IN_SECRET.created_at] as number,
     shown: row[IN_SECRET.shown] === 1,
   };
-}
-
-function insert(how: string, table: string, columns: readonly string[]): string {
-  return `${how} INTO ${table} (${columns.join()}) VALUES (${columns.map(() => "?").join()})`;
-}
-
-function assigned(columns: readonly string[]): string {
-  return columns.map((name) => `${name} = ?`).join();
 }
