@@ -30,6 +30,11 @@ export const ERRORS = {
   },
   expectation_failed: { status: 417, meaning: "the Expect header asks for something else than 100-continue" },
   rate_limited: { status: 429, meaning: "the caller is over a limit of its own; see Retry-After" },
+  budget_exceeded: {
+    status: 429,
+    meaning:
+      "a budget of the caller, its team or its key is used up; the sentence says until when, and so does Retry-After",
+  },
   headers_too_large: { status: 431, meaning: "the request's headers are too large" },
   internal_error: { status: 500, meaning: "a bug; the sentence gives the request id" },
   queue_full: { status: 503, meaning: "the queue is at its limit; see Retry-After" },

@@ -37,7 +37,8 @@ import { useOf } from "./models/commands.ts";
 import { refuseOwnPlaces } from "./models/pull-rules.ts";
 import { type ModelEntry, ModelRegistry } from "./models/registry.ts";
 import { KEYS_LIVE } from "./tasks/idempotency.ts";
-import { schedulerSettings, warnOfMissing } from "./tasks/scheduler-settings.ts";
+import { countAfter, countPast } from "./tasks/past-use.ts";
+import { schedulerSettings, startSettings, warnOfMissing } from "./tasks/scheduler-settings.ts";
 import { tellTakenOver } from "./tasks/taken-over.ts";
 import { TaskBook } from "./tasks/task-book.ts";
 import { Retention } from "./store/retention.ts";
@@ -224,6 +225,7 @@ async function begin(
   await parts.pool.planStart();
   parts.pool.start();
   parts.models.start();
+  await countPast(parts);
   parts.tasks.restore(stored);
   parts.webhooks.start();
   parts.time.start();
@@ -249,7 +251,7 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
   const tasks: TaskBook = new TaskBook({
     store,
     log,
-    settings: { ...schedulerSettings(config), isShared: () => credentials.userCount > 1 },
+    settings: startSettings(config, credentials),
     clock,
     timeout: config.tasks.timeout ?? null,
     cancelTimeout: config.tasks.cancel_timeout,
@@ -261,6 +263,7 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
     modelOfTaskType: (type) => pool.modelOfTaskType(type),
     webhooks: { ...announcer(clock), wake: () => webhooks.wake() },
   });
+  credentials.onChange(() => tasks.scheduler.callers.budgets.regroup());
   const models: ModelRegistry = new ModelRegistry({
     config,
     dataDir,
@@ -281,7 +284,8 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
 }
 
 /** Who takes over what changes while the server runs. All was checked by then, and nothing of it can fail in its middle. */
-function usersOf({ devices, log, models, pool, tasks, app }: Place & Ground & ReturnType<typeof assemble>): LiveUsers {
+function usersOf(parts: Place & Ground & ReturnType<typeof assemble>): LiveUsers {
+  const { devices, log, models, pool, tasks, app } = parts;
   const apply = (next: Config, before: Config): void => {
     if (next.log.level !== before.log.level) {
       setLevel(log, next.log.level);
@@ -289,7 +293,7 @@ function usersOf({ devices, log, models, pool, tasks, app }: Place & Ground & Re
     }
     pool.limit(next);
     warnOfMissing(next, devices, log, before);
-    tasks.scheduler.configure(schedulerSettings(next));
+    countAfter(parts, () => tasks.scheduler.configure(schedulerSettings(next)));
   };
   return {
     check: (next) => checkPlaces(next.models, devices),

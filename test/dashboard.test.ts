@@ -69,6 +69,7 @@ test("GET /me says who calls, and needs credentials", async (t) => {
   const { app } = testServer(t);
   assert.deepEqual((await get(app, "/me", AS.viewer)).json().role, "viewer");
   const key = { key: "user-key", scopes: null, models: null, expires_at: null };
-  assert.deepEqual((await get(app, "/me")).json(), { user: "user", role: "user", ...key });
+  const rest = { team: null, signed_on_by: null, budgets: [] };
+  assert.deepEqual((await get(app, "/me")).json(), { user: "user", role: "user", ...key, ...rest });
   refusal(await get(app, "/me", {}), 401, "unauthorized");
 });

@@ -40,6 +40,8 @@ test("an admin adds a user with a key that works at once, changes and removes it
     key: "laptop",
     ...limits,
     expires_at: "2100-01-01T00:00:00.000Z",
+    signed_on_by: null,
+    budgets: [],
   };
   assert.deepEqual(await userOf(made.key), shown);
 

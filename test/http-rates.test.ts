@@ -1,6 +1,7 @@
 /** What callers hear of their limits, and the other way to send a key. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { unset } from "../src/common/clock.ts";
 import { Callers } from "../src/scheduler/callers.ts";
 import { openAiHeaders, standardHeaders } from "../src/http/rate-limits.ts";
 import { aTask, API, AS, FakeRun, get, ID, KEYS, post, refusal, testConfig, testServer } from "./helpers/http.ts";
@@ -13,8 +14,8 @@ function callers(requestsPerMinute: number | null, tokensPerMinute: number | nul
   const limits = { weight: 1, maxQueued: null, maxQueuedKey: "", maxRunning: null, requestsPerMinute, tokensPerMinute };
   let now = 0;
   const made = new Callers(
-    () => limits,
-    () => now,
+    { limitsOf: () => limits },
+    unset(() => now),
   );
   return { callers: made, later: (seconds: number) => (now += 1000 * seconds) };
 }

@@ -276,6 +276,7 @@ test("over HTTP a token has all that a key has: /me, limits by user, audit, and 
     models: null,
     expires_at: new Date((exp + 30) * 1000).toISOString(),
     signed_on_by: "token",
+    budgets: [],
   });
   assert.equal((await me(token)).statusCode, 200);
   const wrong = await me(await issuer.token({ iss: "https://evil.example" }));

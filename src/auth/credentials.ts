@@ -126,6 +126,12 @@ export class Credentials {
     return this.#tables.users.size + (this.#tokens === null ? 0 : 2);
   }
 
+  /** The team that a user is in; null: none. As of the last request: it looks at no file. */
+  teamOf(user: string): string | null {
+    const known = this.#tables.users.get(user);
+    return known === undefined ? (this.#tokens?.teamOf(user) ?? null) : known.caller.team;
+  }
+
   /** Whether a caller that was let in before would be let in now, by the same key or password and with the same role. */
   holds(caller: Caller): boolean {
     if (!this.#config.enabled) return true;

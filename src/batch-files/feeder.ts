@@ -213,15 +213,18 @@ export class Feeder {
 const PASSING: ReadonlySet<string> = new Set([
   "queue_full",
   "rate_limited",
+  "budget_exceeded",
   "draining",
   "not_ready",
   "no_usable_gpu",
   "store_unavailable",
 ]);
 
+const FULL: ReadonlySet<string> = new Set(["queue_full", "rate_limited", "budget_exceeded"]);
+
 /** Whether less at once may be taken. */
 function isFull(error: unknown): boolean {
-  return error instanceof AltLasError && (error.code === "queue_full" || error.code === "rate_limited");
+  return error instanceof AltLasError && FULL.has(error.code);
 }
 
 function asClosed(line: Prepared, why: LinesClosed): Prepared {

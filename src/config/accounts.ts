@@ -1,5 +1,5 @@
 /** Users, their keys, and how much each may have. */
-import { Type } from "../common/type.ts";
+import { type Static, type TSchema, Type } from "../common/type.ts";
 import { ALT_LAS } from "../common/paste.ts";
 import { liveSection, section } from "./section.ts";
 
@@ -95,6 +95,33 @@ const callerLimits = {
   ),
 };
 
+/** An amount for a day or a month. @param what it is, in words */
+function budgetOf<Amount extends TSchema>(amount: Amount, what: string) {
+  return Type.Optional(
+    Type.Unsafe<Static<Amount>>({ ...amount, description: `${what}; over it: 429 until it resets.` }),
+  );
+}
+
+const Amount = Type.Integer({ minimum: 1 });
+const AmountOrNone = Type.Union([Amount, Type.Literal("unlimited")], {
+  allowed: 'a whole number from 1, or "unlimited"',
+});
+
+/** What may be used in a day or a month of the calendar, in UTC. */
+function budgetsOf<Of extends TSchema>(amount: Of) {
+  return {
+    tokens_per_day: budgetOf(amount, "Tokens of prompts and answers in a day of UTC"),
+    tokens_per_month: budgetOf(amount, "Tokens in a month"),
+    gpu_seconds_per_day: budgetOf(amount, "GPU-seconds in a day"),
+    gpu_seconds_per_month: budgetOf(amount, "GPU-seconds in a month"),
+  };
+}
+
+function budgetsByName(description: string) {
+  const Budgets = Type.Object(budgetsOf(Amount), { additionalProperties: false });
+  return Type.Record(Type.String(), Budgets, { default: {}, description });
+}
+
 export const CallersSection = liveSection(
   "How much of the server each user may have. More keys bring a user no more.",
   {
@@ -105,15 +132,23 @@ export const CallersSection = liveSection(
         description: "Its share of the GPUs beside other users that have tasks waiting.",
       }),
       ...callerLimits,
+      ...budgetsOf(AmountOrNone),
     }),
     users: Type.Record(
       Type.String(),
-      Type.Object({ weight: Type.Optional(Type.Number(Weight)), ...callerLimits }, { additionalProperties: false }),
+      Type.Object(
+        { weight: Type.Optional(Type.Number(Weight)), ...callerLimits, ...budgetsOf(AmountOrNone) },
+        { additionalProperties: false },
+      ),
       {
         default: {},
         description:
           "Limits of single users, like { bob: { weight: 2, max_running: 4 } }; a limit that is left out or null is that of defaults.",
       },
     ),
+    teams: budgetsByName(
+      "Budgets of teams, like { research: { gpu_seconds_per_month: 500000 } }; all members share them.",
+    ),
+    keys: budgetsByName("Budgets of single API keys, by their names, beside those of their users."),
   },
 );

@@ -52,10 +52,18 @@ function send(reply: FastifyReply, error: AltLasError, caller?: Caller): void {
   if (status === 401) reply.header("www-authenticate", ticketOf(reply.request) === null ? CHALLENGES : BEARER);
   if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));
   // What the server has tried as often as it makes sense, these clients would try twice more.
-  if (error instanceof TaskFailure && triesAgain(raw.url)) reply.header("x-should-retry", "false");
+  if (isInVain(error) && triesAgain(raw.url)) reply.header("x-should-retry", "false");
   reply.request.refusal = error.code;
   lingerAfter(raw);
   reply.code(status).send(body);
+}
+
+/** Seconds; a client that is told to wait longer tries again much sooner, or not at all. */
+const LONG = 60;
+
+/** Whether there is no point in trying again soon. */
+function isInVain(error: AltLasError): boolean {
+  return error instanceof TaskFailure || (error.code === "budget_exceeded" && secondsOf(error) > LONG);
 }
 
 /** 0 would mean "at once", which is what brought the client here. */

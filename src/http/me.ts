@@ -4,8 +4,10 @@ import { isoTime } from "../common/clock.ts";
 import { anybody } from "./access.ts";
 import { NoQuery } from "./schemas/common.ts";
 import { MeAnswer } from "./schemas/me.ts";
+import type { ServerParts } from "./server-parts.ts";
+import { viewOfBudget } from "./views.ts";
 
-export function meRoute(app: FastifyInstance): void {
+export function meRoute(app: FastifyInstance, { tasks }: ServerParts): void {
   const schema = {
     operationId: "getMe",
     summary: "Who the credentials of this request belong to",
@@ -25,6 +27,7 @@ export function meRoute(app: FastifyInstance): void {
       models,
       expires_at: expiresAt === null ? null : isoTime(expiresAt),
       signed_on_by: by ?? null,
+      budgets: tasks.budgets({ user: name, keyName }).map(viewOfBudget),
     }),
   );
 }

@@ -116,6 +116,7 @@ export const ON_SUBMITTING = [
   "unsupported",
   "model_too_large",
   "prompt_too_long",
+  "budget_exceeded",
   "queue_full",
   "draining",
   "no_usable_gpu",

@@ -293,7 +293,7 @@ function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void
   secretRoutes(api, parts);
   taskWebhooksRoutes(api, parts);
   batchWebhooksRoutes(api, parts);
-  meRoute(api);
+  meRoute(api, parts);
   callersRoute(api, parts);
   usageRoute(api, parts);
   gpusRoute(api, parts);

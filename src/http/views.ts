@@ -6,6 +6,7 @@ import { numbersOf } from "../common/vectors.ts";
 import { sentenceOf, wordsOf } from "../reasons.ts";
 import type { LikelyToken, TokenLogprob } from "../output.ts";
 import type { Request } from "../request.ts";
+import type { BudgetFacts } from "../scheduler/budget-kinds.ts";
 import type { CallerFacts } from "../scheduler/caller-facts.ts";
 import type { DryRun } from "../scheduler/dry-run.ts";
 import type { Wait } from "../scheduler/why-waiting.ts";
@@ -17,10 +18,10 @@ import { viewOfForm, viewOfMessage, viewOfToolCall } from "./form-views.ts";
 import type { RunningTask } from "./server-parts.ts";
 import { publicAttempt, publicFailure, publicTry } from "./public-words.ts";
 import type { BatchView } from "./schemas/batches.ts";
-import type { CallersAnswer } from "./schemas/callers.ts";
+import type { BudgetView, CallersAnswer } from "./schemas/callers.ts";
 import type { GpuDetails, GpuView } from "./schemas/gpus.ts";
 import type { ModelView } from "./schemas/models.ts";
-import { timingOf, usageOf } from "./use-views.ts";
+import { rounded, timingOf, usageOf } from "./use-views.ts";
 import type { DryRunAnswer } from "./schemas/submissions.ts";
 import { viewOfSampling } from "./schemas/sampling.ts";
 import type { RequestView, TaskSummary, TaskView, TokenLogprobView, WaitView } from "./schemas/tasks.ts";
@@ -85,6 +86,10 @@ export function viewOfCaller({ user, running, queued, share, limits }: CallerFac
       tokens_per_minute: limits.tokensPerMinute,
     },
   };
+}
+
+export function viewOfBudget({ used, reserved, resetsAt, ...budget }: BudgetFacts): BudgetView {
+  return { ...budget, used: rounded(used), reserved: rounded(reserved), resets_at: isoTime(resetsAt) };
 }
 
 export function viewOfRequest(request: Request): RequestView {

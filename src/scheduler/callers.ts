@@ -7,9 +7,13 @@
  *  2. A caller that could not be served for long, because its GPU was lost, may not make up for it at the cost of the others. Its tag is
  *     raised until it is behind the highest by no more than wrong estimates can explain.
  */
+import type { Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
 import type { Task, TaskResult } from "../task.ts";
+import { Budgets } from "./budgets.ts";
+import type { BudgetRules } from "./budget-kinds.ts";
 import { DrainRate } from "./drain-rate.ts";
+import { estimateOf, estimateOfAll } from "./estimates.ts";
 import { type Rank, Ranking } from "./ranking.ts";
 import { type BucketLevel, TokenBucket } from "./token-bucket.ts";
 
@@ -30,9 +34,6 @@ export interface Rates {
   readonly requests: BucketLevel | null;
   readonly tokens: BucketLevel | null;
 }
-
-/** The context assumed while no model is loaded: a client that asks for very many tokens must not owe them for ever. */
-const UNKNOWN_CONTEXT = 8192;
 
 /** One caller's account. */
 export class Caller {
@@ -92,9 +93,19 @@ function resized(bucket: TokenBucket | null, perMinute: number | null, now: numb
   return bucket;
 }
 
+/** What callers may have. */
+export interface CallerRules {
+  readonly limitsOf: (user: string) => CallerLimits;
+  /** null, absent: nobody has a budget. */
+  readonly budgets?: BudgetRules | null;
+  /** The team that a user is in; null, absent: none. */
+  readonly teamOf?: (user: string) => string | null;
+}
+
 export class Callers {
   /** Of all of them together. */
   readonly drainRate: DrainRate;
+  readonly budgets: Budgets;
   #limitsOf: (user: string) => CallerLimits;
   /** Unix milliseconds. */
   readonly #now: () => number;
@@ -112,10 +123,12 @@ export class Callers {
   #uncertain = 0;
   #mostUncertain = 0;
 
-  constructor(limitsOf: (user: string) => CallerLimits, now: () => number) {
+  constructor({ limitsOf, budgets = null, teamOf = () => null }: CallerRules, clock: Clock) {
+    const now = (): number => clock.now();
     this.#limitsOf = limitsOf;
     this.#now = now;
     this.drainRate = new DrainRate(now);
+    this.budgets = new Budgets(budgets, clock, teamOf);
   }
 
   of({ user }: Pick<Task, "user">): Caller {
@@ -132,8 +145,9 @@ export class Callers {
   }
 
   /** All may have other limits from now on. A weight counts for what is yet to be given, and not for what was. */
-  renew(limitsOf: (user: string) => CallerLimits): void {
+  renew({ limitsOf, budgets = null }: CallerRules): void {
     this.#limitsOf = limitsOf;
+    this.budgets.renew(budgets);
     for (const caller of this.#byName.values()) {
       const before = caller.limits.weight;
       caller.limit(limitsOf(caller.name), this.#now());
@@ -165,20 +179,28 @@ export class Callers {
     return { requests: requests?.level(now) ?? null, tokens: tokens?.level(now) ?? null };
   }
 
-  /** Takes the tokens of new tasks of one caller, as estimated. @throws {AltLasError} `rate_limited`; then they count for nothing */
+  /**
+   * Takes the tokens of new tasks of one caller, as estimated.
+   * @throws {AltLasError} as `refuseOverTokens`; then they count for nothing
+   */
   admit(tasks: readonly Task[], context: number | null): void {
+    const work = this.refuseOverTokens(tasks, context);
+    this.budgets.reserve(tasks, context);
     const { tokens } = this.of(tasks[0]!);
     if (tokens === null) return;
-    const work = this.refuseOverTokens(tasks, context);
     for (const task of tasks) this.#estimates.set(task, estimateOf(task, context));
     tokens.take(work, this.#now());
   }
 
-  /** @returns the tokens of new tasks, as estimated @throws {AltLasError} `rate_limited`: the user has not so many left in this minute */
+  /**
+   * @returns the tokens of new tasks, as estimated, where they have a limit a minute
+   * @throws {AltLasError} `rate_limited`: the user has not so many left in this minute; as `Budgets.refuseOver`
+   */
   refuseOverTokens(tasks: readonly Task[], context: number | null): number {
+    this.budgets.refuseOver(tasks, context);
     const { name, tokens, limits } = this.of(tasks[0]!);
     if (tokens === null) return 0;
-    const work = tasks.reduce((sum, task) => sum + estimateOf(task, context), 0);
+    const work = estimateOfAll(tasks, context);
     const seconds = tokens.secondsUntil(work, this.#now());
     if (seconds > 0) throw overRate(name, `${limits.tokensPerMinute} tokens`, "tokens_per_minute", seconds);
     return work;
@@ -186,6 +208,7 @@ export class Callers {
 
   /** Gives back the tokens of new tasks that are refused after all. */
   refuse(tasks: readonly Task[]): void {
+    this.budgets.refuse(tasks);
     for (const task of tasks) this.#settle(task, 0);
   }
 
@@ -280,11 +303,6 @@ export class Callers {
     if (estimate !== undefined) tokens.take(work - estimate, this.#now());
     this.#estimates.delete(task);
   }
-}
-
-/** @param context tokens that fit into a slot; null: not known */
-function estimateOf({ estimatedTokens }: Task, context: number | null): number {
-  return Math.min(estimatedTokens, context ?? UNKNOWN_CONTEXT);
 }
 
 /** Tokens that a run took. */

@@ -1,7 +1,7 @@
 /** The effects of the scheduler, and its settings. */
 import type { InstanceRef } from "../gpu/facts.ts";
 import type { Task } from "../task.ts";
-import type { CallerLimits } from "./callers.ts";
+import type { CallerRules } from "./callers.ts";
 import type { Mappings } from "./eligibility.ts";
 import type { Strategy } from "./placement.ts";
 
@@ -21,7 +21,7 @@ export interface Effects {
   alarm(at: number): void;
 }
 
-export interface SchedulerSettings {
+export interface SchedulerSettings extends CallerRules {
   /** Tasks that may wait. */
   readonly maxQueueSize: number;
   /** Bytes of text, in UTF-8, that may wait. */
@@ -40,7 +40,6 @@ export interface SchedulerSettings {
   readonly queueTimeout: number | null;
   /** Whether GPUs that have the beginning of a prompt in their KV cache are preferred among those that are nearly least loaded. */
   readonly prefixAffinity: boolean;
-  readonly limitsOf: (user: string) => CallerLimits;
   /** Whether more than one user is known; asked at each submission, since that changes. */
   readonly isShared: () => boolean;
   /** Chooses in the place of every strategy: the lab compares them with others. Absent: tasks have the strategies that they name. */
@@ -50,5 +49,5 @@ export interface SchedulerSettings {
 /** Settings that may change while it runs. */
 export type LiveSchedulerSettings = Pick<
   SchedulerSettings,
-  "maxQueueSize" | "maxQueueBytes" | "minBatchSizePerGpu" | "mappings" | "limitsOf"
+  "maxQueueSize" | "maxQueueBytes" | "minBatchSizePerGpu" | "mappings" | "limitsOf" | "budgets"
 >;

@@ -124,6 +124,7 @@ export class Life {
     task.finishedClock = now;
     task.error = error;
     task.result = result;
+    this.#parts.callers.budgets.ended(task);
     this.#parts.callers.ended(task, result === null ? (status === "canceled" ? 0 : null) : workOf(result));
   }
 }

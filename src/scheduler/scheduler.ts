@@ -67,7 +67,7 @@ export class Scheduler {
     const settings = { ...given };
     const { mappings, queueTimeout, retryBackoff, isShared } = settings;
     const fleet = new Fleet(now);
-    const callers = new Callers(settings.limitsOf, now);
+    const callers = new Callers(settings, clock);
     const waiting = new Waiting(callers, mappings.keys(), settings.ageingSeconds * 1000);
     const eligibility = new Eligibility(fleet, mappings);
     const prefixes = settings.prefixAffinity ? new Prefixes<Instance>() : null;
@@ -151,7 +151,7 @@ export class Scheduler {
       Object.assign(this.#settings, settings);
       this.#eligibility.map(settings.mappings);
       this.#waiting.map(settings.mappings.keys());
-      this.callers.renew(settings.limitsOf);
+      this.callers.renew(settings);
       this.#loader.lookAgain();
       this.#dispatcher.fillAll();
     });

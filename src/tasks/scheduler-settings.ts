@@ -1,10 +1,12 @@
 /** The scheduler's settings, as the configuration has them. */
 import { isDeepStrictEqual } from "node:util";
+import type { Credentials } from "../auth/credentials.ts";
 import { heapForWaiting } from "../common/heap.ts";
 import type { Config } from "../config/config.ts";
 import type { Device } from "../gpu/inventory/devices.ts";
 import type { Logger } from "../log/log.ts";
 import type { CallerLimits } from "../scheduler/callers.ts";
+import { budgetRules } from "./budget-rules.ts";
 import type { Mappings } from "../scheduler/eligibility.ts";
 import type { SchedulerSettings } from "../scheduler/effects.ts";
 
@@ -26,6 +28,16 @@ export function schedulerSettings({
     queueTimeout: multi_gpu.queue_timeout ?? null,
     prefixAffinity: scheduling.prefix_affinity,
     limitsOf: (user) => limitsOf(callers, user),
+    budgets: budgetRules(callers),
+  };
+}
+
+/** Those of a start. @param users whoever may call, as they are at any time */
+export function startSettings(config: Config, users: Pick<Credentials, "userCount" | "teamOf">): SchedulerSettings {
+  return {
+    ...schedulerSettings(config),
+    isShared: () => users.userCount > 1,
+    teamOf: (user) => users.teamOf(user),
   };
 }
 

@@ -1,6 +1,8 @@
 /** The interface of the task book for the rest of the server. */
 import type { Delta } from "../output.ts";
 import type { Request, RequestFacts } from "../request.ts";
+import type { BudgetFacts } from "../scheduler/budget-kinds.ts";
+import type { Owner } from "../scheduler/budgets.ts";
 import type { CallerFacts } from "../scheduler/caller-facts.ts";
 import type { Rates } from "../scheduler/callers.ts";
 import type { DryRun } from "../scheduler/dry-run.ts";
@@ -102,12 +104,14 @@ export interface TaskApi {
   countRequest(user: string): void;
   /** As `countRequest`, but nothing is counted. @throws {AltLasError} `rate_limited` */
   refuseOverRequests(user: string): void;
+  /** The budgets of a user, its team and a key; null: all. None where nobody has any. */
+  budgets(of: Owner | null): readonly BudgetFacts[];
   /** What a user may still submit in this minute. */
   ratesOf(user: string): Rates;
   /**
    * Admits all of the tasks or none; resolves when they are on disk.
    * @throws {AltLasError} `invalid_input` (no such GPU, strategy not configured, a prompt that can never fit), `rate_limited` (the
-   *   user's own limits), `queue_full`, `draining`, `no_usable_gpu`, `store_unavailable`, `conflict` (the key was used for another
+   *   user's own limits), `budget_exceeded`, `queue_full`, `draining`, `no_usable_gpu`, `store_unavailable`, `conflict` (the key was used for another
    *   submission); nothing exists then. A sentence about one item of a batch names `batch[i]`.
    */
   submit(inputs: readonly TaskInput[], options: SubmitOptions): Promise<Submission>;

@@ -101,6 +101,7 @@ export class TaskBook implements TaskApi {
     this.#newTasks.lastSeq = lastSeq;
     for (const task of live) this.#live.add(task);
     this.#batches.restore(batches, live);
+    this.scheduler.callers.budgets.reserve(live, null);
     this.scheduler.restore(live);
     for (const task of live) this.#requests.settle(task);
     this.#requests.start();
@@ -116,6 +117,10 @@ export class TaskBook implements TaskApi {
 
   callers(user: string | null): ReturnType<TaskApi["callers"]> {
     return this.scheduler.questions.callers(user);
+  }
+
+  budgets(of: Parameters<TaskApi["budgets"]>[0]): ReturnType<TaskApi["budgets"]> {
+    return this.scheduler.callers.budgets.facts(of);
   }
 
   ratesOf(user: string): ReturnType<TaskApi["ratesOf"]> {

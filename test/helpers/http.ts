@@ -398,6 +398,7 @@ export class FakeTasks implements TaskApi {
   callersKnown: ReturnType<TaskApi["callers"]> = [];
   /** Thrown by every method when set. */
   failure: Error | undefined;
+  budgetsKnown: ReturnType<TaskApi["budgets"]> = [];
   rates: ReturnType<TaskApi["ratesOf"]> = { requests: null, tokens: null };
   /** Thrown by `countRequest` when set. */
   overLimit: Error | undefined;
@@ -438,6 +439,10 @@ export class FakeTasks implements TaskApi {
 
   callers(user: string | null): ReturnType<TaskApi["callers"]> {
     return this.callersKnown.filter((one) => user === null || one.user === user);
+  }
+
+  budgets(): ReturnType<TaskApi["budgets"]> {
+    return this.budgetsKnown;
   }
 
   ratesOf(): ReturnType<TaskApi["ratesOf"]> {

@@ -37,6 +37,9 @@ export class TokenCallers {
   readonly #known = new Map<string, Caller>();
   readonly #origins = new WeakMap<Caller, Origin>();
 
+  /** Of users that have one, by the last token of each. */
+  readonly #teams = new Map<string, string>();
+
   constructor({ config, log, now }: TokenCallersOptions) {
     this.#config = config;
     this.issuer = new Issuer({ issuer: config.issuer!, log, now });
@@ -81,7 +84,19 @@ export class TokenCallers {
     }
     const caller: Caller = Object.freeze({ ...UNBOUND, ...user, expiresAt, by: "token" });
     this.#origins.set(caller, { identity, kid, published: this.issuer.known! });
+    this.#noteTeam(caller);
     return caller;
+  }
+
+  /** The team that the last token of a user has named, since the start; null: none. */
+  teamOf(user: string): string | null {
+    return this.#teams.get(user) ?? null;
+  }
+
+  #noteTeam({ name, team }: Caller): void {
+    this.#teams.delete(name);
+    if (team !== null) this.#teams.set(name, team);
+    if (this.#teams.size > MOST) this.#teams.delete(this.#teams.keys().next().value!);
   }
 
   /** Whether a caller is one of those. */

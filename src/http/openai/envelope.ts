@@ -43,6 +43,7 @@ const NAMES: Readonly<Partial<Record<ErrorCode, string>>> = {
   prompt_too_long: "context_length_exceeded",
   unauthorized: "invalid_api_key",
   rate_limited: "rate_limit_exceeded",
+  budget_exceeded: "insufficient_quota",
 };
 
 interface Answered {
@@ -81,7 +82,8 @@ export function failureSchemaOf(path: string): object {
 
 export function openAiFailure(error: AltLasError, message = error.message): OpenAiFailure {
   const { code, param } = error;
-  return { error: { message, type: typeOf(statusOfOthers(error.code)), param, code: NAMES[code] ?? code } };
+  const type = code === "budget_exceeded" ? "insufficient_quota" : typeOf(statusOfOthers(code));
+  return { error: { message, type, param, code: NAMES[code] ?? code } };
 }
 
 export function anthropicFailure({ code, details }: AltLasError, message: string, requestId: string): AnthropicFailure {

@@ -1,8 +1,22 @@
 /** `GET /callers`. */
 import { Type, type Static } from "../../common/type.ts";
-import { orNull } from "./common.ts";
+import { PERIODS } from "../../common/calendar-period.ts";
+import { HOLDERS } from "../../scheduler/budget-kinds.ts";
+import { oneOf, orNull, Time } from "./common.ts";
 
 const NO_LIMIT = "null: no limit.";
+
+export const BudgetView = Type.Object({
+  of: oneOf(HOLDERS, { description: "Whose it is." }),
+  name: Type.String({ description: "The name of the user, the team or the key." }),
+  unit: oneOf(["tokens", "gpu_seconds"]),
+  period: oneOf(PERIODS, { description: "A day or a month of the calendar, in UTC." }),
+  size: Type.Number(),
+  used: Type.Number({ description: "By tasks that have ended." }),
+  reserved: Type.Number({ description: "For tasks that have not ended, as estimated." }),
+  resets_at: Time("When nothing is used any more."),
+});
+export type BudgetView = Static<typeof BudgetView>;
 
 export const CallersAnswer = Type.Object({
   callers: Type.Array(
@@ -26,5 +40,8 @@ export const CallersAnswer = Type.Object({
     }),
     { description: "By name: the users that have sent something since the server's start, or have tasks from before." },
   ),
+  budgets: Type.Array(BudgetView, {
+    description: "Those of users, of teams and of keys. A user sees its own, its team's and its key's.",
+  }),
 });
 export type CallersAnswer = Static<typeof CallersAnswer>;

@@ -1,6 +1,7 @@
 /** Who is calling. */
 import { Type } from "../../common/type.ts";
 import { ROLES, type Scope, SCOPES } from "../../config/config.ts";
+import { BudgetView } from "./callers.ts";
 import { oneOf, orNull, TimeOrNull } from "./common.ts";
 
 export const MeAnswer = Type.Object(
@@ -25,6 +26,7 @@ export const MeAnswer = Type.Object(
       description:
         "token: a token of the issuer of auth.oidc; session: a sign-in of the dashboard there. null: neither.",
     }),
+    budgets: Type.Array(BudgetView, { description: "Those of the user, its team and its key." }),
   },
   {
     examples: [
@@ -37,6 +39,7 @@ export const MeAnswer = Type.Object(
         models: null,
         expires_at: null,
         signed_on_by: null,
+        budgets: [],
       },
     ],
   },

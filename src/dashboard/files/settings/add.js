@@ -2,7 +2,22 @@
 import { html } from "htm/preact";
 import { t } from "../core/i18n.js";
 
-const LIMITS = ["weight", "max_queued", "max_running", "requests_per_minute", "tokens_per_minute"];
+const BUDGETS = ["tokens_per_day", "tokens_per_month", "gpu_seconds_per_day", "gpu_seconds_per_month"];
+const LIMITS = ["weight", "max_queued", "max_running", "requests_per_minute", "tokens_per_minute", ...BUDGETS];
+
+/** The keys below a name, and where it stands. @type {Readonly<Record<string, readonly (readonly string[])[]>>} */
+const PLACES = {
+  user: [["callers", "users"], LIMITS],
+  team: [["callers", "teams"], BUDGETS],
+  key: [["callers", "keys"], BUDGETS],
+};
+
+/** @param {string} of @param {string} name @returns {readonly (readonly string[])[]} */
+function pathsOf(of, name) {
+  const [place = [], keys = []] = PLACES[of] ?? [];
+  if (place.length === 0) return [["gpu", "multi_gpu", "task_specific_mappings", name]];
+  return keys.map((key) => [...place, name, key]);
+}
 
 /** @param {{ onAdd: (paths: readonly (readonly string[])[]) => void }} props */
 export function Add({ onAdd }) {
@@ -12,9 +27,7 @@ export function Add({ onAdd }) {
     const form = /** @type {HTMLFormElement} */ (event.currentTarget);
     const given = new FormData(form);
     const name = String(given.get("name") ?? "").trim();
-    const isUser = given.get("of") === "user";
-    const limits = LIMITS.map((limit) => ["callers", "users", name, limit]);
-    onAdd(isUser ? limits : [["gpu", "multi_gpu", "task_specific_mappings", name]]);
+    onAdd(pathsOf(String(given.get("of")), name));
     form.reset();
   };
   return html`<form class="panel add" onSubmit=${onSubmit}>
@@ -22,6 +35,8 @@ export function Add({ onAdd }) {
       ${t("settings.addOf")}
       <select name="of">
         <option value="user">${t("settings.addUser")}</option>
+        <option value="team">${t("settings.addTeam")}</option>
+        <option value="key">${t("settings.addKey")}</option>
         <option value="type">${t("settings.addType")}</option>
       </select>
     </label>

@@ -135,13 +135,17 @@ export function valueOf(kind, text) {
   }
 }
 
+/** Whose limits the parts of `callers` have. @type {Readonly<Record<string, string>>} */
+const HOLDERS = { users: "user", teams: "team", keys: "key" };
+
 /**
  * The section that a setting is shown in: its code, and whose it is.
  * @param {readonly string[]} path
  * @returns {{ code: string, name: string }}
  */
 export function sectionOf([first = "", second = "", third = ""]) {
-  if (first === "callers" && second === "users") return { code: "user", name: third };
+  const holder = first === "callers" ? HOLDERS[second] : undefined;
+  if (holder !== undefined) return { code: holder, name: third };
   if (first === "gpu") return { code: third === "task_specific_mappings" ? "mappings" : "placement", name: "" };
   return { code: first.startsWith("models") ? "models" : first, name: "" };
 }

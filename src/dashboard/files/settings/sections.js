@@ -1,6 +1,6 @@
 /** The settings that may change, by what they are about. */
 import { html } from "htm/preact";
-import { t, tCode } from "../core/i18n.js";
+import { tCode } from "../core/i18n.js";
 import { STRATEGIES } from "../playground/request.js";
 import { Field } from "./field.js";
 import { sectionOf, valueAt } from "./keys.js";
@@ -35,7 +35,7 @@ export function Sections({ answer, settings, edits, onEdit, onReset }) {
 }
 
 /** What is changed most comes first. */
-const ORDER = ["placement", "mappings", "callers", "user", "models", "limits", "log"];
+const ORDER = ["placement", "mappings", "callers", "user", "team", "key", "models", "limits", "log"];
 
 /** @param {Setting} setting */
 function rankOf({ path }) {
@@ -49,7 +49,7 @@ function byTitle(settings) {
   const sections = new Map();
   for (const setting of settings.toSorted((one, other) => rankOf(one) - rankOf(other))) {
     const { code, name } = sectionOf(setting.path);
-    const title = name === "" ? tCode("section", code) : t("settings.ofUser", { name });
+    const title = name === "" ? tCode("section", code) : `${tCode("limitsOf", code)} ${name}`;
     sections.set(title, [...(sections.get(title) ?? []), setting]);
   }
   return sections;
