@@ -23,7 +23,7 @@ import { checkPlaces } from "./gpu/served.ts";
 import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
 import type { OpenChannel } from "./gpu/worker/channel.ts";
 import { workerChannels } from "./gpu/worker/worker-channels.ts";
-import { close, listen } from "./http/listen.ts";
+import { close, listen, type Listening } from "./http/listen.ts";
 import { readinessOf } from "./http/readiness.ts";
 import { createServer, followLogLevel, type PlainParts } from "./http/server.ts";
 import { type Logger, setLevel } from "./log/log.ts";
@@ -53,9 +53,7 @@ import { Webhooks } from "./webhooks/webhooks.ts";
 const NO_GPUS = { gpus: [], notes: [] };
 
 /** A server that answers. */
-export interface RunningServer extends WayIn {
-  /** Like `http://127.0.0.1:8642`. */
-  readonly url: string;
+export interface RunningServer extends WayIn, Listening {
   readonly devices: readonly Device[];
   /** Those by name, as they were when it began to answer. */
   readonly models: readonly ModelEntry[];
@@ -109,9 +107,9 @@ export async function startServer(
   const { stored, store, devices, driverNotes } = ground;
   const server = assemble({ ...place, ...ground, openChannel }, started);
   live.use(usersOf({ ...place, ...ground, ...server }));
-  const url = await begin({ ...place, ...ground, ...server }, started);
+  const listening = await begin({ ...place, ...ground, ...server }, started);
   return {
-    url,
+    ...listening,
     devices,
     models: server.models.entries(),
     // Last of all: a key made by a start that fails would be stored, and never shown.
@@ -215,11 +213,11 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
   return { webhooks, tasks, pool, models, uploads, batchFiles, app, retention };
 }
 
-/** Starts all parts, and takes requests. @returns where, like `http://127.0.0.1:8642` */
+/** Starts all parts, and takes requests. */
 async function begin(
   parts: Place & Ground & ReturnType<typeof assemble>,
   started: AsyncDisposableStack,
-): Promise<string> {
+): Promise<Listening> {
   const { config, dataDir, log, stored, retention } = parts;
   await parts.models.find();
   await parts.pool.planStart();
@@ -237,7 +235,7 @@ async function begin(
   started.defer(parts.credentials.watch());
   started.defer(takeCommandRows(dataDir, parts.audit, log));
   started.defer(parts.known.watch(log));
-  return listen(parts.app, config.server);
+  return listen(parts.app, config.server, log);
 }
 
 function databaseOf({ store: { path } }: Config, dataDir: string): string {

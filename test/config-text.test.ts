@@ -199,7 +199,7 @@ test("a rule between keys says nothing while one of them is wrong itself", () =>
   const wrong = "server:\n  host: 5\nauth:\n  enabled: false\nengine:\n  kind: openai\n  url: []";
   assert.throws(() => parseConfig(wrong, "c.yaml"), {
     message:
-      "c.yaml:2: server.host must be a string that is not empty; got 5, a number; put it in quotes.\nc.yaml:7: engine.url must be a list of at least 1 of items that are a string that is not empty; got a list of 0.",
+      "c.yaml:2: server.host must be an address or a host's name, or a list of them; got 5.\nc.yaml:7: engine.url must be a list of at least 1 of items that are a string that is not empty; got a list of 0.",
   });
 });
 
@@ -259,7 +259,7 @@ test("a host is an address or a name, and IPv6 may have its brackets", () => {
   );
   assert.throws(() => parseConfig("", "c.yaml", { host: "/run/alt-las.sock" }), {
     message:
-      'Command line: server.host must be an address or a host\'s name; got "/run/alt-las.sock" (Unix sockets are not offered).',
+      'Command line: server.host must be an address or a host\'s name; got "/run/alt-las.sock" (server.socket is for a Unix socket).',
   });
   assert.throws(
     () => parseConfig('server: { host: "127.0.0.1:80" }', "c.yaml"),

@@ -472,7 +472,7 @@ test("a URL that leads nowhere is a sentence that names it", async (t) => {
     ),
   );
   for (const wrong of ["", "127.0.0.1:8642", "localhost:8642", "ftp://localhost"]) {
-    const sentence = `The server's URL must be like http://127.0.0.1:8642; got ${JSON.stringify(wrong)}.`;
+    const sentence = `The server's URL must be like http://127.0.0.1:8642 or unix:/run/alt-las.sock; got ${JSON.stringify(wrong)}.`;
     assert.equal(await sentenceOf(options(wrong)), sentence);
   }
   const secret = await sentenceOf(options("http://bob:PASSWORD@localhost:8642"));

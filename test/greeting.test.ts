@@ -29,6 +29,8 @@ interface Start {
   readonly devices?: readonly Device[];
   readonly yaml?: string;
   readonly url?: string;
+  /** Further addresses. */
+  readonly more?: readonly string[];
   readonly firstKey?: string | null;
   readonly absentCredentials?: string | null;
   readonly driverNotes?: readonly string[];
@@ -41,6 +43,7 @@ function greetingOf({
   devices = [CPU],
   yaml = "",
   url = "http://127.0.0.1:8642",
+  more = [],
   firstKey = KEY,
   absentCredentials = null,
   driverNotes = [],
@@ -49,7 +52,17 @@ function greetingOf({
   origin,
 }: Start) {
   const found = { config: parseConfig(yaml, "c.yaml"), configFile: undefined, dataDir: "/var/lib/alt-las", ...origin };
-  const said = { url, devices, models, firstKey, absentCredentials, quarantinedTo: null, upgrade, driverNotes };
+  const said = {
+    url,
+    addresses: [url, ...more],
+    devices,
+    models,
+    firstKey,
+    absentCredentials,
+    quarantinedTo: null,
+    upgrade,
+    driverNotes,
+  };
   return greeting(found, said);
 }
 

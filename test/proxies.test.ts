@@ -48,7 +48,7 @@ test("IPv6 counts by its network of 64 bits, IPv4 within it as IPv4, and this ma
 test("a list of proxies that is not one of addresses stops the start", () => {
   assert.throws(
     () => parseConfig('server:\n  trust_proxy: [10.0.0.1, "nginx"]', "c.yaml"),
-    /server\.trust_proxy\[1\] must be an address or a network, like 10\.0\.0\.0\/8; got "nginx"\./,
+    /server\.trust_proxy\[1\] must be an address, a network, like 10\.0\.0\.0\/8, or unix; got "nginx"\./,
   );
   assert.throws(() => parseConfig("server: { trust_proxy: 1 }", "c.yaml"), /trust_proxy must be true, false or a list/);
   assert.deepEqual(parseConfig("server: { trust_proxy: true }", "c.yaml").server.trust_proxy, true);

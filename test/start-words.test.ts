@@ -1,11 +1,7 @@
 /** Starts that cannot work as they were typed: what is said, and what to type. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
 import { test } from "node:test";
-import fastify from "fastify";
 import { keptByNpm } from "../src/cli/npm-options.ts";
-import { listen } from "../src/http/listen.ts";
 import { runCommand } from "./helpers/command.ts";
 import { dataDirWords, shellWord, startCommand } from "../src/common/paste.ts";
 
@@ -33,20 +29,6 @@ test("options that npm has kept for itself are told with the command that was me
     null,
     "of another app",
   );
-});
-
-test("a port that is taken is told as that", async (t) => {
-  const other = createServer().listen(0, "127.0.0.1");
-  await once(other, "listening");
-  t.after(() => other.close());
-  const { port } = other.address() as AddressInfo;
-  await assert.rejects(listen(fastify(), { host: "127.0.0.1", port, tls: {}, base_path: "" }), {
-    code: "bad_config",
-    message: `Cannot listen on 127.0.0.1:${port}: another program listens there; choose another port with --port.`,
-  });
-  await assert.rejects(listen(fastify(), { host: "203.0.113.1", port: 0, tls: {}, base_path: "" }), {
-    message: "Cannot listen on 203.0.113.1:0: this machine has no such address; choose another with --host.",
-  });
 });
 
 test("commands are written as a shell takes them", (t) => {

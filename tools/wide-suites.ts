@@ -85,6 +85,11 @@ export const SUITES: readonly Suite[] = [
     ],
   },
   {
+    name: "proxies",
+    tests: ["proxies"],
+    dependsOn: ["docs/proxies.md", "src/http/**"],
+  },
+  {
     name: "browser",
     tests: ["browser", "browser-api", "browser-now", "browser-settings"],
     dependsOn: ["src/dashboard/**", "src/http/**"],

@@ -2,6 +2,7 @@
 import { doctorReport } from "../doctor/doctor.ts";
 import { doctorPage } from "../doctor/page.ts";
 import type { DataDir } from "./data-dir.ts";
+import { hostsOf } from "../config/config.ts";
 import { serverUrl } from "./remote/client.ts";
 
 export interface DoctorFlags {
@@ -19,7 +20,7 @@ export async function doctorCommand({ config, url, dataDir }: DoctorFlags, json:
     notes,
     config,
     // Port 0 is any, so nobody knows where a server would be.
-    urlOf: ({ server }) => url ?? (server.port === 0 ? null : serverUrl(server)),
+    urlOf: ({ server }) => url ?? (server.port === 0 && hostsOf(server).length > 0 ? null : serverUrl(server)),
     environment: process.env,
   });
   return { text: json ? JSON.stringify(report, null, 2) : doctorPage(report), ok: report.ok };

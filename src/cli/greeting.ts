@@ -1,8 +1,9 @@
 /** The first things that a person needs to know, on standard output, when a server has started. */
 import { networkInterfaces } from "node:os";
 import { basename, resolve } from "node:path";
-import { type Config, engineFault, isLoopback } from "../config/config.ts";
+import { type Config, engineFault, hostsOf, isExposed, isReachable } from "../config/config.ts";
 import { engineTraits } from "../engine/kinds.ts";
+import { basePathOf } from "../http/base-path.ts";
 import { deviceTraits } from "../gpu/device-kinds.ts";
 import { DEMO_MODEL, type Device } from "../gpu/inventory/devices.ts";
 import type { RunningServer } from "../main.ts";
@@ -34,10 +35,10 @@ export interface Origin {
  */
 export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | "stop" | "lost">): string {
   const { config, dataDir, keyFile = null, given = new Map() } = origin;
-  const { url, devices, models, quarantinedTo, driverNotes } = server;
+  const { url, addresses, devices, models, quarantinedTo, driverNotes } = server;
   const firstKey = keyFile === null ? server.firstKey : null;
   const serving = devices.filter((device) => faultOf(device) === null);
-  const parts = [places(origin, url), ...mending(devices, serving, given), ...reach(config, url)];
+  const parts = [places(origin, addresses), ...mending(devices, serving, given), ...reach(config, url)];
   if (quarantinedTo !== null)
     parts.push(
       `The task database was damaged. It was moved to ${quarantinedTo}, with all tasks, webhook secrets and idempotency keys; a new one was begun.`,
@@ -71,13 +72,16 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | 
 }
 
 /** Where everything is. */
-function places({ config, configFile, dataDir, dataNotes = [] }: Origin, url: string): string {
+function places({ config, configFile, dataDir, dataNotes = [] }: Origin, addresses: readonly string[]): string {
   const file = configFile === undefined ? "none, the defaults hold" : resolve(configFile);
   // A browser on Windows opens no address that stands for all.
-  const here = url.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]");
+  const here = addresses
+    .find((address) => address.startsWith("http"))
+    ?.replace("//0.0.0.0", "//127.0.0.1")
+    .replace("//[::]", "//[::1]");
   return [
-    `ALT_LAS ${VERSION} listens on ${url}`,
-    ...(config.dashboard.enabled ? [`Dashboard: ${here}/`] : []),
+    `ALT_LAS ${VERSION} listens on ${addresses.join(", ")}`,
+    ...(config.dashboard.enabled && here !== undefined ? [`Dashboard: ${here}/`] : []),
     `Configuration: ${file}`,
     `Data directory: ${resolve(dataDir)}`,
     ...dataNotes,
@@ -85,16 +89,17 @@ function places({ config, configFile, dataDir, dataNotes = [] }: Origin, url: st
 }
 
 /** How other machines reach it, and what they risk. */
-function reach({ server: { host, tls, base_path } }: Config, url: string): string[] {
-  if (isLoopback(host)) return [];
-  const everywhere = host === "0.0.0.0" || host === "::";
-  const addresses = everywhere ? lanAddresses(host === "::") : [];
+function reach({ server }: Config, url: string): string[] {
+  if (!isReachable(server)) return [];
+  const hosts = hostsOf(server);
+  const everywhere = hosts.includes("0.0.0.0") || hosts.includes("::");
+  const addresses = everywhere ? lanAddresses(hosts.includes("::")) : [];
   const { protocol, port } = new URL(url);
   const urls = addresses.map(
-    (address) => `  ${protocol}//${address.includes(":") ? `[${address}]` : address}:${port}${base_path}`,
+    (address) => `  ${protocol}//${address.includes(":") ? `[${address}]` : address}:${port}${basePathOf(server)}`,
   );
   const parts = urls.length === 0 ? [] : [`Other machines reach it at\n${urls.join("\n")}`];
-  if (tls.cert !== undefined) return parts;
+  if (!isExposed(server)) return parts;
   return [
     ...parts,
     "WARNING: without TLS, keys, prompts and answers cross the network in clear text. Set server.tls.cert and server.tls.key, or put a proxy with TLS in front.",

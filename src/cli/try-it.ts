@@ -3,6 +3,7 @@ import { closeSync, openSync, readSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { shellWord } from "../common/paste.ts";
 import { type System, SYSTEM } from "../common/system.ts";
+import { socketIn } from "../common/server-address.ts";
 import { SIMULATED_CAPABILITIES } from "../engine/engine.ts";
 import { engineTraits } from "../engine/kinds.ts";
 import type { Device } from "../gpu/inventory/devices.ts";
@@ -50,7 +51,9 @@ export function tryLine({ config, url, firstKey, serving, models }: Tried, syste
 function curlLine(url: string, bearer: string | null, cert: string | undefined, body: string): string {
   const key = bearer === null ? "" : ` -H "Authorization: ${bearer}"`;
   const trust = cert === undefined ? "" : ` --cacert ${shellWord(cert)}`;
-  return `curl -s -w '\\n'${trust} ${url}/api/v1/predict${key} -H "Content-Type: application/json" -H "Prefer: wait=30" -d ${body}`;
+  const socket = socketIn(url);
+  const at = socket === null ? url : `--unix-socket ${shellWord(socket)} http://localhost`;
+  return `curl -s -w '\\n'${trust} ${at}/api/v1/predict${key} -H "Content-Type: application/json" -H "Prefer: wait=30" -d ${body}`;
 }
 
 function powerShellLine(url: string, bearer: string | null, body: string): string {

@@ -7,7 +7,7 @@ export { type Check, type ConfigOverrides, loadConfig, parseConfig, withoutNulls
 export { CONFIG_WORDS, configFile, configPlace } from "./place.ts";
 export { MODEL_NAME, type ModelSettings } from "./models-section.ts";
 export { type Config, ConfigSchema } from "./schema.ts";
-export { isLoopback } from "./server-checks.ts";
+export { hostsOf, isExposed, isLoopback, isReachable, UNIX_PEERS } from "./server-checks.ts";
 export { type ReloadReport, reloadWords } from "./reload.ts";
 export { holdingWords, openValues } from "./runtime-values.ts";
 export { LiveSettings, type LiveUsers } from "./live.ts";

@@ -209,11 +209,15 @@ function withOverrides(config: Config, overrides: ConfigOverrides, fetched: Mode
   return {
     ...config,
     ...(fetched !== null && { models: [fetched] }),
-    server: { ...config.server, host: plainHost(config.server.host), ...server },
+    server: { ...config.server, host: plainHosts(config.server.host), ...server },
     gpu: { ...config.gpu, ...gpu },
     engine: { ...ownEngine, ...(inFile !== undefined && fetched === null && { model: inFile }), ...engine },
     log: { ...config.log, ...log },
   };
+}
+
+function plainHosts(host: string | readonly string[]): string | readonly string[] {
+  return typeof host === "string" ? plainHost(host) : host.map(plainHost);
 }
 
 /** An IPv6 address may stand in brackets, as in a URL. */

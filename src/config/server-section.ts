@@ -3,12 +3,37 @@ import { Type } from "../common/type.ts";
 import { section } from "./section.ts";
 
 export const SERVER = section("Where and how the server listens.", {
-  host: Type.String({ default: "127.0.0.1", minLength: 1, description: "Address to listen on." }),
+  host: Type.Unsafe<string | readonly string[]>({
+    type: ["string", "array"],
+    items: { type: "string", minLength: 1 },
+    minLength: 1,
+    default: "127.0.0.1",
+    allowed: "an address or a host's name, or a list of them",
+    description: "Address to listen on, or a list of them, like [127.0.0.1, 10.0.0.5]; []: none, with server.socket.",
+  }),
   port: Type.Integer({
     default: 8642,
     minimum: 0,
     maximum: 65535,
     description: "Port to listen on; 0: any free one.",
+  }),
+  socket: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: "Path of a Unix socket to listen on, too, for a proxy on the same machine; without TLS.",
+    }),
+  ),
+  socket_mode: Type.String({
+    default: "0660",
+    pattern: "^0?[0-7]{3}$",
+    allowed: 'a mode in octal digits between quotes, like "0660"',
+    description: "Mode of its file: who may write to it may connect.",
+  }),
+  keep_alive_timeout: Type.Number({
+    default: 75,
+    minimum: 1,
+    maximum: 86_400,
+    description: "Seconds that a connection may be idle between two requests; longer than a proxy in front keeps it.",
   }),
   tls: section("HTTPS, when both are set.", {
     cert: Type.Optional(Type.String({ minLength: 1, description: "Path of the certificate chain, a PEM file." })),

@@ -2,11 +2,11 @@
 import { once } from "node:events";
 import { rmSync } from "node:fs";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { connect } from "node:net";
 import { Readable } from "node:stream";
 import { json } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { http } from "../common/node-http.ts";
+import { isLive } from "../common/unix-socket.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { Logger } from "../log/log.ts";
 import { ALT_LAS } from "../common/paste.ts";
@@ -129,20 +129,6 @@ async function bind(server: Server, path: string): Promise<void> {
   }
   // Rejects with the first error.
   await once(server, "listening");
-}
-
-/** Whether somebody accepts connections there; a killed server leaves a socket where nobody does. */
-async function isLive(path: string): Promise<boolean> {
-  const socket = connect(path);
-  try {
-    await once(socket, "connect");
-    return true;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    return code !== "ECONNREFUSED" && code !== "ENOENT";
-  } finally {
-    socket.destroy();
-  }
 }
 
 async function bodyOf(request: IncomingMessage): Promise<unknown> {

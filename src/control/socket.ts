@@ -3,13 +3,11 @@ import { createHash } from "node:crypto";
 import { closeSync, existsSync, openSync, realpathSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type System, SYSTEM } from "../common/system.ts";
+import { MAX_ADDRESS } from "../common/unix-socket.ts";
 import { AltLasError } from "../errors.ts";
 
 /** The socket's name in the data directory. */
 export const SOCKET_NAME = "alt-las.sock";
-
-/** Bytes that an address may have: `sun_path` of macOS, its closing zero included; Linux has four more. */
-const MAX_ADDRESS = 104;
 
 /** A name of the socket that fits into an address, and stays the socket of this one folder. */
 export interface SocketName {

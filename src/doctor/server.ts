@@ -92,7 +92,7 @@ async function elsewhere(url: string | null): Promise<Section> {
   if (url === null) return nobody;
   let answer: unknown;
   try {
-    answer = valueIn(await plainAnswer(new URL("/healthz", url)));
+    answer = valueIn(await plainAnswer(url, "healthz"));
   } catch (error) {
     // A server that does not speak HTTP takes the port all the same.
     const { code = "" } = error as NodeJS.ErrnoException;

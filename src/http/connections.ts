@@ -84,7 +84,7 @@ export class Connections implements Watcher {
     this.#encrypted = server instanceof TlsServer;
     const { inAll } = options.limits;
     if (Number.isFinite(inAll)) server.maxConnections = inAll;
-    server.on("drop", () => this.#tell("all", { open: inAll }, "connections are refused: file descriptors run short"));
+    server.on("drop", () => this.#tellDrop());
     server.prependListener("connection", (socket: Socket) => this.#opened(socket));
     if (this.#encrypted) server.prependListener("secureConnection", (socket: Socket) => this.#encryptedBy(socket));
   }
@@ -132,6 +132,11 @@ export class Connections implements Watcher {
 
   #opened(socket: Socket): void {
     const { remoteAddress } = socket;
+    // The bound of the system's own is for each address that the server listens on.
+    if (this.#inAll >= this.#options.limits.inAll) {
+      this.#tellDrop();
+      return void socket.destroy();
+    }
     // A proxy has many clients on one address. On a Unix socket there is none, and whoever connects may do so by the file's mode.
     const isFree = remoteAddress === undefined || this.#options.proxies.trusts(remoteAddress);
     const address = isFree ? null : subscriberOf(remoteAddress);
@@ -143,7 +148,7 @@ export class Connections implements Watcher {
     if (address !== null) add(this.#ofAddress, address, 1);
     this.#inAll++;
     const name = nameOf(socket);
-    if (this.#encrypted) this.#handshakes.set(name, connection);
+    if (this.#encrypted && remoteAddress !== undefined) this.#handshakes.set(name, connection);
     socket.once("close", () => {
       if (this.#encrypted) this.#handshakes.delete(name);
       this.#quiet.delete(connection);
@@ -157,7 +162,8 @@ export class Connections implements Watcher {
 
   #encryptedBy(socket: Socket): void {
     const connection = this.#handshakes.get(nameOf(socket));
-    if (connection === undefined) return;
+    // Over the Unix socket there is no handshake.
+    if (connection === undefined) return "encrypted" in socket ? undefined : this.#opened(socket);
     this.#handshakes.delete(nameOf(socket));
     connection.socket = socket;
     this.#known.set(socket, connection);
@@ -200,6 +206,11 @@ export class Connections implements Watcher {
     }
     connection.address = null;
     connection.caller = null;
+  }
+
+  #tellDrop(): void {
+    const { inAll } = this.#options.limits;
+    this.#tell("all", { open: inAll }, "connections are refused: file descriptors run short");
   }
 
   #tell(what: string, about: object, sentence: string): void {

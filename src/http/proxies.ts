@@ -1,7 +1,7 @@
 /** Which address a request really comes from: that of the connection, or behind proxies that are trusted what these say. */
 import type { IncomingMessage } from "node:http";
 import ipaddr from "ipaddr.js";
-import type { Config } from "../config/config.ts";
+import { type Config, UNIX_PEERS } from "../config/config.ts";
 import type { Logger } from "../log/log.ts";
 
 type Range = ReturnType<typeof ipaddr.parseCIDR>;
@@ -10,14 +10,18 @@ type Range = ReturnType<typeof ipaddr.parseCIDR>;
 export class Proxies {
   /** null: every peer is one. */
   readonly #ranges: readonly Range[] | null;
+  /** Whether those are that connect to the Unix socket, who have no address. */
+  readonly #unix: boolean;
 
   constructor(setting: Config["server"]["trust_proxy"]) {
-    this.#ranges = setting === true ? null : (setting || []).map(rangeOf);
+    this.#ranges = setting === true ? null : (setting || []).filter((one) => one !== UNIX_PEERS).map(rangeOf);
+    this.#unix = Array.isArray(setting) && setting.includes(UNIX_PEERS);
   }
 
-  /** Whether an address is that of a proxy, which may say for whom it asks. */
+  /** Whether an address is that of a proxy, which may say for whom it asks. @param address `""`: on the Unix socket */
   trusts(address: string): boolean {
     if (this.#ranges === null) return true;
+    if (address === "") return this.#unix;
     if (this.#ranges.length === 0 || !ipaddr.isValid(address)) return false;
     const parsed = ipaddr.process(address);
     return this.#ranges.some(([network, bits]) => parsed.kind() === network.kind() && parsed.match([network, bits]));
@@ -57,8 +61,10 @@ export function warnOfUnlistedProxy(proxies: Proxies, log: Logger) {
     const { remoteAddress = "" } = raw.socket;
     if (isUnlisted(proxies, remoteAddress)) {
       warned = true;
+      const [place, entry] =
+        remoteAddress === "" ? ["on server.socket", UNIX_PEERS] : [`at ${remoteAddress}`, remoteAddress];
       log.warn(
-        `A proxy at ${remoteAddress} sends X-Forwarded-For, but server.trust_proxy does not list it: all its clients count as one. List it, like [${remoteAddress}].`,
+        `A proxy ${place} sends X-Forwarded-For, but server.trust_proxy does not list it: all its clients count as one. List it, like [${entry}].`,
       );
     }
     done();
@@ -66,6 +72,7 @@ export function warnOfUnlistedProxy(proxies: Proxies, log: Logger) {
 }
 
 function isUnlisted(proxies: Proxies, address: string): boolean {
+  if (address === "") return !proxies.trusts("");
   return ipaddr.isValid(address) && ipaddr.process(address).range() === "loopback" && !proxies.trusts(address);
 }
 

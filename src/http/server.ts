@@ -78,8 +78,6 @@ export const BASE_PATH = "/api/v1";
 /** Milliseconds to receive a whole request; how long its answer may take is not limited by it. */
 const REQUEST_TIMEOUT = 300_000;
 const HEADERS_TIMEOUT = 60_000;
-/** Longer than the idle timeout of the usual load balancers, which would else meet a connection just closed. */
-const KEEP_ALIVE_TIMEOUT = 75_000;
 /** Characters; longer task ids are no UUIDs, but are still told so. */
 const MAX_PARAM_LENGTH = 8192;
 
@@ -118,8 +116,8 @@ export function createServer(parts: ServerParts): FastifyInstance {
   const app = fastify({
     ...(tls ? { https: { ...tls, ...connections } } : { http: connections }),
     requestTimeout: REQUEST_TIMEOUT,
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
-    trustProxy: config.server.trust_proxy !== false && ((address: string) => proxies.trusts(address)),
+    keepAliveTimeout: config.server.keep_alive_timeout * 1000,
+    trustProxy: config.server.trust_proxy !== false && ((address: string | undefined) => proxies.trusts(address ?? "")),
     // While the server stops, requests are answered as always: GETs go on, and submissions get our own 503.
     return503OnClosing: false,
     genReqId: (request: IncomingMessage) => sentIdOf(request) ?? newRequestId(),

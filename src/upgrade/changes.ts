@@ -2,7 +2,7 @@
  * What a new version changes for a configuration that was written for an earlier one. A change stands here when a configuration that is
  * still valid comes to mean something else; new keys do not, and docs/upgrading.md has all the rest.
  */
-import { deviceEntries, isLoopback, type Config } from "../config/config.ts";
+import { deviceEntries, isReachable, type Config } from "../config/config.ts";
 import { keyName, leavesOf } from "../config/keys.ts";
 import type { Path } from "../config/findings.ts";
 import { engineTraits } from "../engine/kinds.ts";
@@ -64,16 +64,14 @@ export const CHANGES: readonly Change[] = [
     sentence:
       "One address may have 1,024 connections without credentials, and wrong passwords slow down the address that sends them. List a proxy in front, or its clients share both.",
     keys: ({ config: { server } }) =>
-      !isLoopback(server.host) && server.trust_proxy === false ? ["server.host", "server.trust_proxy"] : [],
+      isReachable(server) && server.trust_proxy === false ? ["server.host", "server.trust_proxy"] : [],
   },
   {
     since: "0.2.0",
     sentence:
       "Browsers get the dashboard at /, which was a 404. It shows nothing without credentials; false brings the 404 back.",
     keys: (its) =>
-      !isLoopback(its.config.server.host) && unset(its, "dashboard.enabled")
-        ? ["server.host", "dashboard.enabled"]
-        : [],
+      isReachable(its.config.server) && unset(its, "dashboard.enabled") ? ["server.host", "dashboard.enabled"] : [],
   },
   {
     since: "0.2.0",

@@ -1,10 +1,12 @@
 /** Commands ask a running server over HTTP, as any other client does. Each failure is one sentence. */
 import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
+import { resolve } from "node:path";
 import type { Config } from "../../config/config.ts";
 import { AltLasError, type ErrorCode, ERRORS, messageOf } from "../../errors.ts";
 import { isObject } from "../../common/json-values.ts";
 import { shown } from "../../common/validation.ts";
+import { socketIn, urlOfServer } from "../../common/server-address.ts";
 import { legible } from "../../common/legible.ts";
 import { START } from "../../common/paste.ts";
 
@@ -58,9 +60,11 @@ type Field = keyof typeof FIELDS;
  * Where a server with this configuration listens, as seen from this machine.
  * @throws {AltLasError} `bad_config` when the configuration does not say at which port
  */
-export function serverUrl({ host, port, tls }: Config["server"]): string {
+export function serverUrl({ host, port, tls, socket }: Config["server"]): string {
+  const [first] = [host].flat();
+  if (first === undefined) return `unix:${resolve(socket!)}`;
   if (port === 0) refuse("server.port is 0, which means any: say with --url where the server listens.");
-  const reachable = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  const reachable = first === "0.0.0.0" || first === "::" ? "127.0.0.1" : first;
   return `${tls.cert === undefined ? "http" : "https"}://${isIPv6(reachable) ? `[${reachable}]` : reachable}:${port}`;
 }
 
@@ -129,26 +133,35 @@ export async function* eventsFrom(remote: Remote, path: string, question: Questi
   }
 }
 
-function send({ url, key }: Remote, path: string, { method = "GET", body, signal }: Question): Promise<Response> {
+async function send({ url, key }: Remote, path: string, { method = "GET", body, signal }: Question): Promise<Response> {
   const base = baseOf(url);
   const headers = {
     ...(key !== undefined && { authorization: `Bearer ${checkedKey(key)}` }),
     ...(body !== undefined && { "content-type": "application/json" }),
   };
+  const socket = socketIn(url);
   return fetch(new URL(`api/v1/${path}`, base), {
     method,
     headers,
+    ...(socket !== null && { dispatcher: await dispatcherOver(socket) }),
     ...(body !== undefined && { body: JSON.stringify(body) }),
     ...(signal !== undefined && { signal }),
   });
 }
 
+/** For a socket, which only programs of this machine reach. */
+async function dispatcherOver(socketPath: string) {
+  const { Agent } = await import("undici");
+  return new Agent({ connect: { socketPath } });
+}
+
 /** With a slash at its end, so that what follows is added to its path; the API's own path may be a part of it or not. */
-function baseOf(url: string): string {
+function baseOf(address: string): string {
+  const url = urlOfServer(address);
   const { protocol, username, password } = URL.parse(url) ?? { protocol: "" };
   if (username || password) refuse("The server's URL must not have a user or password; what counts is the API key.");
   if (protocol !== "http:" && protocol !== "https:") {
-    refuse(`The server's URL must be like http://127.0.0.1:8642; got ${shown(url)}.`);
+    refuse(`The server's URL must be like http://127.0.0.1:8642 or unix:/run/alt-las.sock; got ${shown(url)}.`);
   }
   return `${url.replace(/\/*(api\/v1\/*)?$/, "")}/`;
 }

@@ -19,7 +19,7 @@ export async function readyCommand(url: string): Promise<string> {
 async function readinessAt(url: string): Promise<Record<string, unknown>> {
   let body: string;
   try {
-    body = await plainAnswer(new URL("readyz", `${url.replace(/\/+$/, "")}/`));
+    body = await plainAnswer(url, "readyz");
   } catch (error) {
     throw new AltLasError("bad_config", `No ALT_LAS server answers at ${url}: ${messageOf(error)}.`, { cause: error });
   }
