@@ -40,6 +40,7 @@ import { KEYS_LIVE } from "./tasks/idempotency.ts";
 import { countAfter, countPast } from "./tasks/past-use.ts";
 import { schedulerSettings, startSettings, warnOfMissing } from "./tasks/scheduler-settings.ts";
 import { tellTakenOver } from "./tasks/taken-over.ts";
+import { stopper } from "./tasks/stopper.ts";
 import { TaskBook } from "./tasks/task-book.ts";
 import { Retention } from "./store/retention.ts";
 import type { Opened } from "./store/store.ts";
@@ -47,6 +48,7 @@ import type { TaskStatus } from "./task.ts";
 import { SqliteStore } from "./store/sqlite/sqlite.ts";
 import { Timekeeper } from "./store/timekeeper.ts";
 import { VERSION } from "./common/version.ts";
+import { believeAuthority } from "./common/own-authority.ts";
 import { beginVersion, type Upgrade } from "./upgrade/upgrade.ts";
 import { Webhooks } from "./webhooks/webhooks.ts";
 
@@ -94,6 +96,7 @@ export async function startServer(
   await using started = new AsyncDisposableStack();
   givenKey();
   makeDataDir(dataDir);
+  believeAuthority(given.tls.ca);
   const events = await observe(log, started);
   const live = new LiveSettings({ config: given, read, dataDir, log });
   const { config } = live;
@@ -376,20 +379,6 @@ function serverOf({ tasks, pool, models, lost, ...rest }: Parts): FastifyInstanc
     draining: () => scheduler.draining,
     version: VERSION,
   });
-}
-
-function stopper({ server }: Config, tasks: TaskBook, started: AsyncDisposableStack): () => Promise<void> {
-  const hurry = new AbortController();
-  let stopping: Promise<void> | null = null;
-  const stop = async (): Promise<void> => {
-    await tasks.drain(server.drain_timeout, hurry.signal);
-    await started.disposeAsync();
-  };
-  return () => {
-    if (stopping !== null) hurry.abort();
-    stopping ??= stop();
-    return stopping;
-  };
 }
 
 function placedOn(tasks: TaskBook, id: number): { taskCount: number; load: number } {

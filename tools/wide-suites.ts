@@ -177,6 +177,7 @@ export const SUITES: readonly Suite[] = [
       "e2e-responses",
       "e2e-small-heap",
       "live-server",
+      "own-authority",
     ],
     dependsOn: [
       "src/{auth,backup,batch-files,cli,common,config,control,files,gpu,http,log,scheduler,store,tasks,webhooks}/**",

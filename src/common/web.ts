@@ -219,7 +219,7 @@ async function textOf({ body, url }: WebAnswer, signal: AbortSignal): Promise<st
 }
 
 /** A company's own authority is known to the system, not to Node. There are hundreds of them, so they are read for those who need them. */
-function certificates(believed: string | null): string[] {
+export function certificates(believed: string | null): string[] {
   const more = believed === null ? [] : [readFileSync(believed, "utf8")];
   return [...getCACertificates("default"), ...getCACertificates("system"), ...more];
 }

@@ -14,13 +14,15 @@ import type { Config } from "./schema.ts";
 
 /** Files that are missing, or that this user cannot read or run. */
 export function checkFiles(config: Config): Finding[] {
-  const { cert, key } = config.server.tls;
+  const { cert, key, client_ca: clientCa } = config.server.tls;
   const { path } = config.store;
   return [
     ...deviceEntries(config).flatMap((placed) => checkEngine(config, placed)),
     ...config.models.flatMap((model, index) => checkSource(config, model, ["models", index, "source"])),
     ...faultOf(["server", "tls", "cert"], cert, readable),
     ...faultOf(["server", "tls", "key"], key, readable),
+    ...faultOf(["server", "tls", "client_ca"], clientCa, readable),
+    ...faultOf(["tls", "ca"], config.tls.ca, readable),
     ...faultOf(["store", "path"], path, inFolder),
   ];
 }

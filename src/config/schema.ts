@@ -187,6 +187,15 @@ export const ConfigSchema = Type.Object(
       ),
     }),
     callers: CallersSection,
+    tls: section("How other servers are asked: those behind GPUs, the hub, receivers of webhooks, the issuer.", {
+      ca: Type.Optional(
+        Type.String({
+          minLength: 1,
+          description:
+            "Path of a PEM file with certificates of authorities of one's own, which are believed beside those of the system.",
+        }),
+      ),
+    }),
     webhooks: section("Messages to other servers about tasks.", {
       allow_private: Type.Boolean({
         default: false,

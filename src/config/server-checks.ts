@@ -34,6 +34,8 @@ export function* checkServer(config: Config): Iterable<Finding> {
   yield* checkSocket(server);
   if ((cert === undefined) !== (key === undefined))
     yield finding(["server", "tls"], "needs both cert and key, or neither.");
+  if (tls.client_ca !== undefined && cert === undefined && key === undefined)
+    yield finding(["server", "tls", "client_ca"], "is set, but without cert and key there is no TLS.");
   const reserved = reservedPart(base_path);
   if (reserved !== null)
     yield finding(

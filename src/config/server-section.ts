@@ -38,6 +38,13 @@ export const SERVER = section("Where and how the server listens.", {
   tls: section("HTTPS, when both are set.", {
     cert: Type.Optional(Type.String({ minLength: 1, description: "Path of the certificate chain, a PEM file." })),
     key: Type.Optional(Type.String({ minLength: 1, description: "Path of the private key, a PEM file." })),
+    client_ca: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          "Path of a PEM file with certificate authorities. Every client must show a certificate that one of them has signed, beside its credentials. null: none is asked for.",
+      }),
+    ),
   }),
   drain_timeout: Type.Number({
     default: 30,

@@ -134,7 +134,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
     // Ours check and write (validate.ts, serializers.ts); Fastify would load its own all the same.
     schemaController: { compilersFactory: { buildValidator: notUsed, buildSerializer: notUsed } },
   }) as unknown as FastifyInstance;
-  renewable(app, config.server.tls, tls);
+  renewable(app, { settings: config.server.tls, inUse: tls, log });
   allowHalfOpen(app.server);
   answerOddRequests(app.server, newRequestId, accessLog);
   cutStalledReaders(app.server);

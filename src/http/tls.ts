@@ -1,10 +1,13 @@
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext, Server as TlsServer } from "node:tls";
 import type { FastifyInstance } from "fastify";
 import type { Config } from "../config/config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
+import type { Logger } from "../log/log.ts";
+import { type ClientChecks, logRefusedCertificates, readClientChecks } from "./client-certificates.ts";
 
-export interface Tls {
+export interface Tls extends Partial<ClientChecks> {
   readonly cert: Buffer;
   readonly key: Buffer;
 }
@@ -13,9 +16,10 @@ export interface Tls {
  * The certificate and key of `server.tls`; null when HTTPS is not configured.
  * @throws {AltLasError} `bad_config`: a file cannot be read, is not PEM, or the key is not the certificate's
  */
-export function readTls({ cert, key }: Config["server"]["tls"]): Tls | null {
+export function readTls({ cert, key, client_ca }: Config["server"]["tls"]): Tls | null {
   if (cert === undefined || key === undefined) return null;
-  const tls = { cert: read("cert", cert), key: read("key", key) };
+  const checks = client_ca === undefined ? {} : readClientChecks(client_ca);
+  const tls = { cert: read("cert", cert), key: read("key", key), ...checks };
   try {
     createSecureContext(tls);
   } catch (error) {
@@ -35,21 +39,34 @@ declare module "fastify" {
   }
 }
 
-/** @param inUse what the server listens with */
-export function renewable(app: FastifyInstance, settings: Config["server"]["tls"], inUse: Tls | null): void {
+interface Renewed {
+  readonly settings: Config["server"]["tls"];
+  /** What the server listens with. */
+  readonly inUse: Tls | null;
+  readonly log: Logger;
+}
+
+export function renewable(app: FastifyInstance, { settings, inUse, log }: Renewed): void {
+  if (inUse?.requestCert) logRefusedCertificates(app.server, log);
   let now = inUse;
   app.decorate("renewCertificate", () => {
     if (now === null || !(app.server instanceof TlsServer)) return null;
     try {
       const tls = readTls(settings) ?? now;
-      if (tls.cert.equals(now.cert) && tls.key.equals(now.key)) return null;
+      if (tls.cert.equals(now.cert) && tls.key.equals(now.key) && isSameText(tls.ca, now.ca)) return null;
       app.server.setSecureContext(tls);
+      // Else a client could go on with a session that its certificate was checked for by the authorities before.
+      if (!isSameText(tls.ca, now.ca)) app.server.setTicketKeys(randomBytes(48));
       now = tls;
       return `The certificate was read again from ${settings.cert}.`;
     } catch (error) {
       return `The certificate that was there before stays in use: ${messageOf(error)}`;
     }
   });
+}
+
+function isSameText(one: readonly string[] = [], other: readonly string[] = []): boolean {
+  return one.join("\n") === other.join("\n");
 }
 
 function read(name: "cert" | "key", path: string): Buffer {

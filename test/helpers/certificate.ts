@@ -1,4 +1,4 @@
-/** Certificates that a test makes for itself: X.509, version 1, signed by their own key. */
+/** Certificates that a test makes for itself: X.509, version 1, signed by their own key or by that of another one. */
 import { generateKeyPairSync, sign } from "node:crypto";
 
 const SEQUENCE = 0x30;
@@ -13,20 +13,33 @@ const SIGNATURE = der(SEQUENCE, der(OID, Buffer.from("2a8648ce3d040302", "hex"))
 const COMMON_NAME = der(OID, Buffer.from("550403", "hex"));
 
 /** A certificate and its key, as PEM. */
-export function newCertificate(name: string): { readonly cert: string; readonly key: string } {
+export interface Certified {
+  readonly cert: string;
+  readonly key: string;
+  /** The name that it is made for. */
+  readonly name: string;
+}
+
+/** @param authority signs it; left out: its own key does */
+export function newCertificate(name: string, authority?: Certified): Certified {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const subject = der(SEQUENCE, der(SET, der(SEQUENCE, COMMON_NAME, der(UTF8, Buffer.from(name)))));
+  const issuer = nameIn(authority?.name ?? name);
   const validity = der(SEQUENCE, time("250101000000Z"), time("491231235959Z"));
   const serial = der(INTEGER, Buffer.from([1]));
   const own = publicKey.export({ type: "spki", format: "der" });
-  const body = der(SEQUENCE, serial, SIGNATURE, subject, validity, subject, own);
-  const signature = der(BIT_STRING, Buffer.from([0]), sign("sha256", body, privateKey));
+  const body = der(SEQUENCE, serial, SIGNATURE, issuer, validity, nameIn(name), own);
+  const signature = der(BIT_STRING, Buffer.from([0]), sign("sha256", body, authority?.key ?? privateKey));
   const whole = der(SEQUENCE, body, SIGNATURE, signature).toString("base64");
   const lines = whole.match(/.{1,64}/g)!.join("\n");
   return {
     cert: `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`,
     key: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+    name,
   };
+}
+
+function nameIn(name: string): Buffer {
+  return der(SEQUENCE, der(SET, der(SEQUENCE, COMMON_NAME, der(UTF8, Buffer.from(name)))));
 }
 
 function time(text: string): Buffer {

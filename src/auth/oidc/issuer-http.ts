@@ -1,6 +1,7 @@
 /** How the issuer is asked: through the proxies of the environment, with no redirect, no wait without end, and no answer without end. */
 import { EnvHttpProxyAgent, type RequestInit, fetch } from "undici";
 import { codeOf, SAID_OF } from "../../common/network-words.ts";
+import { certificates } from "../../common/web.ts";
 import { messageOf } from "../../errors.ts";
 
 /** Milliseconds for a connection, for the head of an answer, and between two parts of its body. */
@@ -12,8 +13,8 @@ const MOST = 1024 * 1024;
 
 /** @throws {Error} with a sentence for the operator */
 export async function askIssuer(url: string, init: RequestInit = {}): Promise<Response> {
-  const { host } = new URL(url);
-  await using agent = new Closing();
+  const { host, protocol } = new URL(url);
+  await using agent = new Closing(protocol === "https:");
   try {
     const answer = await fetch(url, {
       ...init,
@@ -34,12 +35,18 @@ export async function askIssuer(url: string, init: RequestInit = {}): Promise<Re
 }
 
 class Closing implements AsyncDisposable {
-  readonly dispatcher = new EnvHttpProxyAgent({
-    connectTimeout: PATIENCE,
-    headersTimeout: PATIENCE,
-    bodyTimeout: PATIENCE,
-    maxResponseSize: MOST,
-  });
+  readonly dispatcher: EnvHttpProxyAgent;
+
+  constructor(isEncrypted: boolean) {
+    const tls = isEncrypted && { timeout: PATIENCE, ca: certificates(null) };
+    this.dispatcher = new EnvHttpProxyAgent({
+      connect: { timeout: PATIENCE, ...tls },
+      ...(tls && { requestTls: tls, proxyTls: tls }),
+      headersTimeout: PATIENCE,
+      bodyTimeout: PATIENCE,
+      maxResponseSize: MOST,
+    });
+  }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispatcher.destroy();

@@ -4,6 +4,9 @@
  */
 import { createRequire } from "node:module";
 import type * as Undici from "undici";
+import { believeInherited } from "../../common/own-authority.ts";
+
+believeInherited();
 
 const require = createRequire(import.meta.url);
 

@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, fork, type ForkOptions } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { authorityForChildren } from "../../common/own-authority.ts";
 
 /** Variables that any program needs: where things are, the language, the time zone. Windows' own names are in whatever case they came. */
 const NAMES = new Set([
@@ -79,7 +80,7 @@ export function startChild(
 ): ChildProcess {
   return fork(fileURLToPath(module), {
     ...options,
-    env: { ...defaults, ...inheritedEnvironment(process.env, inherit), ...environment },
+    env: { ...defaults, ...inheritedEnvironment(process.env, inherit), ...authorityForChildren(), ...environment },
     // SIGUSR1 would open a debugger, in which anybody on this machine could run what they like.
     execArgv: ["--disable-sigusr1"],
   });
