@@ -1,5 +1,6 @@
 /** What checks values by our schemas. Apart from the sentences about what is wrong, which need no library. */
 import { Ajv, type ErrorObject } from "ajv";
+import { fits } from "./fits.ts";
 
 /** Means nothing to Ajv: for sentences, hints and documents. */
 const OUR_WORDS = ["allowed", "secret", "alsoCalled", "shorthand", "unsupported", "live"];
@@ -34,14 +35,16 @@ export interface Check {
 
 let shared: Ajv | undefined;
 
-/** A check that is compiled when it is first needed: most are not, in the life of a process. */
+/** A check that is compiled when something does not fit: most are not, in the life of a process. */
 export function checkFor(schema: object): Check {
   let compiled: Check | undefined;
   const check: Check = (value) => {
+    check.errors = null;
+    if (fits(schema, value)) return true;
     compiled ??= (shared ??= makeAjv()).compile(schema);
-    const fits = compiled(value);
+    const isFitting = compiled(value);
     check.errors = compiled.errors ?? null;
-    return fits;
+    return isFitting;
   };
   return check;
 }

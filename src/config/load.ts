@@ -1,6 +1,8 @@
 /** Reads a configuration: file, environment, command line; checks it and fills in the defaults. */
 import { existsSync } from "node:fs";
+import type { ValidateFunction } from "ajv";
 import { makeAjv } from "../common/ajv.ts";
+import { fits } from "../common/fits.ts";
 import { misfitsOf } from "../common/validation.ts";
 import { checkTogether } from "./checks.ts";
 import { engineTraits } from "../engine/kinds.ts";
@@ -28,7 +30,13 @@ export interface ConfigOverrides {
 /** Rules that a schema cannot say. */
 export type Check = (config: Config) => readonly Finding[];
 
-const validate = makeAjv({ allErrors: true }).compile(ConfigSchema);
+let compiled: ValidateFunction<Config> | undefined;
+
+/** Says what is wrong with a configuration; made when one does not fit. */
+function compiledCheck(): ValidateFunction<Config> {
+  compiled ??= makeAjv({ allErrors: true }).compile<Config>(ConfigSchema);
+  return compiled;
+}
 
 /**
  * Reads the configuration: `file`, else ./config.yaml if it exists, else the defaults; then the overrides.
@@ -136,6 +144,8 @@ function brokenRules(config: Config, wrong: readonly Finding[], checks: readonly
 function fitted(value: unknown): { readonly config: Config; readonly findings: readonly Finding[] } {
   let findings: readonly Finding[] | undefined;
   for (let rest = value; ;) {
+    if (fits(ConfigSchema, rest)) return { config: rest as Config, findings: findings ?? [] };
+    const validate = compiledCheck();
     if (validate(rest)) return { config: rest, findings: findings ?? [] };
     const misfits = misfitsOf(validate, "the configuration");
     // Later rounds find what is missing because something was left out.

@@ -15,7 +15,7 @@ const FORMS: ReadonlyMap<string | undefined, RegExp> = new Map([
 ]);
 
 /** Reads the values of a query into their types, in place. A value of another form stays text, which the schema then refuses. */
-export function queryReader({ properties = {} }: QueryShape): (query: unknown) => void {
+export function queryReader({ properties = {} }: QueryShape): (query: unknown) => unknown {
   const typed = Object.entries(properties).flatMap(([name, { type }]) => {
     const form = FORMS.get(type);
     return form === undefined ? [] : [{ name, form }];
@@ -27,5 +27,6 @@ export function queryReader({ properties = {} }: QueryShape): (query: unknown) =
       // Values of these forms are JSON, too.
       if (typeof text === "string" && form.test(text)) fields[name] = JSON.parse(text);
     }
+    return query;
   };
 }

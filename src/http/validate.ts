@@ -65,12 +65,12 @@ function compile(schema: Shape & object, isBody: boolean): Check {
   // Ajv has no use for a default of the whole, and refuses it.
   const { default: whenMissing, ...checked } = schema;
   const validate = ajv.compile(checked);
-  const prepare = isBody ? (nullDropper(checked) ?? (() => {})) : queryReader(checked);
+  const prepared = isBody ? (nullDropper(checked) ?? asItIs) : queryReader(checked);
   return (given) => {
     // A body that is missing arrives here as null too.
-    const value = isBody && given === null ? structuredClone(whenMissing) : given;
-    if (value === undefined) return { error: new AltLasError("invalid_input", EMPTY_BODY) };
-    prepare(value);
+    const sent = isBody && given === null ? structuredClone(whenMissing) : given;
+    if (sent === undefined) return { error: new AltLasError("invalid_input", EMPTY_BODY) };
+    const value = prepared(sent);
     if (validate(value)) return { value };
     const { sentence, field, unsupported } = misfitOf(validate, isBody ? "the body" : "the query");
     const code = unsupported === true ? "unsupported" : "invalid_input";
@@ -85,21 +85,22 @@ export function ignoreTypeOfNothing({ headers }: FastifyRequest, _reply: Fastify
   done();
 }
 
-type Dropper = (value: unknown) => void;
+const asItIs: Dropper = (value) => value;
+
+/** @returns the value, or a copy: `delete` would leave an object that is slow to read for good */
+type Dropper = (value: unknown) => unknown;
 
 /**
- * Removes optional fields that are null, which count as absent. It goes where the schema goes and no deeper, so that a body of a
+ * Leaves out optional fields that are null, which count as absent. It goes where the schema goes and no deeper, so that a body of a
  * million nested lists costs nothing; and a required null stays, because the sentence about it is better than "is missing".
- * @returns null where there is nothing to remove
+ * @returns null where there is nothing to leave out
  */
 function nullDropper(schema: Shape): Dropper | null {
   const { properties, items, maxItems = Infinity } = schema;
   if (items) {
-    const dropFromItem = nullDropper(items);
-    if (dropFromItem === null) return null;
-    return (value) => {
-      if (Array.isArray(value) && value.length <= maxItems) for (const item of value) dropFromItem(item);
-    };
+    const fromItem = nullDropper(items);
+    if (fromItem === null) return null;
+    return (value) => (Array.isArray(value) && value.length <= maxItems ? value.map(fromItem) : value);
   }
   if (!properties) return null;
   const kept = new Set(schema.required?.filter((name) => properties[name]?.default === undefined));
@@ -108,9 +109,12 @@ function nullDropper(schema: Shape): Dropper | null {
     return drop === null ? [] : [{ name, drop }];
   });
   return (value) => {
-    if (value === null || typeof value !== "object" || Array.isArray(value)) return;
-    const fields = value as Record<string, unknown>;
-    for (const name of Object.keys(fields)) if (fields[name] === null && !kept.has(name)) delete fields[name];
-    for (const { name, drop } of inner) if (Object.hasOwn(fields, name)) drop(fields[name]);
+    if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
+    let fields = value as Record<string, unknown>;
+    const names = Object.keys(fields);
+    const stay = names.filter((name) => fields[name] !== null || kept.has(name));
+    if (stay.length < names.length) fields = Object.fromEntries(stay.map((name) => [name, fields[name]]));
+    for (const { name, drop } of inner) if (Object.hasOwn(fields, name)) fields[name] = drop(fields[name]);
+    return fields;
   };
 }

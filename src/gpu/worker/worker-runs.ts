@@ -153,7 +153,8 @@ export class WorkerRuns {
     this.#meter.comes(run, run.startedAt);
     run.sent = true;
     this.#sent++;
-    if (this.#outbox.length === 0) setImmediate(() => this.#flush());
+    // Behind the store's write of the same turn, which is asked for within this call: the disk takes longer than any worker's channel.
+    if (this.#outbox.length === 0) queueMicrotask(() => setImmediate(() => this.#flush()));
     const by = run.task !== null && hasForm(request) ? { by: run.task.user } : {};
     this.#outbox.push({ run: run.number, request, ...by });
   }
