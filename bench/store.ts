@@ -117,6 +117,7 @@ function newTask(seq: number): Task {
     id: randomUUID(),
     seq,
     keyName: null,
+    team: null,
     use: null,
     user: `user${seq % 10}`,
     strategy: "least_loaded",

@@ -184,6 +184,8 @@ export interface Task extends TaskSettings, RequestFacts {
   readonly user: string;
   /** The name of the API key that it came with; null: it came with a password, without any, or under an earlier version. */
   readonly keyName: string | null;
+  /** The team that its user was in when it was submitted; null: none, or an earlier version stored it. */
+  readonly team: string | null;
   readonly strategy: StrategyName;
   /** Set: it runs on that GPU or nowhere. */
   readonly pinnedGpuId: number | null;
@@ -249,7 +251,7 @@ export type TaskIdentity = Omit<
 >;
 
 /** Facts that need not be named. */
-type Usual = "createdClock" | "endsWithClient" | "keyName";
+type Usual = "createdClock" | "endsWithClient" | "keyName" | "team";
 
 /**
  * A new task: it waits, for the GPU that it is pinned to or for any. Without a `createdClock` both clocks agreed when it was made.
@@ -257,7 +259,8 @@ type Usual = "createdClock" | "endsWithClient" | "keyName";
 export function newTask(
   known: Omit<TaskIdentity, Usual> & Partial<Pick<TaskIdentity, Usual>> & Pick<TaskInput, "request">,
 ): Task {
-  const { request, createdClock = known.createdAt, pinnedGpuId, endsWithClient = false, keyName = null } = known;
+  const { request, createdClock = known.createdAt, pinnedGpuId, endsWithClient = false } = known;
+  const { keyName = null, team = null } = known;
   const { size, estimatedTokens, prefix, needs } = factsOf(request);
   // Field by field: an object spread from others takes several times as long to make, and is slower to read afterwards.
   return {
@@ -265,6 +268,7 @@ export function newTask(
     seq: known.seq,
     user: known.user,
     keyName,
+    team,
     strategy: known.strategy,
     pinnedGpuId,
     batchId: known.batchId,
@@ -312,6 +316,8 @@ export function promptBytes({ needs, size }: Pick<Task, "needs" | "size">): numb
 export interface Batch {
   readonly id: string;
   readonly user: string;
+  /** The team that its user was in when it came; null: none. */
+  readonly team: string | null;
   /** Of its first task; the others follow without a gap. */
   readonly firstSeq: number;
   /** Tasks submitted. */

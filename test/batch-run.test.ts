@@ -84,6 +84,7 @@ async function world(t: TestContext, lines: readonly (object | string)[]) {
   const input: FileInfo = {
     id: randomUUID(),
     user: "ada",
+    team: null,
     purpose: "batch",
     filename: "lines.jsonl",
     bytes: content.length,
@@ -143,6 +144,7 @@ async function world(t: TestContext, lines: readonly (object | string)[]) {
       const asked = {
         user: "ada",
         keyName: null,
+        team: null,
         models: null,
         input,
         endpoint: CHAT,

@@ -10,6 +10,7 @@ import { complete, newTask, run } from "./helpers/store.ts";
 const BATCH: Batch = {
   id: "batch",
   user: "ada",
+  team: null,
   firstSeq: 1,
   size: 3,
   whole: false,

@@ -68,7 +68,7 @@ async function world(t: TestContext, settings: Partial<SchedulerSettings> = {}) 
       await tasks.close();
       await start();
     },
-    open: async (size: number) => (await tasks.feeding.open({ id: "b", user: "ada", size }, 0, [])).id,
+    open: async (size: number) => (await tasks.feeding.open({ id: "b", user: "ada", team: null, size }, 0, [])).id,
     counts: async () => (await tasks.batch("b"))?.counts,
   };
 }
@@ -97,7 +97,7 @@ test("lines become tasks little by little; the index of a task is that of its li
   await open(4);
   assert.deepEqual(await counts(), { queued: 4, running: 0, completed: 0, failed: 0, canceled: 0 });
   await tasks.feeding.feed("b", chunkOf([line(0), line(1)], 0, 20), () => []);
-  const other = { user: "ada", keyName: null, strategy: "random", pinnedGpuId: null, batch: null } as const;
+  const other = { user: "ada", keyName: null, team: null, strategy: "random", pinnedGpuId: null, batch: null } as const;
   const { tasks: submitted } = await tasks.submit([line(9).input], { ...other, webhook: null, idempotency: null });
   await tasks.feeding.feed("b", chunkOf([line(3)], 1, 40), () => []);
   const { batch } = (await tasks.batch("b"))!;

@@ -15,6 +15,7 @@ import { testFolder } from "./helpers/store.ts";
 
 const ID = "01997d5e-2f00-7000-8000-000000000001";
 const OTHER_ID = "01997d5e-2f00-7000-8000-000000000002";
+const ADA = { user: "ada", team: null };
 const DAY = 86_400_000;
 const ALL: FileFilter = { user: undefined, purpose: undefined, order: "desc", after: undefined, limit: 100 };
 
@@ -66,7 +67,7 @@ class World {
 
   upload(content: string, facts: Partial<FileFacts & { user: string }> = {}): Promise<FileInfo> {
     const { user = "ada", ...about } = facts;
-    return this.files.receive(user, new AbortController(), async (upload) => {
+    return this.files.receive({ user, team: null }, new AbortController(), async (upload) => {
       await upload.write(Buffer.from(content));
       return { purpose: "batch", filename: "x", lifetime: null, ...about };
     });
@@ -162,7 +163,7 @@ test("what fails in the middle leaves nothing behind, and takes no room", async 
   const world = await World.open(t);
   const broken = new Error("the form broke off");
   await assert.rejects(
-    world.files.receive("ada", new AbortController(), async (upload) => {
+    world.files.receive(ADA, new AbortController(), async (upload) => {
       await upload.write(Buffer.alloc(900));
       throw broken;
     }),
@@ -171,7 +172,7 @@ test("what fails in the middle leaves nothing behind, and takes no room", async 
   await assert.rejects(world.upload("x".repeat(1001)), { code: "body_too_large", message: /1000 bytes \(limits/ });
   const given = new AbortController();
   const reason = new AltLasError("overloaded", "It has to give way.");
-  const waiting = world.files.receive("ada", given, async (upload) => {
+  const waiting = world.files.receive(ADA, given, async (upload) => {
     await upload.write(Buffer.alloc(900));
     given.abort(reason);
     await upload.write(Buffer.alloc(1));
@@ -194,7 +195,7 @@ test("a row that cannot be written leaves no bytes", async (t) => {
 test("the limit counts what is stored and what is on its way, of one user and of all", async (t) => {
   const world = await World.open(t);
   const sizes: (() => void)[] = [];
-  const slow = world.files.receive("ada", new AbortController(), async (upload) => {
+  const slow = world.files.receive(ADA, new AbortController(), async (upload) => {
     await upload.write(Buffer.alloc(900, "a"));
     await new Promise<void>((resolve) => sizes.push(resolve));
     return { purpose: "batch", filename: "slow", lifetime: null };
@@ -211,7 +212,7 @@ test("the limit counts what is stored and what is on its way, of one user and of
   assert.throws(() => world.files.refuseIfFull("ada", 601), full);
   // The same again takes nothing.
   const same = await world.files
-    .receive("ada", new AbortController(), async (upload) => {
+    .receive(ADA, new AbortController(), async (upload) => {
       await upload.write(Buffer.alloc(900, "a"));
       return { purpose: "batch", filename: "slow", lifetime: null };
     })
@@ -235,7 +236,7 @@ test("a user has so many uploads at once, and so have all together; a stop ends 
   const world = await World.open(t);
   const stopped: Promise<unknown>[] = [];
   const hang = (user: string, given = new AbortController()): Promise<FileInfo> =>
-    world.files.receive(user, given, () => {
+    world.files.receive({ user, team: null }, given, () => {
       return new Promise((_resolve, reject) => {
         given.signal.addEventListener("abort", () => reject(given.signal.reason as Error));
       });
@@ -319,6 +320,7 @@ function made(name: string, times: readonly number[]): FileSource & { readonly r
   const all = times.map((createdAt) => ({
     id: `${name}${createdAt}`,
     user: "ada",
+    team: null,
     purpose: "batch",
     filename: name,
     bytes: 1,

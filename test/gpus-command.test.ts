@@ -242,8 +242,8 @@ test("a text that is too wide loses its middle, and no half of a character", () 
 
 const STARTED = Date.UTC(2025, 7, 10, 12, 35);
 const RUNNING: RunningTask[] = [
-  { id: ID, user: "user", startedAt: STARTED },
-  { id: OTHER_ID, user: "somebody", startedAt: STARTED },
+  { id: ID, user: "user", team: null, startedAt: STARTED },
+  { id: OTHER_ID, user: "somebody", team: null, startedAt: STARTED },
 ];
 
 test("the page of one GPU has everything, and fits the terminal", () => {
@@ -294,7 +294,7 @@ EVENTS
 });
 
 test("on a narrow terminal no id and no time of a page is broken", () => {
-  const running = [...RUNNING, { id: ID, user: "a-user-with-a-long-name", startedAt: null }];
+  const running = [...RUNNING, { id: ID, user: "a-user-with-a-long-name", team: null, startedAt: null }];
   const gpu: GpuStatus = {
     ...H100,
     events: [...H100.events, { at: STARTED, event: "faulted", reason: FAULTED.reason! }],

@@ -16,6 +16,7 @@ test("tasks are selected by batch, type, GPU, model and time", async (t) => {
   assert.deepEqual(tasks.filters, [
     {
       user: "user",
+      team: undefined,
       status: "queued",
       batchId: BATCH_ID,
       taskType: "summary",

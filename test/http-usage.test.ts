@@ -188,7 +188,7 @@ test("an answer that would have too many rows is refused, however few there are 
   const sums: UsageStore["sums"] = async function* () {
     for (const row of rows) yield [row];
   };
-  const question = { from: 0, to: 9, zone: Zone.named("UTC")!, user: undefined };
+  const question = { from: 0, to: 9, zone: Zone.named("UTC")!, user: undefined, team: undefined };
   const report = await reportOf({ sums }, { ...question, by: ["user", "day"] }, 4);
   assert.deepEqual(
     report.rows.map(({ completed }) => completed),
@@ -224,7 +224,10 @@ test("a wrong day, time, zone or word is refused with its field", async (t) => {
     ["from=2026-11-30&to=2026-11-29", /^from must be before to; got "2026-11-30" and "2026-11-29"\.$/],
     ["from=2999-01-01", /^from must be before to; got "2999-01-01" and "now"\.$/],
     ["tz=Mars/Olympus", /^tz must be a zone of the IANA database, like "Europe\/Istanbul"; got "Mars\/Olympus"\.$/],
-    ["by=user,week", /^by must be a list of user, key, model, gpu, day, hour, separated by commas, each once; got/],
+    [
+      "by=user,week",
+      /^by must be a list of user, team, key, model, gpu, day, hour, separated by commas, each once; got/,
+    ],
     ["by=user,user", /^by must be a list/],
     ["by=", /^by must be a list/],
     ["format=xml", /^format must be one of/],

@@ -47,6 +47,7 @@ const INPUT: TaskInput = {
 const OPTIONS: SubmitOptions = {
   user: "user",
   keyName: "user-key",
+  team: null,
   strategy: "least_loaded",
   pinnedGpuId: null,
   batch: null,
@@ -529,6 +530,7 @@ test("a known path with another method is a 405 that says which are allowed", as
 /** A filter of a user that selects nothing. */
 const ANY = {
   user: "user",
+  team: undefined,
   status: undefined,
   batchId: undefined,
   taskType: undefined,
@@ -731,8 +733,8 @@ test("GPUs that hold one model together have lists of names, a part of a card ha
 
 const STARTED = Date.UTC(2025, 7, 10, 12, 35);
 const RUNNING = [
-  { id: ID, user: "user", startedAt: STARTED },
-  { id: OTHER_ID, user: "somebody", startedAt: STARTED + 1 },
+  { id: ID, user: "user", team: null, startedAt: STARTED },
+  { id: OTHER_ID, user: "somebody", team: null, startedAt: STARTED + 1 },
 ];
 
 test("one GPU is shown with its processes, events and running tasks", async (t) => {

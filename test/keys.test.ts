@@ -235,7 +235,7 @@ test("a user is put into a team and taken out of it, and the list has teams wher
   assert.equal(inTeam, "User bob is now a user, in the team research.");
   assert.equal(((await ask(key)) as Caller).team, "research");
   const bound = await usersSet(context, "bob", { role: "viewer" });
-  assert.equal(bound, "User bob is now a viewer, in the team research.");
+  assert.equal(bound, "User bob is now a viewer, in the team research, and sees only what is the team's.");
   const [head, ...lines] = usersList(context).split("\n");
   assert.match(head!, / {2}TEAM$/);
   assert.ok(lines.find((line) => line.startsWith("bob "))!.endsWith("  research"));

@@ -466,7 +466,7 @@ function exchanges(t: TestContext) {
   state.gpus = [GPU, CPU_DEVICE, GPU_GROUP];
   state.usage = [USAGE];
   state.auditRows = [{ ...AUDIT_ROW, number: 7 }];
-  state.running = [{ id: ID, user: "user", startedAt: GPU.since }];
+  state.running = [{ id: ID, user: "user", team: null, startedAt: GPU.since }];
   return { app, list };
 }
 

@@ -195,6 +195,7 @@ test("of a task that changes several times in a moment the last state is told, w
   assert.deepEqual(last, {
     id: queued.id,
     user: "ada",
+    team: null,
     status: "completed",
     gpuId: 1,
     model: null,
@@ -235,7 +236,7 @@ function slowReader(t: TestContext, ring: EventRing) {
     highWaterMark: 1,
     write: (chunk, _encoding, taken) => (onWay = { text: String(chunk), taken }),
   });
-  const reader = { from: ring.last, missed: null, user: null, worded: <T>(event: T) => event, hold: () => true };
+  const reader = { from: ring.last, missed: null, sees: null, worded: <T>(event: T) => event, hold: () => true };
   const stream = new OperatorStream(raw, ring, reader);
   t.after(ring.follow(() => stream.told()));
   stream.start(() => {});

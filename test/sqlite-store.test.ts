@@ -260,6 +260,7 @@ test("a database of version 1 keeps its tasks, and its batches get rows", async 
   const waiting = {
     id: "w",
     user: "ada",
+    team: null,
     firstSeq: 1,
     size: 2,
     whole: true,

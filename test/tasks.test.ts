@@ -115,6 +115,7 @@ class HeldStore implements Store {
 const ALONE: SubmitOptions = {
   user: "ada",
   keyName: null,
+  team: null,
   strategy: "random",
   pinnedGpuId: null,
   batch: null,

@@ -50,7 +50,8 @@ export async function usersSet(
 
 function nowIs({ name, role, team }: Account): string {
   const inTeam = team === null ? "" : `, in the team ${team}`;
-  return `User ${name} is now ${article(role)}${inTeam}.`;
+  const bound = role === "viewer" && team !== null ? ", and sees only what is the team's" : "";
+  return `User ${name} is now ${article(role)}${inTeam}${bound}.`;
 }
 
 /** `users password <name>`: what is on standard input is its password from the next request on. */

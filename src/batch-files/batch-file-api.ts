@@ -7,6 +7,7 @@ import type { BatchState } from "../store/tasks.ts";
 export interface NewBatchFile {
   readonly user: string;
   readonly keyName: string | null;
+  readonly team: string | null;
   /** The models that its key may ask for; null: all. */
   readonly models: readonly string[] | null;
   readonly input: FileInfo;

@@ -119,37 +119,22 @@ export class BatchFiles implements BatchFileApi {
     throw new AltLasError("rate_limited", sentence);
   }
 
-  #newFile({
-    user,
-    keyName,
-    models,
-    input,
-    endpoint,
-    window,
-    priority,
-    metadata,
-    outputLifetime,
-  }: NewBatchFile): BatchFile {
+  #newFile({ models, input, window, ...asked }: NewBatchFile): BatchFile {
     const { clock } = this.#parts;
     const now = clock.now();
     const createdAt = now + clock.ahead;
     return {
       id: randomUUID(),
-      user,
-      keyName,
+      ...asked,
       ...(models !== null && { models }),
       inputFile: input.id,
       // The time in them gives them their places in the list of files.
       outputFile: randomUUIDv7(),
       errorFile: randomUUIDv7(),
-      endpoint,
       window: window.given,
-      priority,
-      metadata,
       createdAt,
       expiresAt: createdAt + window.milliseconds,
       deadline: now + window.milliseconds,
-      outputLifetime,
       startedAt: null,
       canceledAt: null,
       failedAt: null,

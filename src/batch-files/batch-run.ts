@@ -70,8 +70,8 @@ export class BatchRun {
         return false;
       }
       const started = { ...present, startedAt: clock.now() + clock.ahead };
-      const { id, user } = started;
-      await feeding.open({ id, user, size: checked.lines }, 0, [{ kind: "batch_file", file: started }]);
+      const { id, user, team } = started;
+      await feeding.open({ id, user, team, size: checked.lines }, 0, [{ kind: "batch_file", file: started }]);
       log.info({ batch: id, user, lines: checked.lines }, "batch of a file began");
       return true;
     });

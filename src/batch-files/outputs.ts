@@ -36,13 +36,13 @@ export class Outputs implements FileSource {
     return file === null || !this.#isThere(file) ? null : this.#shown(id, file);
   }
 
-  async list({ user, purpose, order, after, limit }: FileFilter): Promise<readonly FileInfo[]> {
+  async list({ user, team, purpose, order, after, limit }: FileFilter): Promise<readonly FileInfo[]> {
     if (purpose !== undefined && purpose !== PURPOSE) return [];
     const shown: FileInfo[] = [];
     let last = after?.id;
     // Those that are not there any more leave room for others.
     while (shown.length < limit) {
-      const outputs = await this.#parts.store.batchFiles.outputs({ user, order, after: last, limit });
+      const outputs = await this.#parts.store.batchFiles.outputs({ user, team, order, after: last, limit });
       for (const { id, file } of outputs) if (this.#isThere(file)) shown.push(this.#shown(id, file));
       last = outputs.at(-1)?.id;
       if (outputs.length < limit) break;
@@ -81,11 +81,12 @@ export class Outputs implements FileSource {
   }
 
   #shown(id: string, file: BatchFile): FileInfo {
-    const { user, endedAt, outputLifetime } = file;
+    const { user, team, endedAt, outputLifetime } = file;
     const keptUntil = endedAt === null || outputLifetime === null ? null : endedAt + outputLifetime;
     return {
       id,
       user,
+      team,
       purpose: PURPOSE,
       filename: `${shownBatchId(file.id)}_${kindOf(id, file)}.jsonl`,
       // Nobody has counted them.

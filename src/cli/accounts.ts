@@ -29,7 +29,7 @@ function addUsers(users: Command, io: Io): void {
   configured(users.command("add <name>"))
     .description("add a user")
     .requiredOption("--role <role>", "admin, user or viewer")
-    .option("--team <name>", "the team that it is in")
+    .option("--team <name>", "the team that it is in; a viewer then sees only what is the team's")
     .option("--password-stdin", "read the user's password from standard input")
     .action(async (name: string, { passwordStdin, ...options }: Options & NewUser, command: Command) => {
       const { auth, contextForAdding } = await context();

@@ -30,7 +30,7 @@ export const ConfigSchema = Type.Object(
         users: Type.Array(UserSchema, {
           default: [],
           description:
-            "Each with name, role (admin, user or viewer), team and password_hash (npx alt-las users hash prints it).",
+            "Each with name, role (admin, user or viewer), team (a viewer that has one sees only what is the team's) and password_hash (npx alt-las users hash prints it).",
         }),
         keys: Type.Array(KeySchema, {
           default: [],

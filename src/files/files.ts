@@ -34,6 +34,9 @@ export interface FilesParts {
 /** What a client says of a file that it has sent. */
 export type FileFacts = Pick<StoredFile, "purpose" | "filename" | "lifetime">;
 
+/** What makes it the same file, and whose it is now. */
+type Identity = FileIdentity & Pick<StoredFile, "team">;
+
 /** Uploads at once, of one user and in all: each takes one of the few threads that wait for the disk while it writes. */
 const UPLOADS_OF_USER = 8;
 const UPLOADS = 32;
@@ -85,15 +88,17 @@ export class Files implements FileSource {
 
   /**
    * Takes a file while it comes, and calls `work` to write it.
+   * @param owner whose it will be
    * @param given is aborted when it is to be given up, for the reason that its client is told; a stop of the server aborts it, too
    * @param work writes all of it, and returns what its client says of it
    * @throws {AltLasError} `rate_limited`, `overloaded`: too many at once; `draining`; as `Upload`. What `work` throws
    */
   async receive(
-    user: string,
+    owner: Pick<StoredFile, "user" | "team">,
     given: AbortController,
     work: (upload: Pick<Upload, "write">) => Promise<FileFacts>,
   ): Promise<FileInfo> {
+    const { user } = owner;
     this.#begin(user, given);
     try {
       await this.#ready;
@@ -105,7 +110,7 @@ export class Files implements FileSource {
       });
       given.signal.throwIfAborted();
       const { purpose, filename, lifetime } = await work(upload);
-      const identity = { user, purpose, filename, sha256: await upload.whole() };
+      const identity = { ...owner, purpose, filename, sha256: await upload.whole() };
       return this.#shown(await this.#changes.run("", () => this.#store(upload, identity, lifetime)));
     } finally {
       this.#underWay.delete(given);
@@ -184,10 +189,10 @@ export class Files implements FileSource {
   }
 
   /** The bytes are on disk. */
-  async #store(upload: Upload, identity: FileIdentity, lifetime: number | null): Promise<StoredFile> {
+  async #store(upload: Upload, identity: Identity, lifetime: number | null): Promise<StoredFile> {
     const { store, clock } = this.#parts;
     const same = await store.files.same(identity);
-    if (same !== null) return this.#renew(same, upload, lifetime);
+    if (same !== null) return this.#renew({ ...same, ...identity }, upload, lifetime);
     const id = randomUUIDv7();
     const { bytes } = upload;
     const file: StoredFile = { id, ...identity, bytes, createdAt: timeOfId(id), keptFrom: clock.now(), lifetime };
@@ -247,9 +252,9 @@ export class Files implements FileSource {
     return own ?? this.#parts.live.config.tasks.retention * 1000;
   }
 
-  #shown({ id, user, purpose, filename, bytes, createdAt, keptFrom, lifetime }: StoredFile): FileInfo {
+  #shown({ id, user, team, purpose, filename, bytes, createdAt, keptFrom, lifetime }: StoredFile): FileInfo {
     const expiresAt = keptFrom + this.#lifetime(lifetime) + this.#parts.clock.ahead;
-    return { id, user, purpose, filename, bytes, createdAt, expiresAt };
+    return { id, user, team, purpose, filename, bytes, createdAt, expiresAt };
   }
 }
 

@@ -7,6 +7,8 @@ export interface FileInfo {
   /** A UUID. */
   readonly id: string;
   readonly user: string;
+  /** null: none. */
+  readonly team: string | null;
   readonly purpose: string;
   readonly filename: string;
   readonly bytes: number;

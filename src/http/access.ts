@@ -120,7 +120,11 @@ export function mayChange(doing: string): Hook {
 
 /** Lets only those pass who may collect what the server measures of all. @param doing what it is, as a sentence about it begins */
 export function observation(doing: string): Hook {
-  return guard(doing, { scope: "metrics", roles: ["admin", "viewer"] });
+  return guard(doing, { scope: "metrics", roles: ["admin", "viewer"] }, ({ caller }) => {
+    if (seesAll(caller)) return;
+    const sentence = `${doing} is for viewers of the whole server; ${caller.name} sees the team ${caller.team} alone.`;
+    throw new AltLasError("forbidden", sentence);
+  });
 }
 
 /** Lets only those pass who may change what the server as a whole does. @param doing what it is, as a sentence about it begins */
@@ -128,9 +132,29 @@ export function administration(doing: string): Hook {
   return guard(doing, { scope: "admin", roles: ["admin"] });
 }
 
-/** A user sees its own tasks and batches, the other roles all of them. */
-export function maySee(caller: Caller, owned: { readonly user: string }): boolean {
-  return caller.role !== "user" || owned.user === caller.name;
+/** Whose something is: the user who has made it, and the team that this user was in then. */
+export interface Owned {
+  readonly user: string;
+  readonly team: string | null;
+}
+
+/**
+ * Whose things a caller sees, as filters of the store take it; undefined: any. A user sees its own tasks, batches and files, a viewer that has
+ * a team what is the team's, and the others all.
+ */
+export function ownersFor({ name, role, team }: Caller): { readonly [Of in keyof Owned]: string | undefined } {
+  return { user: role === "user" ? name : undefined, team: role === "viewer" ? (team ?? undefined) : undefined };
+}
+
+export function maySee(caller: Caller, owned: Owned): boolean {
+  const { user = owned.user, team = owned.team } = ownersFor(caller);
+  return owned.user === user && owned.team === team;
+}
+
+/** Whether it sees what any user has, and what operators are told. */
+export function seesAll(caller: Caller): boolean {
+  const { user, team } = ownersFor(caller);
+  return user === undefined && team === undefined;
 }
 
 /** A viewer watches the server: it sees what becomes of tasks, but not what their users have asked. @throws {AltLasError} `forbidden` */

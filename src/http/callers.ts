@@ -1,24 +1,31 @@
 /** `GET /callers`: who has how much of the server now. */
 import type { FastifyInstance } from "fastify";
+import type { BudgetFacts } from "../scheduler/budget-kinds.ts";
+import { ownersFor } from "./access.ts";
 import { NoQuery } from "./schemas/common.ts";
 import { CallersAnswer } from "./schemas/callers.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { viewOfBudget, viewOfCaller } from "./views.ts";
 
-export function callersRoute(app: FastifyInstance, { tasks }: ServerParts): void {
+export function callersRoute(app: FastifyInstance, { credentials, tasks }: ServerParts): void {
   const schema = {
     operationId: "listCallers",
     summary: "The users with what runs and waits of each, their shares, limits and budgets",
-    description: "A `user` sees itself alone, the other roles all.",
+    description: "A `user` sees itself alone, a `viewer` that has a team the team and its members, the others all.",
     tags: ["tasks"],
     querystring: NoQuery,
     response: { 200: CallersAnswer },
   };
-  app.get("/callers", { schema }, ({ caller: { name, role, keyName } }) => {
-    const isOne = role === "user";
+  app.get("/callers", { schema }, ({ caller }) => {
+    const { user = null, team } = ownersFor(caller);
+    const isMember = (name: string): boolean => team === undefined || credentials.teamOf(name) === team;
+    const budgets = tasks.budgets(user === null ? null : { user, keyName: caller.keyName });
+    const isSeen = ({ of, name }: BudgetFacts): boolean => {
+      return team === undefined || (of === "team" ? name === team : of === "user" && isMember(name));
+    };
     return {
-      callers: tasks.callers(isOne ? name : null).map(viewOfCaller),
-      budgets: tasks.budgets(isOne ? { user: name, keyName } : null).map(viewOfBudget),
+      callers: tasks.callers(user).flatMap((one) => (isMember(one.user) ? [viewOfCaller(one)] : [])),
+      budgets: budgets.flatMap((one) => (isSeen(one) ? [viewOfBudget(one)] : [])),
     };
   });
 }

@@ -3,7 +3,7 @@ import type { Caller } from "../auth/credentials.ts";
 import { AltLasError } from "../errors.ts";
 import { A_TIME, timeIn } from "../common/given-time.ts";
 import { shown } from "../common/validation.ts";
-import { maySee } from "./access.ts";
+import { ownersFor } from "./access.ts";
 import type { CancelRequest, TasksQuery } from "./schemas/tasks.ts";
 
 type Selection = Pick<
@@ -12,13 +12,15 @@ type Selection = Pick<
 >;
 
 /**
- * Shared by lists and cancellations. A `user` means its own tasks, whatever it selects.
+ * Shared by lists and cancellations. A `user` means its own tasks, and a viewer that has a team the team's, whatever it selects.
  * @throws {AltLasError} `invalid_input`: a time is none; `forbidden`: a `user` names another one
  */
 export function selectionOf(caller: Caller, { user, batch_id, task_type, gpu_id, model, since, until }: Selection) {
-  if (user !== undefined && !maySee(caller, { user })) throw forbidsOthers(caller);
+  const seen = ownersFor(caller);
+  if (user !== undefined && seen.user !== undefined && user !== seen.user) throw forbidsOthers(caller);
   return {
-    user: caller.role === "user" ? caller.name : user,
+    user: seen.user ?? user,
+    team: seen.team,
     batchId: batch_id?.toLowerCase(),
     taskType: task_type?.toWellFormed(),
     // Adding 0 makes 0 of -0.

@@ -5,6 +5,7 @@ import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";
 import type { EventRing } from "../observe/event-ring.ts";
 import { TaskChanges } from "../observe/task-changes.ts";
+import { maySee, seesAll } from "./access.ts";
 import { mayHold } from "./answers.ts";
 import { probeWhenHalfClosed } from "./disconnects.ts";
 import { EVENT_STREAM, lastEventId } from "./events.ts";
@@ -24,7 +25,7 @@ const schema = {
   operationId: "followServer",
   summary: "What operators are told, and how tasks change, as server-sent events",
   description:
-    "For admins and viewers; with `tasks=true` also for users, who get the changes of their own tasks alone. The latest 1,000 operators' events are kept in memory: `since` and the header `Last-Event-ID` send those that were missed. After a restart of the server an older `Last-Event-ID` gets `missed`, and then all events since the start. Changes of tasks are not kept: read `GET /tasks` after each `hello` and each `missed`.",
+    "For admins and viewers; with `tasks=true` also for users, who get the changes of their own tasks alone, and for viewers that have a team, who get those of the team's. The latest 1,000 operators' events are kept in memory: `since` and the header `Last-Event-ID` send those that were missed. After a restart of the server an older `Last-Event-ID` gets `missed`, and then all events since the start. Changes of tasks are not kept: read `GET /tasks` after each `hello` and each `missed`.",
   tags: ["meta"],
   querystring: OperatorEventsQuery,
   response: { 200: { content: { "text/event-stream": { schema: OperatorEventsText } } } },
@@ -69,7 +70,7 @@ function streamFor({ caller }: Asked, reply: FastifyReply, parts: ServerParts, p
   const gpus = onceATurn(parts.gpus);
   return new OperatorStream(reply.raw, parts.events, {
     ...place,
-    user: caller.role === "user" ? caller.name : null,
+    sees: seesAll(caller) ? null : (task) => maySee(caller, task),
     worded: (event) => (maySeeInside(caller) ? event : publicEvent(event, gpus)),
     hold: (characters) => mayHold(reply, characters),
   });
@@ -91,12 +92,15 @@ function placeOf(request: Asked, ring: EventRing): Place {
   const { caller, query } = request;
   const since = timeOf("since", query.since);
   const id = lastEventId(request);
-  if (caller.role === "user" && !query.tasks) {
-    const sentence = `The server's events need the role admin or viewer; ${caller.name} has the role user, and may follow its own tasks with ?tasks=true.`;
+  if (!seesAll(caller) && !query.tasks) {
+    const { name, role, team } = caller;
+    const sees =
+      role === "user" ? "has the role user, and may follow its own tasks" : `may follow the tasks of the team ${team}`;
+    const sentence = `The server's events need the role admin or viewer, without a team; ${name} ${sees} with ?tasks=true.`;
     throw new AltLasError("forbidden", sentence);
   }
   const place = id === "" ? placeInTime(since, ring) : placeAfter(id, ring, query.tasks);
-  return caller.role === "user" ? { from: null, missed: place.missed } : place;
+  return !seesAll(caller) ? { from: null, missed: place.missed } : place;
 }
 
 function placeInTime(since: number | undefined, ring: EventRing): Place {

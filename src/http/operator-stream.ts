@@ -12,8 +12,8 @@ export interface OperatorReader {
   readonly from: number | null;
   /** What it missed of another run, or of this one before it came; null: nothing. */
   readonly missed: Missed | null;
-  /** Whose tasks it may see; null: everybody's. */
-  readonly user: string | null;
+  /** Whether it may see a task; null: it sees all of them. */
+  readonly sees: ((task: TaskChange) => boolean) | null;
   /** An event in the words that it may read. */
   readonly worded: (event: OperatorEvent) => OperatorEvent;
   /** Called with what is about to be written, in characters; false: there is no memory for it, and the reader has to come again. */
@@ -79,7 +79,7 @@ export class OperatorStream implements Pinged {
       this.#missedTasks = true;
       return;
     }
-    const data = dataOf(news, this.#reader.user);
+    const data = dataOf(news, this.#reader.sees);
     const event = data === null ? "" : this.#eventWith("task", data);
     this.#write(news.leftOut === 0 ? event : event + this.#event("missed", TASKS_MISSED));
   }
@@ -140,14 +140,14 @@ const TASKS_MISSED: Missed = {
 /** What those see who see all tasks, which is the same for all of them. */
 const forAll = new WeakMap<ChangedTasks, string>();
 
-/** null: there is nothing for this user. */
-function dataOf(news: ChangedTasks, user: string | null): string | null {
-  const known = user === null ? forAll.get(news) : undefined;
+/** null: there is nothing for this reader. */
+function dataOf(news: ChangedTasks, sees: OperatorReader["sees"]): string | null {
+  const known = sees === null ? forAll.get(news) : undefined;
   if (known !== undefined) return known;
-  const changes = user === null ? news.changes : news.changes.filter((task) => task.user === user);
+  const changes = sees === null ? news.changes : news.changes.filter(sees);
   if (changes.length === 0) return null;
   const data = jsonLine({ tasks: changes.map(viewOfChange) });
-  if (user === null) forAll.set(news, data);
+  if (sees === null) forAll.set(news, data);
   return data;
 }
 

@@ -111,14 +111,14 @@ async function tryOne(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const { body, caller } = request;
-  const { name: user, keyName } = caller;
+  const { name: user, keyName, team } = caller;
   const webhook = namesWebhook(body) ? await webhookOf(parts.webhooks, body, FINAL_EVENTS) : null;
   const { inputs, ...options } = wantedBy(parts, request, webhook);
   // A key that can be none is refused.
   idempotencyOf(request);
   if (mayHaveSchemas(inputs)) await tellOfSchemas(parts, request, reply, inputs);
   const input = heldTo(caller, inputs[0]!, parts.tasks);
-  const dryRun = parts.tasks.dryRun(input, { ...options, user, keyName, idempotency: null });
+  const dryRun = parts.tasks.dryRun(input, { ...options, user, keyName, team, idempotency: null });
   tellWarning(body, reply);
   const text = reply.compileSerializationSchema(DRY_RUN)(viewOfDryRun(dryRun, maySeeInside(caller)));
   return reply.type(JSON_TYPE).send(text);
@@ -210,7 +210,7 @@ async function submitBatch(
   return { status: batchStatus, tasks: tasks.map(viewOfSubmitted), batch_id: batchId };
 }
 
-interface Wanted extends Omit<SubmitOptions, "user" | "keyName" | "idempotency" | "origin"> {
+interface Wanted extends Omit<SubmitOptions, "user" | "keyName" | "team" | "idempotency" | "origin"> {
   readonly inputs: readonly TaskInput[];
 }
 
@@ -219,10 +219,11 @@ function submit({ tasks }: ServerParts, request: FastifyRequest, wanted: Wanted)
   const { strategy, pinnedGpuId, batch, webhook, endsWithClient } = wanted;
   const inputs = allHeldTo(request.caller, wanted.inputs, tasks, batch !== null);
   const idempotency = idempotencyOf(request);
-  const { name: user, keyName } = request.caller;
+  const { name: user, keyName, team } = request.caller;
   return tasks.submit(inputs, {
     user,
     keyName,
+    team,
     strategy,
     pinnedGpuId,
     batch,

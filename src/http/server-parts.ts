@@ -17,7 +17,7 @@ import type { TaskInput } from "../task.ts";
 import type { TaskApi, TaskSnapshot } from "../tasks/task-api.ts";
 import type { WebhookApi } from "../webhooks/webhook-api.ts";
 
-export type RunningTask = Pick<TaskSnapshot, "id" | "user" | "startedAt">;
+export type RunningTask = Pick<TaskSnapshot, "id" | "user" | "team" | "startedAt">;
 
 export interface DrainOptions {
   /** Seconds after which tasks that still run there go back into the queue; null: they may take as long as they need. */

@@ -77,7 +77,7 @@ export function tasksRoute(app: FastifyInstance, { tasks }: ServerParts): void {
       operationId: "listTasks",
       summary: "Tasks, newest first",
       description:
-        "A `user` sees its own tasks, the other roles all. The answer's `next`, sent as `after`, continues it.",
+        "A `user` sees its own tasks, a `viewer` that has a team the team's, the others all. The answer's `next`, sent as `after`, continues it.",
       tags: ["tasks"],
       querystring: TasksQuery,
       response: { 200: TasksAnswer },

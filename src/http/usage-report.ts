@@ -26,18 +26,20 @@ export interface UsageQuestion {
   readonly by: readonly UsageBy[];
   /** undefined: everybody's. */
   readonly user: string | undefined;
+  /** undefined: of all teams, and of none. */
+  readonly team: string | undefined;
 }
 
 /** @throws {AltLasError} `invalid_input`: it would have too many rows */
 export async function reportOf(
   usage: UsageStore,
-  { from, to, zone, by, user }: UsageQuestion,
+  { from, to, zone, by, user, team }: UsageQuestion,
   mostRows = MOST_ROWS,
 ): Promise<UsageAnswer> {
   const columns = new Set(by.map((one): UsageColumn => (one === "day" ? "hour" : one)));
   const groups = new Map<string, { readonly key: readonly Key[]; readonly sums: UsageSums }>();
   const total = noUsage();
-  for await (const part of usage.sums({ from, to, user, by: [...columns] })) {
+  for await (const part of usage.sums({ from, to, user, team, by: [...columns] })) {
     for (const [index, row] of part.entries()) {
       if (index > 0 && index % SMALL_AT_ONCE === 0) await nextTurn();
       const key = by.map((one) => keyOf(one, row, zone));

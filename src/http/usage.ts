@@ -6,6 +6,7 @@ import { timeIn } from "../common/given-time.ts";
 import { shown } from "../common/validation.ts";
 import { dayAfter, HOUR, isDay, Zone } from "../common/zone.ts";
 import { AltLasError } from "../errors.ts";
+import { ownersFor } from "./access.ts";
 import { csvOf, wantsCsv } from "./csv.ts";
 import {
   USAGE_BY,
@@ -31,7 +32,8 @@ export function usageRoute(app: FastifyInstance, { usage }: ServerParts): void {
     schema: {
       operationId: "getUsage",
       summary: "What ended tasks have cost, by user, key, model, GPU, day or hour",
-      description: "A `user` sees its own usage, the other roles all. Hours are kept for `usage.retention` seconds.",
+      description:
+        "A `user` sees its own usage, a `viewer` that has a team the team's, the others all. Hours are kept for `usage.retention` seconds.",
       tags: ["usage"],
       querystring: UsageQuery,
       response: {
@@ -46,8 +48,7 @@ export function usageRoute(app: FastifyInstance, { usage }: ServerParts): void {
       const by = wordsIn(query.by);
       const zone = zoneIn(query.tz);
       const time = timeOf(query, zone);
-      const user = caller.role === "user" ? caller.name : undefined;
-      const report = await reportOf(usage, { ...time, zone, by, user });
+      const report = await reportOf(usage, { ...time, zone, by, ...ownersFor(caller) });
       reply.header("vary", "accept");
       if (!wantsCsv(query.format, headers.accept))
         return reply.type("application/json; charset=utf-8").send(await jsonOf(report));

@@ -15,6 +15,7 @@ const MOST = 1000;
 export interface TaskChange {
   readonly id: string;
   readonly user: string;
+  readonly team: string | null;
   /** `withdrawn`: it could not be stored, and is as if it had never been. */
   readonly status: TaskStatus | "withdrawn";
   readonly gpuId: number | null;
@@ -103,10 +104,11 @@ export class TaskChanges {
 
 /** @param before what is to be told of it already */
 function changeOf(task: Readonly<Task>, before: TaskChange | undefined): TaskChange {
-  const { id, user, status, batchId, model, ranModel, createdAt, startedAt, finishedAt } = task;
+  const { id, user, team, status, batchId, model, ranModel, createdAt, startedAt, finishedAt } = task;
   return {
     id,
     user,
+    team,
     status,
     gpuId: shownGpuId(task),
     model: ranModel ?? model,

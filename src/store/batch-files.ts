@@ -9,6 +9,8 @@ export interface BatchFile {
   readonly user: string;
   /** The name of the API key that it came with; null: none. */
   readonly keyName: string | null;
+  /** The team that its user was in when it came; null: none. */
+  readonly team: string | null;
   /** The models that its key may ask for; absent: all. */
   readonly models?: readonly string[];
   readonly inputFile: string;
@@ -88,6 +90,7 @@ export type BatchFileRecord =
 /** Which to list, newest first; undefined: any. */
 export interface BatchFileFilter {
   readonly user: string | undefined;
+  readonly team?: string | undefined;
   /** Only those older than this one. */
   readonly after: string | undefined;
   readonly limit: number;
@@ -96,6 +99,7 @@ export interface BatchFileFilter {
 /** An output of a batch, as a place in the list of files: see `FilePlace`. */
 export interface OutputFilter {
   readonly user: string | undefined;
+  readonly team?: string | undefined;
   readonly order: "asc" | "desc";
   /** Only those whose ids come after this one, in the order of the list. */
   readonly after: string | undefined;

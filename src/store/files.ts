@@ -5,6 +5,8 @@ export interface StoredFile {
   /** A UUID whose first 48 bits are `createdAt` (version 7). */
   readonly id: string;
   readonly user: string;
+  /** The team that its user was in when it was uploaded last; null: none. */
+  readonly team: string | null;
   readonly purpose: string;
   readonly filename: string;
   readonly bytes: number;
@@ -35,6 +37,7 @@ export type FilePlace = Pick<StoredFile, "id" | "createdAt">;
 /** Which files to list; undefined: any. */
 export interface FileFilter {
   readonly user: string | undefined;
+  readonly team?: string | undefined;
   readonly purpose: string | undefined;
   readonly order: "asc" | "desc";
   /** Only what comes after this place, in the order of the list. */

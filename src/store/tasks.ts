@@ -9,6 +9,8 @@ export type ListedTask = Omit<Task, "request" | keyof RequestFacts>;
 export interface TaskFilter {
   /** Only this user's. */
   readonly user: string | undefined;
+  /** Only what is this team's. */
+  readonly team?: string | undefined;
   readonly status: TaskStatus | undefined;
   readonly batchId?: string | undefined;
   readonly taskType?: string | undefined;

@@ -1,7 +1,7 @@
 /* The port of usage: what tasks have cost, in hourly rows that outlive them. */
 
 /** What rows of usage can be told apart by. */
-export const USAGE_COLUMNS = ["hour", "user", "key", "model", "gpu"] as const;
+export const USAGE_COLUMNS = ["hour", "user", "team", "key", "model", "gpu"] as const;
 export type UsageColumn = (typeof USAGE_COLUMNS)[number];
 
 /** Which usage it is; null: there was none, or it is not asked. */
@@ -9,6 +9,8 @@ export interface UsageKey {
   /** Of Unix time, in UTC. A task belongs to that of its end. */
   readonly hour: number | null;
   readonly user: string | null;
+  /** The team that the user was in when it submitted the tasks. */
+  readonly team: string | null;
   /** Name of the API key. */
   readonly key: string | null;
   /** The model that ran the tasks, or that those asked for which never ran. */
@@ -42,6 +44,8 @@ export interface UsageFilter {
   readonly to: number;
   /** Only this user's; undefined: everybody's. */
   readonly user: string | undefined;
+  /** Only this team's. */
+  readonly team?: string | undefined;
   /** What to tell apart. */
   readonly by: readonly UsageColumn[];
 }

@@ -72,10 +72,11 @@ export class Cancellation {
 }
 
 function matches(task: Task, filter: CancelFilter, ids: ReadonlySet<string> | undefined): boolean {
-  const { user, status, batchId, taskType, gpuId, model, since = -Infinity, until = Infinity } = filter;
+  const { user, team, status, batchId, taskType, gpuId, model, since = -Infinity, until = Infinity } = filter;
   return (
     (ids === undefined || ids.has(task.id)) &&
     (user === undefined || task.user === user) &&
+    (team === undefined || task.team === team) &&
     (status === undefined || task.status === status) &&
     (batchId === undefined || task.batchId === batchId) &&
     (taskType === undefined || task.taskType === taskType) &&

@@ -37,7 +37,11 @@ export interface FeedApi {
    * Makes a batch of so many lines that are all yet to come; resolves when it is on disk, with the records.
    * @throws {AltLasError} `store_unavailable`
    */
-  open(batch: Pick<Batch, "id" | "user" | "size">, place: number, records: readonly StoreRecord[]): Promise<Batch>;
+  open(
+    batch: Pick<Batch, "id" | "user" | "team" | "size">,
+    place: number,
+    records: readonly StoreRecord[],
+  ): Promise<Batch>;
   /**
    * The lines to come are these next; resolves when they are on disk, with the records. One that no GPU could ever do is refused instead.
    * Of a batch that is closed all lines have to be refused ones.

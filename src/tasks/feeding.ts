@@ -41,7 +41,7 @@ export class Feeding implements FeedApi {
   }
 
   async open(
-    { id, user, size }: Pick<Batch, "id" | "user" | "size">,
+    { id, user, team, size }: Pick<Batch, "id" | "user" | "team" | "size">,
     place: number,
     records: readonly StoreRecord[],
   ): Promise<Batch> {
@@ -49,6 +49,7 @@ export class Feeding implements FeedApi {
     const batch: Batch = {
       id,
       user,
+      team,
       firstSeq: newTasks.reserve(size),
       size,
       whole: false,

@@ -44,12 +44,13 @@ export class NewTasks {
 
   make(
     inputs: readonly TaskInput[],
-    { user, keyName, strategy, pinnedGpuId, batch, webhook, endsWithClient = false }: SubmitOptions,
+    { user, keyName, team, strategy, pinnedGpuId, batch, webhook, endsWithClient = false }: SubmitOptions,
     retryOf: string | null,
   ): Task[] {
     const shared = {
       user,
       keyName,
+      team,
       strategy,
       pinnedGpuId,
       batchId: batch === null ? null : randomUUID(),
@@ -63,11 +64,12 @@ export class NewTasks {
   }
 
   /** Tasks of lines of a batch, with the `seq`s that were kept for them. */
-  makeLines({ tasks, keyName, deadline }: Chunk, { id, user, firstSeq }: Batch): Task[] {
+  makeLines({ tasks, keyName, deadline }: Chunk, { id, user, team, firstSeq }: Batch): Task[] {
     const now = this.#now();
     const shared = {
       user,
       keyName,
+      team,
       batchId: id,
       wholeBatch: false,
       webhook: null,
@@ -127,10 +129,11 @@ function webhookOfTasks(webhook: Webhook | null): Webhook | null {
 }
 
 export function newBatch(tasks: readonly Task[], webhook: Webhook | null): Batch {
-  const { batchId, user, seq, wholeBatch, createdAt } = tasks[0]!;
+  const { batchId, user, team, seq, wholeBatch, createdAt } = tasks[0]!;
   return {
     id: batchId!,
     user,
+    team,
     firstSeq: seq,
     size: tasks.length,
     whole: wholeBatch,

@@ -16,6 +16,8 @@ export interface SubmitOptions {
   readonly user: string;
   /** The name of the API key that they came with; null: none. */
   readonly keyName: string | null;
+  /** The team that the user is in; null: none. */
+  readonly team: string | null;
   readonly strategy: StrategyName;
   /** Set: the tasks run there or nowhere. */
   readonly pinnedGpuId: number | null;

@@ -145,11 +145,11 @@ export class TaskBook implements TaskApi {
     const task = await this.#live.ended(id, "can be retried");
     const request = await this.requestOf(task);
     if (request === null) throw unknown(id);
-    const { user, keyName, strategy, pinnedGpuId, webhook } = task;
+    const { user, keyName, team, strategy, pinnedGpuId, webhook } = task;
     return this.submit(
       // Where its type meant a model, it has that.
       [{ ...task, request, anyModel: true }],
-      { user, keyName, strategy, pinnedGpuId, webhook, batch: null, idempotency },
+      { user, keyName, team, strategy, pinnedGpuId, webhook, batch: null, idempotency },
       task.id,
     );
   }

@@ -145,7 +145,7 @@ export function aBatch(fields: Partial<BatchSnapshot> = {}): BatchSnapshot {
     lines: null,
   };
   return {
-    batch: { id: BATCH_ID, user: "user", ...batch },
+    batch: { id: BATCH_ID, user: "user", team: null, ...batch },
     counts: { queued: 0, running: 1, completed: 1, failed: 0, canceled: 1 },
     unbound: 0,
     status: "running",
@@ -174,6 +174,7 @@ export const USAGE: UsageRow = {
   ...noUsage(),
   hour: Math.floor(DONE / 3_600_000),
   user: "user",
+  team: null,
   key: null,
   model: "a model",
   gpu: 0,

@@ -138,6 +138,7 @@ export function newBatch(tasks: readonly Task[], fields: Partial<Batch> = {}): B
   return {
     id: batchId ?? "",
     user: "ada",
+    team: null,
     firstSeq: seq,
     size: tasks.length,
     whole: false,

@@ -20,8 +20,8 @@ export function exerciseBatchFiles(name: string, make: MakePlace): void {
       const property = fc.asyncProperty(anyBatchFile(), anyBatchFile(), async (file, later) => {
         await store.save([], [record(file)]);
         assert.deepEqual(await store.batchFiles.find(file.id), file);
-        const { id, user } = file;
-        const changed = { ...later, id, user };
+        const { id, user, team } = file;
+        const changed = { ...later, id, user, team };
         await store.save([], [record(changed)]);
         assert.deepEqual(await store.batchFiles.find(id), changed);
         for (const output of [changed.outputFile, changed.errorFile])
@@ -32,15 +32,15 @@ export function exerciseBatchFiles(name: string, make: MakePlace): void {
       assert.equal(await store.batchFiles.ofOutput("nothing"), null);
     });
 
-    test("batches of files are listed newest first, by user and page by page; the unfinished ones oldest first", async (t) => {
+    test("batches of files are listed newest first, by user, by team and page by page; the unfinished ones oldest first", async (t) => {
       const { store } = await opened(t, make);
-      for (const [id, user, endedAt] of [
-        ["a", "ada", null],
-        ["b", "bob", null],
-        ["c", "ada", NOW],
-        ["d", "ada", null],
+      for (const [id, user, endedAt, team] of [
+        ["a", "ada", null, null],
+        ["b", "bob", null, "sales"],
+        ["c", "ada", NOW, "sales"],
+        ["d", "ada", null, "research"],
       ] as const)
-        await store.save([], [record(batchFile({ id, user, endedAt }))]);
+        await store.save([], [record(batchFile({ id, user, endedAt, team }))]);
       const listed = async (user: string | undefined, after: string | undefined, limit = 10): Promise<string> =>
         idsOf(await store.batchFiles.list({ user, after, limit }));
       assert.equal(await listed(undefined, undefined), "dcba");
@@ -48,21 +48,25 @@ export function exerciseBatchFiles(name: string, make: MakePlace): void {
       assert.equal(await listed("ada", "c"), "a");
       assert.equal(await listed(undefined, "b"), "a");
       assert.equal(await listed("ada", "nothing"), "");
+      const ofTeam = async (team: string, user?: string, after?: string): Promise<string> =>
+        idsOf(await store.batchFiles.list({ user, team, after, limit: 10 }));
+      assert.deepEqual([await ofTeam("sales"), await ofTeam("sales", "ada"), await ofTeam("none")], ["cb", "c", ""]);
+      assert.equal(await ofTeam("sales", undefined, "c"), "b");
       // A change keeps its place.
       await store.save([], [record(batchFile({ id: "a", user: "ada", endedAt: NOW }))]);
       assert.equal(await listed("ada", undefined), "dca");
       assert.equal(idsOf(await store.batchFiles.unfinished()), "bd");
     });
 
-    test("outputs are listed in the order of their ids, by user and part by part", async (t) => {
+    test("outputs are listed in the order of their ids, by user, by team and part by part", async (t) => {
       const { store } = await opened(t, make);
-      for (const [user, outputFile, errorFile] of [
-        ["ada", "1", "4"],
-        ["bob", "2", null],
-        ["ada", "5", "3"],
-        ["ada", null, null],
+      for (const [user, outputFile, errorFile, team] of [
+        ["ada", "1", "4", null],
+        ["bob", "2", null, "sales"],
+        ["ada", "5", "3", "sales"],
+        ["ada", null, null, "sales"],
       ] as const)
-        await store.save([], [record(batchFile({ user, outputFile, errorFile }))]);
+        await store.save([], [record(batchFile({ user, outputFile, errorFile, team }))]);
       const listed = async (
         user: string | undefined,
         order: "asc" | "desc",
@@ -77,6 +81,11 @@ export function exerciseBatchFiles(name: string, make: MakePlace): void {
       assert.equal(await listed(undefined, "desc", undefined, 2), "54");
       assert.equal(await listed("ada", "desc", "4"), "31");
       assert.equal(await listed("ada", "asc", "1", 2), "34");
+      const ofTeam = { user: undefined, team: "sales", order: "asc", after: undefined, limit: 9 } as const;
+      assert.deepEqual(
+        (await store.batchFiles.outputs(ofTeam)).map(({ id }) => id),
+        ["2", "3", "5"],
+      );
     });
 
     test("refused lines come back as they were, in their order and part by part", async (t) => {
@@ -177,6 +186,7 @@ export function batchFile(fields: Partial<BatchFile> = {}): BatchFile {
   return {
     id: randomUUID(),
     user: "ada",
+    team: null,
     keyName: null,
     inputFile: randomUUID(),
     outputFile: randomUUID(),
@@ -213,6 +223,7 @@ function anyBatchFile(): fc.Arbitrary<BatchFile> {
   return plain<BatchFile>({
     id: anyId(),
     user: text(),
+    team: maybe(text()),
     keyName: maybe(text()),
     inputFile: text(),
     outputFile: maybe(anyId()),

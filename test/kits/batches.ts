@@ -176,6 +176,7 @@ function anyBatch(): fc.Arbitrary<Batch> {
     {
       id: anyId(),
       user: text(),
+      team: maybe(text()),
       firstSeq: fc.nat(),
       size: fc.nat(),
       whole: fc.boolean(),

@@ -18,6 +18,7 @@ export function exerciseFiles(name: string, make: MakePlace): void {
       const files = plain<StoredFile>({
         id: anyId(),
         user: text(),
+        team: maybe(text()),
         purpose: text(),
         filename: anyId(),
         bytes: fc.nat(2 ** 31),
@@ -39,10 +40,10 @@ export function exerciseFiles(name: string, make: MakePlace): void {
       assert.equal(await store.files.find("none"), null);
     });
 
-    test("of a stored file its lifetime alone changes", async (t) => {
+    test("of a stored file its lifetime and its team alone change", async (t) => {
       const { store } = await opened(t, make);
       await store.save([], [file(FILE)]);
-      const renewed = { ...FILE, keptFrom: NOW + 5, lifetime: 9 };
+      const renewed = { ...FILE, keptFrom: NOW + 5, lifetime: 9, team: "sales" };
       await store.save([], [file({ ...renewed, bytes: 99, purpose: "vision" })]);
       assert.deepEqual(await store.files.find(FILE.id), renewed);
     });
@@ -69,6 +70,7 @@ export function exerciseFiles(name: string, make: MakePlace): void {
         filename: `${index}`,
         createdAt: NOW + at,
         user: index === 4 ? "bob" : "ada",
+        team: [null, "sales", null, "sales", "sales"][index]!,
         purpose: index === 1 ? "vision" : "batch",
       }));
       await store.save([], all.map(file));
@@ -79,12 +81,17 @@ export function exerciseFiles(name: string, make: MakePlace): void {
       assert.equal(await ids({ user: "ada" }), "0321");
       assert.equal(await ids({ purpose: "batch", order: "asc" }), "2304");
       assert.equal(await ids({ user: "ada", purpose: "vision" }), "1");
+      assert.equal(await ids({ team: "sales" }), "431");
+      assert.equal(await ids({ team: "sales", user: "ada", order: "asc" }), "13");
+      assert.equal(await ids({ team: "sales", purpose: "batch" }), "43");
+      assert.equal(await ids({ team: "none" }), "");
       assert.equal(await ids({ limit: 2 }), "40");
       const after = { createdAt: NOW + 2, id: "3" };
       await store.files.remove("3");
       assert.equal(await ids({ after }), "21");
       assert.equal(await ids({ after, order: "asc" }), "04");
       assert.equal(await ids({ after, user: "ada", purpose: "batch" }), "2");
+      assert.equal(await ids({ after, team: "sales" }), "1");
     });
 
     test("a file that is held stays until every holder has released it, after a restart too", async (t) => {

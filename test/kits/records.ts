@@ -26,6 +26,7 @@ export const KEY: IdempotencyRecord = {
 export const FILE: StoredFile = {
   id: "f",
   user: "ada",
+  team: null,
   purpose: "batch",
   filename: "lines.jsonl",
   bytes: 7,

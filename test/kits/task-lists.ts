@@ -41,9 +41,11 @@ export function exerciseTaskLists(name: string, make: MakePlace): void {
 
     test("pages by `after` have every task once, whatever is added in front meanwhile", async (t) => {
       const { store } = await opened(t, make);
-      const tasks = Array.from({ length: 50 }, (_, index) => newTask(index + 1, { boundTo: index % 2 }));
+      const tasks = Array.from({ length: 50 }, (_, index) =>
+        newTask(index + 1, { boundTo: index % 2, team: index % 3 === 0 ? "sales" : null }),
+      );
       await store.save(tasks);
-      for (const filter of [{ gpuId: 1 }, { user: "ada" }, { status: "queued" }, {}] as const) {
+      for (const filter of [{ gpuId: 1 }, { user: "ada" }, { team: "sales" }, { status: "queued" }, {}] as const) {
         const expected = (await store.tasks.list({ ...EVERYTHING, ...filter })).tasks.map((task) => task.seq);
         const seen: number[] = [];
         let after: number | undefined;
@@ -191,9 +193,13 @@ async function checkFilter(store: Store, tasks: readonly Task[], filter: TaskFil
   });
 }
 
-function matches(task: Task, { user, status, batchId, taskType, gpuId, model, since, until }: TaskFilter): boolean {
+function matches(
+  task: Task,
+  { user, team, status, batchId, taskType, gpuId, model, since, until }: TaskFilter,
+): boolean {
   return (
     (user === undefined || task.user === user) &&
+    (team === undefined || task.team === team) &&
     (status === undefined || task.status === status) &&
     (batchId === undefined || task.batchId === batchId) &&
     (taskType === undefined || task.taskType === taskType) &&
@@ -209,6 +215,7 @@ function anyTasks(): fc.Arbitrary<Task[]> {
   const draft = fc.record({
     gap: fc.oneof(fc.integer({ min: 1, max: 3 }), fc.constantFrom(9_999, 10_000, 10_001, 1_000_000)),
     user: fc.constantFrom("ada", "bob"),
+    team: fc.constantFrom("sales", "research", null),
     status: fc.constantFrom(...TASK_STATUSES),
     batchId: fc.constantFrom("b1", "b2", null, null),
     taskType: fc.constantFrom("text_generation", "summary"),
@@ -234,6 +241,7 @@ function anyFilter(): fc.Arbitrary<TaskFilter> {
   const time = fc.integer({ min: NOW - 1, max: NOW + 101 });
   return fc.record({
     user: maybe(fc.constantFrom("ada", "bob", "nobody")),
+    team: maybe(fc.constantFrom("sales", "research", "none")),
     status: maybe(fc.constantFrom(...TASK_STATUSES)),
     batchId: fc.option(fc.constantFrom("b1", "b2", "none"), { nil: undefined, freq: 2 }),
     taskType: maybe(fc.constantFrom("text_generation", "summary", "none")),

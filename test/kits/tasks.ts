@@ -389,6 +389,7 @@ function anyTask(): fc.Arbitrary<Task> {
     result: maybe(result),
     error: maybe(error),
     keyName: maybe(text),
+    team: maybe(text),
     use: maybe(use),
   }).map((task) => ({
     ...task,

@@ -39,6 +39,7 @@ function nameOf(row: UsageRow): string {
 const ONE: UsageRow = {
   hour: START,
   user: "ada",
+  team: null,
   key: null,
   model: null,
   gpu: 3,
@@ -104,16 +105,17 @@ export function exerciseUsage(name: string, make: MakePlace): void {
       assert.deepEqual(await rowsOf(store), [{ ...ONE, user: "bob" }]);
     });
 
-    test("usage is told apart by user, key, model and GPU, and stays when its task is removed", async (t) => {
+    test("usage is told apart by user, team, key, model and GPU, and stays when its task is removed", async (t) => {
       const { store } = await opened(t, make);
-      const [one, other] = [complete(running(1, USE)), complete(running(2, USE, { keyName: "laptop", ranModel: "m" }))];
+      const one = complete(running(1, USE));
+      const other = complete(running(2, USE, { team: "sales", keyName: "laptop", ranModel: "m" }));
       const never = cancel(newTask(3, { createdAt: START * HOUR, createdClock: START * HOUR, model: "asked" }));
       await store.save([one, other, never]);
       await store.tasks.remove(one.id);
       const waited = { ...noUsage(), completed: 0, canceled: 1, queuedSeconds: 0.02 };
       assert.deepEqual(await rowsOf(store), [
-        { hour: START, user: "ada", key: "laptop", model: "m", gpu: 3, ...sumsOf(ONE) },
-        { hour: START, user: "ada", key: null, model: "asked", gpu: null, ...waited },
+        { hour: START, user: "ada", team: "sales", key: "laptop", model: "m", gpu: 3, ...sumsOf(ONE) },
+        { hour: START, user: "ada", team: null, key: null, model: "asked", gpu: null, ...waited },
         ONE,
       ]);
     });
@@ -136,6 +138,7 @@ export function exerciseUsage(name: string, make: MakePlace): void {
     test("sums are those of the tasks, however they are asked for and read", async (t) => {
       const end = fc.record({
         user: fc.constantFrom("ada", "bob", "ş"),
+        team: fc.constantFrom(null, "sales", "research"),
         keyName: fc.constantFrom(null, "k", "l"),
         ranModel: fc.constantFrom(null, "m"),
         hour: fc.nat(5),
@@ -152,10 +155,11 @@ export function exerciseUsage(name: string, make: MakePlace): void {
         fc.array(end, { maxLength: 40 }),
         columns,
         fc.option(fc.constantFrom("ada", "bob"), { nil: undefined }),
+        fc.option(fc.constantFrom("sales", "none"), { nil: undefined }),
         fc.nat(5),
         fc.integer({ min: 1, max: 6 }),
         fc.integer({ min: 1, max: 8 }),
-        async (ends, by, user, from, length, atOnce) => {
+        async (ends, by, user, team, from, length, atOnce) => {
           start += 100;
           const expected = new Map<string, UsageRow>();
           const tasks: Task[] = [];
@@ -166,7 +170,8 @@ export function exerciseUsage(name: string, make: MakePlace): void {
             task.finishedAt = task.finishedClock = (start + hour) * HOUR + 5;
             tasks.push(task);
             if (save) await store.save(tasks.splice(0));
-            if ((user !== undefined && fields.user !== user) || hour < from || hour >= from + length) continue;
+            if ((user !== undefined && fields.user !== user) || (team !== undefined && fields.team !== team)) continue;
+            if (hour < from || hour >= from + length) continue;
             const all = { ...fields, hour: start + hour, key: fields.keyName, model: fields.ranModel, gpu: 3 };
             const key = Object.fromEntries(USAGE_COLUMNS.map((one) => [one, by.includes(one) ? all[one] : null]));
             const sums = { ...noUsage(), ...use, [status]: 1 };
@@ -175,7 +180,7 @@ export function exerciseUsage(name: string, make: MakePlace): void {
             expected.set(JSON.stringify(key), row);
           }
           await store.save(tasks.splice(0));
-          const filter = { by, user, from: start + from, to: start + from + length };
+          const filter = { by, user, team, from: start + from, to: start + from + length };
           const wanted = [...expected.values()].toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
           assert.deepEqual(await rowsOf(store, filter, atOnce), wanted);
         },
@@ -201,6 +206,6 @@ export function exerciseUsage(name: string, make: MakePlace): void {
   });
 }
 
-function sumsOf({ hour: _hour, user: _user, key: _key, model: _model, gpu: _gpu, ...sums }: UsageRow) {
+function sumsOf({ hour: _hour, user: _user, team: _team, key: _key, model: _model, gpu: _gpu, ...sums }: UsageRow) {
   return sums;
 }

@@ -5,7 +5,7 @@ import type { BatchFileState } from "../../batch-files/batch-file-api.ts";
 import { batchIdOf, shownBatchId } from "../../batch-files/ids.ts";
 import { shown } from "../../common/validation.ts";
 import { AltLasError } from "../../errors.ts";
-import { maySee, mayChange, submission } from "../access.ts";
+import { maySee, mayChange, ownersFor, submission } from "../access.ts";
 import { tellForeignChange } from "../foreign-changes.ts";
 import {
   BatchFileBody,
@@ -60,6 +60,7 @@ function createRoute(app: FastifyInstance, parts: ServerParts): void {
       const state = await parts.batchFiles.create({
         user: caller.name,
         keyName: caller.keyName,
+        team: caller.team,
         models: caller.models,
         input,
         endpoint: body.endpoint,
@@ -97,7 +98,8 @@ function listRoute(app: FastifyInstance, { batchFiles }: ServerParts): void {
     schema: {
       operationId: "listBatchesOfFiles",
       summary: "Batches of files, newest first",
-      description: "A `user` sees its own, the other roles all. `last_id`, sent as `after`, continues the list.",
+      description:
+        "A `user` sees its own, a `viewer` that has a team the team's, the others all. `last_id`, sent as `after`, continues the list.",
       tags: ["openai"],
       querystring: BatchFilesQuery,
       response: { 200: BatchFilesAnswer },
@@ -105,9 +107,8 @@ function listRoute(app: FastifyInstance, { batchFiles }: ServerParts): void {
     },
     handler: async ({ caller, query: { after, limit } }) => {
       const from = after === undefined ? undefined : await placeOf(after);
-      const user = caller.role === "user" ? caller.name : undefined;
       // One more says whether there are more.
-      const found = await batchFiles.list({ user, after: from, limit: limit + 1 });
+      const found = await batchFiles.list({ ...ownersFor(caller), after: from, limit: limit + 1 });
       const data = found.slice(0, limit).map(viewOfBatchFile);
       return pageOf(data, found.length > limit);
     },

@@ -55,6 +55,7 @@ export async function submitCall(
   const options: SubmitOptions = {
     user: caller.name,
     keyName: caller.keyName,
+    team: caller.team,
     strategy,
     // Adding 0 makes 0 of -0.
     pinnedGpuId: pinned === undefined ? null : pinned + 0,

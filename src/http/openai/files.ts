@@ -7,7 +7,7 @@ import { AltLasError } from "../../errors.ts";
 import { fileIdOf, hasTime, shownFileId, timeOfId } from "../../files/ids.ts";
 import type { FileInfo, FileSource } from "../../files/source.ts";
 import type { FilePlace } from "../../store/files.ts";
-import { mayChange } from "../access.ts";
+import { mayChange, ownersFor } from "../access.ts";
 import { holdForAnswer } from "../answers.ts";
 import { tellForeignRead, tellRemoval } from "../foreign-changes.ts";
 import { NoQuery } from "../schemas/common.ts";
@@ -40,7 +40,8 @@ function listRoute(app: FastifyInstance, { files }: ServerParts): void {
     schema: {
       operationId: "listFiles",
       summary: "Files, newest first",
-      description: "A `user` sees its own files, the other roles all. `last_id`, sent as `after`, continues the list.",
+      description:
+        "A `user` sees its own files, a `viewer` that has a team the team's, the others all. `last_id`, sent as `after`, continues the list.",
       tags: ["openai"],
       querystring: FilesQuery,
       response: { 200: FilesAnswer },
@@ -49,7 +50,7 @@ function listRoute(app: FastifyInstance, { files }: ServerParts): void {
     handler: async ({ caller, query }) => {
       const limit = Math.min(query.limit, MOST_FILES);
       const found = await files.list({
-        user: caller.role === "user" ? caller.name : undefined,
+        ...ownersFor(caller),
         purpose: query.purpose?.toWellFormed(),
         order: query.order,
         after: query.after === undefined ? undefined : await placeOf(files, query.after),

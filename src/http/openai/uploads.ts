@@ -8,7 +8,7 @@ import { AltLasError } from "../../errors.ts";
 import type { FileFacts } from "../../files/files.ts";
 import type { Upload } from "../../files/upload.ts";
 import { fileTooLarge } from "../../files/upload.ts";
-import { mayChange } from "../access.ts";
+import { mayChange, type Owned } from "../access.ts";
 import { inviteBody } from "../bodies.ts";
 import type { RequestMemory } from "../request-memory.ts";
 import { NoQuery } from "../schemas/common.ts";
@@ -55,17 +55,21 @@ export function uploadRoute(app: FastifyInstance, parts: ServerParts): void {
       },
     ],
     handler: async (request, reply) => {
-      const { name } = request.caller;
+      const owner = ownerOf(request);
       const given = new AbortController();
       const giveUp = (why: AltLasError): void => given.abort(why);
       using held = new DisposableStack();
-      held.use(memoryFor(app.memory, name, giveUp));
+      held.use(memoryFor(app.memory, owner.user, giveUp));
       held.use(watchSlowBody(request.raw, giveUp));
       inviteBody(request);
-      const file = await parts.uploads.receive(name, given, (upload) => factsOf(request, reply, upload, given.signal));
+      const file = await parts.uploads.receive(owner, given, (upload) => factsOf(request, reply, upload, given.signal));
       return viewOfFile(file);
     },
   });
+}
+
+function ownerOf({ caller: { name, team } }: FastifyRequest): Owned {
+  return { user: name, team };
 }
 
 /** What the headers say is enough to refuse it, before any of it is sent. @throws {AltLasError} */

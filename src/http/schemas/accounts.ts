@@ -12,7 +12,7 @@ const Password = Type.String({
   description: "8 to 1,024 characters, and none of the common ones. The user may log in with it by HTTP Basic.",
 });
 const Role = oneOf(ROLES, {
-  description: "admin: may do everything; user: has its own tasks; viewer: sees everything.",
+  description: "admin: may do everything; user: has its own tasks; viewer: sees everything, or what is its team's.",
 });
 const Team = Type.Optional(
   Type.String({

@@ -211,7 +211,9 @@ export const GpuDetails = Type.Object(
       description: "The processes that use it.",
     }),
     events: Type.Array(GpuEvent, { description: "The latest ones, oldest first." }),
-    running_tasks: Type.Array(RunningTask, { description: "A `user` sees its own tasks here, the other roles all." }),
+    running_tasks: Type.Array(RunningTask, {
+      description: "A `user` sees its own tasks here, a `viewer` that has a team the team's, the others all.",
+    }),
   },
   {
     $id: "GpuDetails",

@@ -7,7 +7,9 @@ import { oneOf, orNull, TimeOrNull } from "./common.ts";
 export const MeAnswer = Type.Object(
   {
     user: Type.String({ description: "`anonymous` where authentication is off." }),
-    role: oneOf(ROLES, { description: "admin: may do everything; user: has its own tasks; viewer: sees everything." }),
+    role: oneOf(ROLES, {
+      description: "admin: may do everything; user: has its own tasks; viewer: sees everything, or what is its team's.",
+    }),
     team: orNull<string>("string", { description: "null: it is in none." }),
     key: orNull<string>("string", { description: "The name of the API key. null: there is none." }),
     scopes: Type.Unsafe<Scope[] | null>({

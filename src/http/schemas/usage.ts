@@ -3,7 +3,7 @@ import { Type, type Static } from "../../common/type.ts";
 import { closed, oneOf, orNull, Time, TIME_EXAMPLE } from "./common.ts";
 
 /** What usage can be told apart by. */
-export const USAGE_BY = ["user", "key", "model", "gpu", "day", "hour"] as const;
+export const USAGE_BY = ["user", "team", "key", "model", "gpu", "day", "hour"] as const;
 export type UsageBy = (typeof USAGE_BY)[number];
 
 export const UsageQuery = closed({
@@ -64,6 +64,9 @@ export const USAGE_SUMS = Object.keys(sums) as readonly (keyof UsageTotal)[];
 const UsageRowView = Type.Object(
   {
     user: Type.Optional(Type.String()),
+    team: Type.Optional(
+      orNull<string>("string", { description: "That the user was in when it submitted them; null: none." }),
+    ),
     key: Type.Optional(orNull<string>("string", { description: "Name of the API key; null: none." })),
     model: Type.Optional(orNull<string>("string", { description: "null: none ran them." })),
     gpu: Type.Optional(orNull<number>("integer", { description: "A gpu_id; null: none had them." })),

@@ -21,33 +21,41 @@ export function batchFileOfOutput(sql: Statements, file: string): Row[] {
   });
 }
 
-export function listBatchFiles(sql: Statements, { user, after, limit }: BatchFileFilter): Row[] {
+export function listBatchFiles(sql: Statements, { user, team, after, limit }: BatchFileFilter): Row[] {
   const conditions = [
     ...(user === undefined ? [] : ["user = :user"]),
+    ...(team === undefined ? [] : ["team = :team"]),
     ...(after === undefined ? [] : ["number < (SELECT number FROM batch_files WHERE id = :after)"]),
   ];
   const where = conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`;
   return sql.rows(`${BATCH_FILES} ${where} ORDER BY number DESC LIMIT :limit`, {
     limit,
     ...(user !== undefined && { user }),
+    ...(team !== undefined && { team }),
     ...(after !== undefined && { after }),
   });
 }
 
 /** Rows of `BATCH_FILE`, each with the id of one of its files behind it. */
-export function listOutputs(sql: Statements, { user, order, after, limit }: OutputFilter): Row[] {
+export function listOutputs(sql: Statements, { user, team, order, after, limit }: OutputFilter): Row[] {
   const way = order === "asc" ? ">" : "<";
   const part = (column: "output_file" | "error_file"): string => {
     const conditions = [
       `${column} IS NOT NULL`,
       ...(user === undefined ? [] : ["user = :user"]),
+      ...(team === undefined ? [] : ["team = :team"]),
       ...(after === undefined ? [] : [`${column} ${way} :after`]),
     ].join(" AND ");
     const found = `SELECT ${BATCH_FILE.join()}, ${column} AS file FROM batch_files WHERE ${conditions}`;
     return `SELECT * FROM (${found} ORDER BY ${column} ${order} LIMIT :limit)`;
   };
   const list = `${part("output_file")} UNION ALL ${part("error_file")} ORDER BY file ${order} LIMIT :limit`;
-  return sql.rows(list, { limit, ...(user !== undefined && { user }), ...(after !== undefined && { after }) });
+  return sql.rows(list, {
+    limit,
+    ...(user !== undefined && { user }),
+    ...(team !== undefined && { team }),
+    ...(after !== undefined && { after }),
+  });
 }
 
 export function unfinishedBatchFiles(sql: Statements): Row[] {

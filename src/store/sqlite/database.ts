@@ -1,7 +1,7 @@
 /* The tables, for the storage thread. Everything here blocks. */
 import type { DatabaseSync } from "node:sqlite";
 import { type Batch, isFinal, TASK_STATUSES, type TaskStatus } from "../../task.ts";
-import { type CountChange, Counts } from "../thread/counts.ts";
+import { type Counted, type CountChange, Counts, type Owner } from "../thread/counts.ts";
 import type { Past } from "../gap.ts";
 import { matchingOfBatch, page, scan } from "./listing.ts";
 import type { Window } from "../thread/scans.ts";
@@ -103,9 +103,13 @@ export class TaskDatabase {
 
   constructor(db: DatabaseSync) {
     this.#sql = new Statements(db);
-    const counted = "SELECT user, status, count(*) AS count FROM tasks INDEXED BY tasks_by_user GROUP BY 1, 2";
-    type Counted = { user: string; status: TaskStatus; count: number };
-    for (const { user, status, count } of this.#sql.records<Counted>(counted)) this.#counts.add(user, status, count);
+    this.#counts.take({ users: this.#counted("user"), teams: this.#counted("team") });
+  }
+
+  #counted(column: keyof Owner): Counted[] {
+    return this.#sql.records<Counted>(`
+      SELECT ${column} AS name, status, count(*) AS count FROM tasks INDEXED BY tasks_by_${column}
+      WHERE ${column} IS NOT NULL GROUP BY 1, 2`);
   }
 
   /** The highest `seq` ever stored; 0: none. */
@@ -164,8 +168,8 @@ export class TaskDatabase {
 
   /** One page of the tasks that match, newest first, and how many match in all; for a filter that needs no scan. */
   list(filter: TaskFilter): { rows: Iterable<Row>; count: number; total: number } {
-    const { user, status, batchId, limit, offset } = filter;
-    const total = batchId === undefined ? this.#counts.total(user, status) : matchingOfBatch(this.#sql, filter);
+    const { status, batchId, limit, offset } = filter;
+    const total = batchId === undefined ? this.#counts.total(filter, status) : matchingOfBatch(this.#sql, filter);
     if (offset >= total || limit === 0) return { rows: [], count: 0, total };
     const seqs = page(this.#sql, filter);
     return { rows: this.#rowsOf(FOR_LISTS, seqs), count: seqs.length, total };
@@ -183,8 +187,8 @@ export class TaskDatabase {
     const counts: Record<TaskStatus, number> = { queued: 0, running: 0, completed: 0, failed: 0, canceled: 0 };
     const counted =
       "SELECT status, count(*) AS count FROM tasks INDEXED BY tasks_by_batch WHERE batch_id = :id GROUP BY 1";
-    type Counted = { status: TaskStatus; count: number };
-    for (const { status, count } of this.#sql.records<Counted>(counted, { id })) counts[status] = count;
+    for (const { status, count } of this.#sql.records<Pick<Counted, "status" | "count">>(counted, { id }))
+      counts[status] = count;
     const unbound = `
       SELECT count(*) FROM tasks INDEXED BY tasks_by_batch
       WHERE batch_id = :id AND status = 'queued' AND gpu_id IS NULL`;
@@ -334,7 +338,8 @@ export class TaskDatabase {
     for (const { row, request } of rows) {
       this.#sql.run(row.length === INSERTED.length ? INSERT_TASK : INSERT_LIVE, row);
       this.#sql.run(INSERT_REQUEST, [row[IN_NEW.seq]!, request]);
-      changes.push([row[IN_NEW.user] as string, row[IN_NEW.status] as TaskStatus, 1]);
+      const owner = { user: row[IN_NEW.user] as string, team: row[IN_NEW.team] as string | null };
+      changes.push([owner, row[IN_NEW.status] as TaskStatus, 1]);
     }
   }
 
@@ -342,8 +347,8 @@ export class TaskDatabase {
     for (const row of rows) {
       const changed = this.#sql.run(UPDATE_TASK, row);
       if (changed === 0) throw new Error(`task number ${row[IN_CHANGED.seq]} is not in the database`);
-      const user = row[IN_CHANGED.user] as string;
-      changes.push([user, row[IN_CHANGED.was] as TaskStatus, -1], [user, row[IN_CHANGED.status] as TaskStatus, 1]);
+      const owner = { user: row[IN_CHANGED.user] as string, team: row[IN_CHANGED.team] as string | null };
+      changes.push([owner, row[IN_CHANGED.was] as TaskStatus, -1], [owner, row[IN_CHANGED.status] as TaskStatus, 1]);
     }
   }
 

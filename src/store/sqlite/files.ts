@@ -7,7 +7,7 @@ import type { Statements } from "./statements.ts";
 const FILES = `SELECT ${FILE.join()} FROM files`;
 
 /** What changes of a stored file. */
-export const RENEWED = "kept_from = excluded.kept_from, lifetime = excluded.lifetime";
+export const RENEWED = "kept_from = excluded.kept_from, lifetime = excluded.lifetime, team = excluded.team";
 /** Nothing is changed where there is no such file. */
 export const HOLD = "INSERT OR REPLACE INTO file_holds (file_id, holder) SELECT id, ?2 FROM files WHERE id = ?1";
 export const RELEASE = "DELETE FROM file_holds WHERE file_id = ?1 AND holder = ?2";
@@ -31,19 +31,21 @@ export function sameFile(sql: Statements, { user, sha256, purpose, filename }: F
   return sql.rows(found, { user, sha256, purpose, filename });
 }
 
-export function listFiles(sql: Statements, { user, purpose, order, after, limit }: FileFilter): Row[] {
+export function listFiles(sql: Statements, { user, team, purpose, order, after, limit }: FileFilter): Row[] {
   const way = order === "asc" ? ">" : "<";
   const wanted = [
     ...(user === undefined ? [] : ["user = :user"]),
+    ...(team === undefined ? [] : ["team = :team"]),
     ...(purpose === undefined ? [] : ["purpose = :purpose"]),
     ...(after === undefined ? [] : [`(created_at, id) ${way} (:createdAt, :after)`]),
   ];
   const where = wanted.length === 0 ? "" : `WHERE ${wanted.join(" AND ")}`;
-  const index = user === undefined ? "files_by_time" : "files_by_user";
+  const index = user !== undefined ? "files_by_user" : team !== undefined ? "files_by_team" : "files_by_time";
   const list = `${FILES} INDEXED BY ${index} ${where} ORDER BY created_at ${order}, id ${order} LIMIT :limit`;
   return sql.rows(list, {
     limit,
     user: user ?? null,
+    team: team ?? null,
     purpose: purpose ?? null,
     createdAt: after?.createdAt ?? null,
     after: after?.id ?? null,

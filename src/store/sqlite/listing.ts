@@ -2,7 +2,7 @@
 import { TASK_STATUSES } from "../../task.ts";
 import type { Statements, Values } from "./statements.ts";
 import type { TaskFilter } from "../tasks.ts";
-import type { UNINDEXED, Window } from "../thread/scans.ts";
+import { isOfBoth, type UNINDEXED, type Window } from "../thread/scans.ts";
 
 /** `seq`s in one window. A write may have to wait for its scan, which takes tens of milliseconds at worst. */
 const WINDOW = 10_000;
@@ -64,9 +64,9 @@ function select(filter: TaskFilter, conditions: readonly string[]): string {
 }
 
 /** Parts that exclude each other. Without a batch each comes sorted by `seq`, so that SQLite merges them as it goes. */
-function sources({ user, status, batchId }: TaskFilter): string[] {
+function sources({ user, team, status, batchId }: TaskFilter): string[] {
   if (batchId !== undefined) {
-    const ofUser = user === undefined ? "" : " AND user = :user";
+    const ofUser = `${user === undefined ? "" : " AND user = :user"}${team === undefined ? "" : " AND team = :team"}`;
     const inStatus = status === undefined ? "" : " AND status = :status";
     return [`tasks INDEXED BY tasks_by_batch WHERE batch_id = :batchId${ofUser}${inStatus}`];
   }
@@ -75,13 +75,17 @@ function sources({ user, status, batchId }: TaskFilter): string[] {
   if (user !== undefined) {
     return statuses.map((one) => `tasks INDEXED BY tasks_by_user WHERE user = :user AND status = ${one}`);
   }
+  if (team !== undefined) {
+    return statuses.map((one) => `tasks INDEXED BY tasks_by_team WHERE team = :team AND status = ${one}`);
+  }
   return [status === undefined ? "tasks WHERE true" : "tasks INDEXED BY tasks_by_status WHERE status = :status"];
 }
 
 function unindexed(filter: TaskFilter): string[] {
-  return Object.entries(CONDITIONS)
+  const conditions = Object.entries(CONDITIONS)
     .filter(([name]) => filter[name as keyof typeof CONDITIONS] !== undefined)
     .map(([, condition]) => condition);
+  return isOfBoth(filter) ? [...conditions, "team = :team"] : conditions;
 }
 
 function valuesOf(filter: TaskFilter): Values {

@@ -28,6 +28,7 @@ const EXPIRED_KEYS = `
 interface Removed {
   readonly id: string;
   readonly user: string;
+  readonly team: string | null;
   readonly status: TaskStatus;
   readonly batch_id: string | null;
 }
@@ -83,7 +84,7 @@ function removeBatch(sql: Statements, id: string): void {
 function dueTasks(sql: Statements, counts: Counts, { endedBefore, maxEnded }: SweepLimits): number[] {
   const aged = sql.numbers(AGED, { endedBefore });
   if (aged.length > 0 || maxEnded === null) return aged;
-  const ended = FINAL.reduce((sum, status) => sum + counts.total(undefined, status), 0);
+  const ended = FINAL.reduce((sum, status) => sum + counts.total({}, status), 0);
   return ended > maxEnded ? sql.numbers(LOWEST, { count: Math.min(ended - maxEnded, STEP) }) : [];
 }
 
@@ -94,14 +95,16 @@ function removeTasks(sql: Statements, counts: Counts, seqs: readonly number[]): 
   const end = performance.now() + STEP_TIME;
   sql.transaction(() => {
     for (const seq of seqs) {
-      const [task] = sql.records<Removed>("SELECT id, user, status, batch_id FROM tasks WHERE seq = :seq", { seq });
+      const [task] = sql.records<Removed>("SELECT id, user, team, status, batch_id FROM tasks WHERE seq = :seq", {
+        seq,
+      });
       if (task === undefined) continue;
       sql.run("DELETE FROM tasks WHERE seq = :seq", { seq });
       sql.run("DELETE FROM requests WHERE seq = :seq", { seq });
       sql.run("DELETE FROM notes WHERE seq = :seq", { seq });
       sql.run("UPDATE removed SET last_seq = max(last_seq, :seq)", { seq });
       removeDeliveries(sql, task.id);
-      changes.push([task.user, task.status, -1]);
+      changes.push([task, task.status, -1]);
       if (task.batch_id !== null) batches.add(task.batch_id);
       if (performance.now() > end) break;
     }

@@ -35,17 +35,18 @@ export interface UsagePart {
 }
 
 /** @param atOnce rows that are read, about: an hour is read whole */
-export function usagePart(sql: Statements, { from, to, user, by }: UsageFilter, atOnce: number): UsagePart {
+export function usagePart(sql: Statements, { from, to, user, team, by }: UsageFilter, atOnce: number): UsagePart {
   const [end = null] = sql.numbers(END_OF_PART, { from, to, rows: atOnce });
   const [first] = sql.numbers(FIRST, { from, to });
   const next = end !== null && end === first ? end + 1 : end;
-  const read = selectOf(by, user !== undefined);
-  return { rows: sql.rows(read, { from, to: next ?? to, user: user ?? null }), next };
+  const owners = `${user === undefined ? "" : "AND user = :user"} ${team === undefined ? "" : "AND team = :team"}`;
+  const read = selectOf(by, owners);
+  return { rows: sql.rows(read, { from, to: next ?? to, user: user ?? null, team: team ?? null }), next };
 }
 
-function selectOf(by: readonly UsageColumn[], isOfUser: boolean): string {
+function selectOf(by: readonly UsageColumn[], owners: string): string {
   const keys = USAGE_COLUMNS.map((column) => (by.includes(column) ? COLUMN_OF[column] : "NULL"));
   const sums = USAGE_SUMS.map((name) => `sum(${name})`);
   return `SELECT ${[...keys, ...sums].join()} FROM usage_hours
-    WHERE hour >= :from AND hour < :to ${isOfUser ? "AND user = :user" : ""} GROUP BY ${keys.map((_, index) => index + 1).join()}`;
+    WHERE hour >= :from AND hour < :to ${owners} GROUP BY ${keys.map((_, index) => index + 1).join()}`;
 }

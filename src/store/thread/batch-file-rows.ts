@@ -9,7 +9,8 @@ const BATCH_FILE_COLUMNS = {
   user: ({ user }) => user,
   output_file: ({ outputFile }) => outputFile,
   error_file: ({ errorFile }) => errorFile,
-  facts: ({ id: _id, user: _user, outputFile: _output, errorFile: _errors, endedAt: _end, ...facts }) =>
+  team: ({ team }) => team,
+  facts: ({ id: _id, user: _user, team: _team, outputFile: _output, errorFile: _errors, endedAt: _end, ...facts }) =>
     JSON.stringify(facts),
   ended_at: ({ endedAt }) => endedAt,
 } as const satisfies Columns<BatchFile>;
@@ -29,11 +30,12 @@ const IN_LINE = placesOf(REFUSED_LINE);
 
 /** The batch of a row of `BATCH_FILE`. */
 export function batchFileOf(row: Row): BatchFile {
-  const facts = JSON.parse(row[IN_BATCH_FILE.facts] as string) as Omit<BatchFile, "id" | "user">;
+  const facts = JSON.parse(row[IN_BATCH_FILE.facts] as string) as Omit<BatchFile, "id" | "user" | "team">;
   return {
     ...facts,
     id: row[IN_BATCH_FILE.id] as string,
     user: row[IN_BATCH_FILE.user] as string,
+    team: row[IN_BATCH_FILE.team] as string | null,
     outputFile: row[IN_BATCH_FILE.output_file] as string | null,
     errorFile: row[IN_BATCH_FILE.error_file] as string | null,
     endedAt: row[IN_BATCH_FILE.ended_at] as number | null,

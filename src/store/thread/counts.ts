@@ -1,32 +1,63 @@
 import { TASK_STATUSES, type TaskStatus } from "../../task.ts";
 
-/** A change of the number of a user's tasks in a status. */
-export type CountChange = readonly [user: string, status: TaskStatus, difference: number];
+/** Whose tasks are counted together. */
+export interface Owner {
+  readonly user: string;
+  readonly team: string | null;
+}
 
-/** The number of tasks of each user in each status, so that a total costs the same however many rows there are. */
+/** A change of the number of tasks of a user and its team in a status. */
+export type CountChange = readonly [owner: Owner, status: TaskStatus, difference: number];
+
+/** The stored tasks of a user or of a team in a status. */
+export interface Counted {
+  readonly name: string;
+  readonly status: TaskStatus;
+  readonly count: number;
+}
+
+type ByStatus = Map<TaskStatus, number>;
+
+/** The number of tasks of each user and of each team in each status, so that a total costs the same however many rows there are. */
 export class Counts {
-  /** `undefined` stands for everybody. */
-  readonly #byUser = new Map<string | undefined, Map<TaskStatus, number>>();
+  readonly #all: ByStatus = new Map();
+  readonly #byUser = new Map<string, ByStatus>();
+  readonly #byTeam = new Map<string, ByStatus>();
 
-  add(user: string, status: TaskStatus, difference: number): void {
-    for (const key of [user, undefined]) {
-      let counts = this.#byUser.get(key);
-      if (counts === undefined) {
-        counts = new Map();
-        this.#byUser.set(key, counts);
-      }
-      counts.set(status, (counts.get(status) ?? 0) + difference);
-    }
+  add({ user, team }: Owner, status: TaskStatus, difference: number): void {
+    addTo(this.#all, status, difference);
+    addTo(countsOf(this.#byUser, user), status, difference);
+    if (team !== null) addTo(countsOf(this.#byTeam, team), status, difference);
+  }
+
+  /** Takes what is stored. */
+  take({ users, teams }: { readonly [Of in "users" | "teams"]: Iterable<Counted> }): void {
+    for (const { name, status, count } of users) this.add({ user: name, team: null }, status, count);
+    for (const { name, status, count } of teams) addTo(countsOf(this.#byTeam, name), status, count);
   }
 
   apply(changes: readonly CountChange[]): void {
     for (const change of changes) this.add(...change);
   }
 
-  /** Tasks of that user (undefined: everybody's) in that status (undefined: any). */
-  total(user: string | undefined, status: TaskStatus | undefined): number {
-    const counts = this.#byUser.get(user);
+  /** Tasks of that user or that team, one of them alone, or of everybody, in that status (undefined: any). */
+  total({ user, team }: { readonly [Of in keyof Owner]?: string | undefined }, status: TaskStatus | undefined): number {
+    const counts =
+      team !== undefined ? this.#byTeam.get(team) : user !== undefined ? this.#byUser.get(user) : this.#all;
     const wanted: readonly TaskStatus[] = status === undefined ? TASK_STATUSES : [status];
     return wanted.reduce<number>((sum, one) => sum + (counts?.get(one) ?? 0), 0);
   }
+}
+
+function countsOf(all: Map<string, ByStatus>, name: string): ByStatus {
+  let counts = all.get(name);
+  if (counts === undefined) {
+    counts = new Map();
+    all.set(name, counts);
+  }
+  return counts;
+}
+
+function addTo(counts: ByStatus, status: TaskStatus, difference: number): void {
+  counts.set(status, (counts.get(status) ?? 0) + difference);
 }

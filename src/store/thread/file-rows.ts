@@ -12,6 +12,7 @@ const FILE_COLUMNS = {
   created_at: ({ createdAt }) => createdAt,
   kept_from: ({ keptFrom }) => keptFrom,
   lifetime: ({ lifetime }) => lifetime,
+  team: ({ team }) => team,
 } as const satisfies Columns<StoredFile>;
 
 export const FILE = namesOf(FILE_COLUMNS);
@@ -23,6 +24,7 @@ export function fileOf(row: Row): StoredFile {
   return {
     id: row[IN_FILE.id] as string,
     user: row[IN_FILE.user] as string,
+    team: row[IN_FILE.team] as string | null,
     purpose: row[IN_FILE.purpose] as string,
     filename: row[IN_FILE.filename] as string,
     bytes: row[IN_FILE.bytes] as number,

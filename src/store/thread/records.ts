@@ -21,6 +21,7 @@ const BATCH_COLUMNS = {
   created_at: ({ createdAt }) => createdAt,
   finished_at: ({ finishedAt }) => finishedAt,
   lines: ({ lines }) => jsonOf(lines),
+  team: ({ team }) => team,
 } as const satisfies Columns<Batch>;
 
 const NOTE_COLUMNS = {
@@ -172,6 +173,7 @@ export function batchOf(row: Row): Batch {
   return {
     id: row[IN_BATCH.id] as string,
     user: row[IN_BATCH.user] as string,
+    team: row[IN_BATCH.team] as string | null,
     firstSeq: row[IN_BATCH.first_seq] as number,
     size: row[IN_BATCH.size] as number,
     whole: row[IN_BATCH.whole] === 1,

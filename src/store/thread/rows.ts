@@ -48,6 +48,7 @@ const IDENTITY = {
   created_clock: ({ createdAt, createdClock }) => otherThan(createdAt, createdClock),
   model: ({ model }) => model,
   key_name: ({ keyName }) => keyName,
+  team: ({ team }) => team,
 } as const satisfies Columns<Task>;
 
 /** Columns that are written once, and read where a task is taken over. */
@@ -92,6 +93,7 @@ const ENDED_COLUMNS = { ...LIVE_COLUMNS, ...END } as const;
 const CHANGED_COLUMNS = {
   was: (_task, was) => was,
   user: ({ user }) => user,
+  team: ({ team }) => team,
   ...STATE,
   // The largest part of the row, which only another attempt changes.
   placement: (task, was) => (was === "running" && attemptNumber(task) === 1 ? null : jsonOf(task.placement)),
@@ -174,6 +176,7 @@ export function listedTaskOf(row: Row): ListedTask {
     seq: row[READ.seq] as number,
     user: row[READ.user] as string,
     keyName: row[READ.key_name] as string | null,
+    team: row[READ.team] as string | null,
     strategy: row[READ.strategy] as StrategyName,
     pinnedGpuId: row[READ.pinned_gpu_id] as number | null,
     batchId: row[READ.batch_id] as string | null,

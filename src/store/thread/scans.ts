@@ -16,5 +16,11 @@ export interface Window {
 
 /** Whether a filter can only be answered by `scan`, window by window. */
 export function needsScan(filter: TaskFilter): boolean {
-  return filter.batchId === undefined && UNINDEXED.some((name) => filter[name] !== undefined);
+  const isIndexed = UNINDEXED.every((name) => filter[name] === undefined) && !isOfBoth(filter);
+  return filter.batchId === undefined && !isIndexed;
+}
+
+/** Whether it is about a user and a team: each has an index, and the two together have none. */
+export function isOfBoth({ user, team }: Pick<TaskFilter, "user" | "team">): boolean {
+  return user !== undefined && team !== undefined;
 }

@@ -12,6 +12,7 @@ const NO_GPU = -1;
 const KEY = {
   hour: ({ hour }) => hour,
   user: ({ user }) => user,
+  team: ({ team }) => team ?? NO_NAME,
   key_name: ({ key }) => key ?? NO_NAME,
   model: ({ model }) => model ?? NO_NAME,
   gpu_id: ({ gpu }) => gpu ?? NO_GPU,
@@ -47,8 +48,8 @@ export function endedUsage(tasks: Iterable<Task>, stored: Pick<ReadonlyMap<Task,
     // Its end is stored, and counted.
     if (was !== undefined && isFinal(was)) continue;
     const usage = usageOf(task);
-    const { hour, user, key, model, gpu } = usage;
-    const name = JSON.stringify([hour, user, key, model, gpu]);
+    const { hour, user, team, key, model, gpu } = usage;
+    const name = JSON.stringify([hour, user, team, key, model, gpu]);
     const others = rows.get(name);
     if (others === undefined) rows.set(name, usage);
     else addUsage(others, usage);
@@ -57,10 +58,11 @@ export function endedUsage(tasks: Iterable<Task>, stored: Pick<ReadonlyMap<Task,
 }
 
 function usageOf(task: Task): UsageRow {
-  const { use, status, user, keyName, finishedAt, createdAt, attempts } = task;
+  const { use, status, user, team, keyName, finishedAt, createdAt, attempts } = task;
   return {
     hour: Math.floor((finishedAt ?? createdAt) / HOUR),
     user,
+    team,
     key: keyName,
     model: task.ranModel ?? task.model,
     gpu: attempts.at(-1)?.gpuId ?? null,
@@ -77,7 +79,14 @@ function usageOf(task: Task): UsageRow {
 }
 
 /** The column of each key. */
-export const COLUMN_OF = { hour: "hour", user: "user", key: "key_name", model: "model", gpu: "gpu_id" } as const;
+export const COLUMN_OF = {
+  hour: "hour",
+  user: "user",
+  team: "team",
+  key: "key_name",
+  model: "model",
+  gpu: "gpu_id",
+} as const;
 
 /** The usage of a row that was read. */
 export function usageOfRow(row: Row): UsageRow {
@@ -85,6 +94,7 @@ export function usageOfRow(row: Row): UsageRow {
   return {
     hour: row[IN_ROW.hour] as number | null,
     user: row[IN_ROW.user] as string | null,
+    team: named(row[IN_ROW.team]),
     key: named(row[IN_ROW.key_name]),
     model: named(row[IN_ROW.model]),
     gpu: gpu === NO_GPU ? null : gpu,
