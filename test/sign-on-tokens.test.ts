@@ -301,7 +301,7 @@ for (const [what, yaml, sentence] of [
   ],
   ["no address", "issuer: login, audience: a, default_role: user", /must be an address like https/],
   ["a fragment", 'issuer: "https://a.example/#x", audience: a, default_role: user', /no query and no fragment/],
-  ["no audience", "issuer: https://a.example, default_role: user", /auth\.oidc needs audience/],
+  ["no audience", "issuer: https://a.example, default_role: user", /auth\.oidc needs audience, .* or client_id/],
   ["no roles", "issuer: https://a.example, audience: a", /gives nobody a role/],
   [
     "half a mapping",

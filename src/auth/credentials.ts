@@ -12,6 +12,7 @@ import { nameOf, unknownAnonymous } from "./anonymous.ts";
 import { type Login, loginsIn } from "./basic.ts";
 import { credentialsPath, keepCredentialsPrivate, readCredentials } from "./file.ts";
 import { KeyUse } from "./key-use.ts";
+import { SignOn } from "./oidc/sign-on.ts";
 import { TokenCallers } from "./oidc/token-callers.ts";
 import { PasswordChecker } from "./passwords.ts";
 import { ProvenKeys } from "./proven-keys.ts";
@@ -60,7 +61,7 @@ export class Credentials {
   /** When each key was used last. */
   readonly keyUse: KeyUse;
   /** Null: no issuer is configured. */
-  readonly #tokens: TokenCallers | null;
+  readonly signOn: SignOn | null;
   #tables: Tables;
   /** The version of the file that `#tables` comes from. */
   #seen: string;
@@ -94,7 +95,7 @@ export class Credentials {
     this.#now = now;
     this.#refusals = new RefusalLog(log, audit, now);
     this.signIns = new SignIns(audit, now);
-    this.#tokens = config.oidc.issuer === undefined ? null : new TokenCallers({ config: config.oidc, log, now });
+    this.signOn = config.oidc.issuer === undefined || !config.enabled ? null : this.#singleSignOn(log);
     this.#passwords = options.passwords ?? new PasswordChecker(undefined, now);
     this.#passwords.onRefused = ({ address, user }, failed) =>
       this.#refusals.password(address, this.#tables.users.has(user) ? user : null, failed);
@@ -123,20 +124,20 @@ export class Credentials {
   get userCount(): number {
     if (!this.#config.enabled) return 1;
     // An issuer knows users of whom nothing is known here.
-    return this.#tables.users.size + (this.#tokens === null ? 0 : 2);
+    return this.#tables.users.size + (this.signOn === null ? 0 : 2);
   }
 
   /** The team that a user is in; null: none. As of the last request: it looks at no file. */
   teamOf(user: string): string | null {
     const known = this.#tables.users.get(user);
-    return known === undefined ? (this.#tokens?.teamOf(user) ?? null) : known.caller.team;
+    return known === undefined ? (this.signOn?.tokens.teamOf(user) ?? null) : known.caller.team;
   }
 
   /** Whether a caller that was let in before would be let in now, by the same key or password and with the same role. */
   holds(caller: Caller): boolean {
     if (!this.#config.enabled) return true;
     this.#lookAtFile();
-    return this.#tokens?.has(caller) ? this.#tokens.holds(caller, this.#tables) : this.#tables.holds(caller);
+    return this.signOn?.has(caller) ? this.signOn.holds(caller) : this.#tables.holds(caller);
   }
 
   /** Calls `listener` when users or keys may have changed, until what is returned is called. */
@@ -151,6 +152,39 @@ export class Credentials {
     const isShut = !this.#tables.hasCredentials;
     const rest = isShut ? "nobody can call" : "only the users of the configuration can call";
     return { sentence: `The file of users and keys is gone: ${rest}.`, isShut };
+  }
+
+  #singleSignOn(log: Logger): SignOn {
+    return new SignOn({
+      config: this.#config.oidc,
+      log,
+      now: this.#now,
+      tables: () => this.#tables,
+      onEnd: () => this.#listeners.forEach((listener) => void setImmediate(listener)),
+    });
+  }
+
+  /**
+   * The caller whose browser has this secret of a sign-in.
+   * @throws {AltLasError} `unauthorized`: it has ended
+   */
+  bySession(secret: string): Caller {
+    this.#lookAtFile();
+    const caller = this.signOn?.bySession(secret) ?? null;
+    if (caller === null) throw new AltLasError("unauthorized", "The sign-in of this browser has ended. Sign in again.");
+    return caller;
+  }
+
+  /** Tells of a caller whom the issuer names, or of the refusal. @throws {AltLasError} that of a failure */
+  async signedIn<T>(arriving: Promise<T>, callerIn: (arrived: T) => Caller, address: string): Promise<T> {
+    try {
+      const arrived = await arriving;
+      this.signIns.note(callerIn(arrived), address);
+      return arrived;
+    } catch (error) {
+      if (error instanceof AltLasError && error.code === "unauthorized") this.#refusals.token(address);
+      throw error;
+    }
   }
 
   /** Looks at the file from now on also while nobody calls, and writes down when keys are used. @returns what ends that */
@@ -206,25 +240,13 @@ export class Credentials {
     const digest = hash("sha256", key, "buffer");
     const caller = this.#tables.ownerOf(digest);
     if (caller !== undefined) return this.#admitted(caller, from);
-    if (this.#tokens !== null && TokenCallers.isToken(key)) {
-      const found = this.#tokens.find(key, digest, () => this.#tables);
-      return found instanceof Promise ? this.#byToken(found, from) : found;
+    if (this.signOn !== null && TokenCallers.isToken(key)) {
+      const found = this.signOn.tokens.find(key, digest, () => this.#tables);
+      if (!(found instanceof Promise)) return found;
+      return this.signedIn(found, (one) => one, from());
     }
     this.#refusals.key(from());
     throw new AltLasError("unauthorized", "The API key is unknown or was revoked.");
-  }
-
-  async #byToken(found: Promise<Caller>, from: () => string): Promise<Caller> {
-    // By the time of the answer, its connection may have no address any more.
-    const address = from();
-    try {
-      const caller = await found;
-      this.signIns.note(caller, address);
-      return caller;
-    } catch (error) {
-      if (error instanceof AltLasError && error.code === "unauthorized") this.#refusals.token(address);
-      throw error;
-    }
   }
 
   /** Only who has the key itself is told that it has ended. @throws {AltLasError} `unauthorized` */

@@ -5,6 +5,8 @@ import { ROLES } from "./accounts.ts";
 import type { Config } from "./schema.ts";
 
 const SECTION = ["auth", "oidc"];
+/** Where browsers come back to, below the dashboard. */
+const CALLBACK = "/auth/callback";
 const ISSUER = [...SECTION, "issuer"];
 
 function finding(path: Path, sentence: string, ...from: Path[]): Finding {
@@ -12,10 +14,10 @@ function finding(path: Path, sentence: string, ...from: Path[]): Finding {
 }
 
 export function* checkSignOn({ auth }: Config): Iterable<Finding> {
-  const { issuer, audience, claims, roles, default_role: fallback } = auth.oidc;
+  const { issuer, audience, client_id, redirect_url: back, claims, roles, default_role: fallback } = auth.oidc;
   if (issuer === undefined) {
     // The rest was meant for something.
-    for (const [name, value] of Object.entries({ audience, default_role: fallback }))
+    for (const [name, value] of Object.entries({ audience, client_id, default_role: fallback }))
       if (value !== undefined) yield finding([...SECTION, name], "is set, but auth.oidc.issuer is not.", ISSUER);
     return;
   }
@@ -23,8 +25,13 @@ export function* checkSignOn({ auth }: Config): Iterable<Finding> {
   if (fault !== null) yield finding(ISSUER, `${fault}; got ${shown(issuer)}.`);
   if (!auth.enabled)
     yield finding(ISSUER, "is set, but auth.enabled is false, with which everybody is an admin.", ["auth", "enabled"]);
-  if (audience === undefined)
-    yield finding(SECTION, "needs audience, which its tokens must have to be taken here.", ISSUER);
+  if (audience === undefined && client_id === undefined)
+    yield finding(SECTION, "needs audience, for tokens in the place of keys, or client_id, for the dashboard.", ISSUER);
+  if (back !== undefined && (faultOfAddress(back) !== null || !new URL(back).pathname.endsWith(CALLBACK)))
+    yield finding(
+      [...SECTION, "redirect_url"],
+      `must be an address like https://gpu.example.com${CALLBACK}; got ${shown(back)}.`,
+    );
   const hasMeanings = ROLES.some((role) => roles[role].length > 0);
   if (fallback === undefined && (claims.role === undefined || !hasMeanings))
     yield finding(SECTION, "gives nobody a role: it needs claims.role with roles, or default_role.", ISSUER);

@@ -1,7 +1,7 @@
 /** The section of the schema about single sign-on. */
 import { Type } from "../common/type.ts";
 import { ROLES } from "./accounts.ts";
-import { NonEmpty, section } from "./section.ts";
+import { LONGEST_SECONDS, NonEmpty, section } from "./section.ts";
 
 /** Signatures by a private key. With a shared secret (HS256) everybody who can check a token could make one. */
 const SIGNATURES = "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA".split(" ");
@@ -45,6 +45,50 @@ export const OIDC = section("Single sign-on by OpenID Connect, when issuer is se
       description: "The audience (aud) that a token must have to be taken in the place of an API key; null: none is.",
     }),
   ),
+  client_id: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: "The issuer's name for the dashboard, at which people may then sign in there; null: they may not.",
+    }),
+  ),
+  client_secret: Type.Optional(
+    Type.String({
+      minLength: 1,
+      secret: true,
+      description: "The secret of that client, like ${file:/run/secrets/oidc}; null: it has none.",
+    }),
+  ),
+  name: Type.String({
+    default: "single sign-on",
+    minLength: 1,
+    maxLength: 60,
+    description: 'What the dashboard calls the issuer: "Sign in with …".',
+  }),
+  scopes: Type.Array(NonEmpty, {
+    default: ["profile"],
+    description: "Scopes that a sign-in asks for, beside openid, so that the ID token has the claims below.",
+  }),
+  redirect_url: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        "Where the issuer sends browsers back to, as it knows it: the dashboard's address and auth/callback. null: as the browser has called the server.",
+    }),
+  ),
+  session: section("Sign-ins of the dashboard.", {
+    idle_timeout: Type.Number({
+      default: 3600,
+      minimum: 60,
+      maximum: LONGEST_SECONDS,
+      description: "Seconds without a request after which one ends.",
+    }),
+    lifetime: Type.Number({
+      default: 43_200,
+      minimum: 60,
+      maximum: LONGEST_SECONDS,
+      description: "Seconds after which one ends in any case.",
+    }),
+  }),
   claims: CLAIMS,
   roles: MEANINGS,
   default_role: Type.Optional(

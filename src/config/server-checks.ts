@@ -14,7 +14,7 @@ const HOST = ["server", "host"];
 
 /** What paths of the server begin with, also those that it understands without their beginning. */
 const OWN_BEGINNINGS = new Set(
-  "api v1 dashboard docs livez readyz healthz metrics openapi.json chat completions embeddings models responses".split(
+  "api auth v1 dashboard docs livez readyz healthz metrics openapi.json chat completions embeddings models responses".split(
     " ",
   ),
 );

@@ -9,6 +9,7 @@ import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
+import { htmlText } from "../common/html-text.ts";
 
 export interface Asset {
   readonly type: string;
@@ -57,9 +58,10 @@ const compress = promisify(gzip);
 /**
  * Reads everything.
  * @param isOpen whether nobody has to sign in; the page would else have to find out by a refusal
+ * @param issuer what people sign in with, beside keys and passwords; null: nothing
  * @throws when a file is missing: the installation is damaged
  */
-export async function readAssets(isOpen: boolean): Promise<Assets> {
+export async function readAssets(isOpen: boolean, issuer: string | null): Promise<Assets> {
   const own = (await readdir(FOLDER, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile() && Object.hasOwn(TYPES, extname(entry.name)))
     .map(({ parentPath, name }) => join(parentPath, name));
@@ -74,8 +76,12 @@ export async function readAssets(isOpen: boolean): Promise<Assets> {
   const written = files.get("index.html")!.body.toString();
   const template = isOpen ? written.replace('content="needed"', 'content="open"') : written;
   files.delete("index.html");
+  const named = template.replace(
+    'name="sign-on" content=""',
+    () => `name="sign-on" content="${htmlText(issuer ?? "")}"`,
+  );
   const map = importMap(version);
-  const page = await assetOf("index.html", Buffer.from(fill(template, version, map, files)));
+  const page = await assetOf("index.html", Buffer.from(fill(named, version, map, files)));
   return { version, page, policy: policyFor(map), files };
 }
 

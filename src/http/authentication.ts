@@ -7,15 +7,13 @@ import type { Hook } from "./access.ts";
 import { foreignNameIn, isOfOwnMachine } from "./own-machine.ts";
 import type { Proxies } from "./proxies.ts";
 import type { ServerParts } from "./server-parts.ts";
+import { sessionOf } from "./sign-in.ts";
 import { admitByTicket, ticketOf } from "./stream-tickets.ts";
 import type { StreamTickets } from "./tickets.ts";
 
 /** Finds out who is calling; without proof the request ends here. */
-export function authentication(
-  { credentials, config, lost }: ServerParts,
-  proxies: Proxies,
-  tickets: StreamTickets,
-): Hook {
+export function authentication(parts: ServerParts, proxies: Proxies, tickets: StreamTickets): Hook {
+  const { credentials, config, lost } = parts;
   const open = !config.auth.enabled;
   const letsOwnIn = !open && config.auth.anonymous_user !== undefined;
   return (request, _reply, done) => {
@@ -31,7 +29,8 @@ export function authentication(
       const isOwn = letsOwnIn && header === undefined && isOfOwnMachine(request, config.server.cors_origins);
       const caller = isUnnamed
         ? null
-        : ((isOwn ? credentials.anonymous : null) ??
+        : ((header === undefined ? sessionOf(request, parts) : null) ??
+          (isOwn ? credentials.anonymous : null) ??
           credentials.authenticate(header, () => proxies.clientOf(request.raw), request.raw.socket));
       if (caller instanceof Promise) return void proven(caller, admit, (error) => done(orLost(error, lost)));
       admit(caller);

@@ -13,11 +13,12 @@ const ASK_EACH_TIME = "no-cache";
 
 const HIDDEN = { schema: { hide: true } };
 
-export function dashboardRoutes(app: FastifyInstance, { auth, server }: Config): void {
+/** @param issuer what people sign in with, beside keys and passwords; null: nothing */
+export function dashboardRoutes(app: FastifyInstance, { auth, server }: Config, issuer: string | null): void {
   const base = basePathOf(server);
   let reading: Promise<Assets> | null = null;
   const assets = async (): Promise<Assets> => {
-    reading ??= readAssets(!auth.enabled);
+    reading ??= readAssets(!auth.enabled, issuer);
     try {
       return await reading;
     } catch (error) {

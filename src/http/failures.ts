@@ -5,6 +5,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import type { Caller } from "../auth/credentials.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { AccessLog } from "./access-log.ts";
+import { hasCookie } from "./cookies.ts";
 import { lingerAfter } from "./linger.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { failureFor, triesAgain } from "./openai/envelope.ts";
@@ -49,7 +50,7 @@ function send(reply: FastifyReply, error: AltLasError, caller?: Caller): void {
   for (const name of OF_CONTENT) reply.removeHeader(name);
   reply.headers(headers);
   // A browser asks its user for a password when it is offered Basic, and a stream that ended is no reason to.
-  if (status === 401) reply.header("www-authenticate", ticketOf(reply.request) === null ? CHALLENGES : BEARER);
+  if (status === 401) reply.header("www-authenticate", isForPerson(reply.request) ? BEARER : CHALLENGES);
   if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));
   // What the server has tried as often as it makes sense, these clients would try twice more.
   if (isInVain(error) && triesAgain(raw.url)) reply.header("x-should-retry", "false");
@@ -64,6 +65,11 @@ const LONG = 60;
 /** Whether there is no point in trying again soon. */
 function isInVain(error: AltLasError): boolean {
   return error instanceof TaskFailure || (error.code === "budget_exceeded" && secondsOf(error) > LONG);
+}
+
+/** Whether a person looks at the page that asks, and would be asked for a password by the browser itself. */
+function isForPerson(request: FastifyRequest): boolean {
+  return ticketOf(request) !== null || hasCookie(request);
 }
 
 /** 0 would mean "at once", which is what brought the client here. */

@@ -60,6 +60,7 @@ import { requestSchemas } from "./schemas/submissions.ts";
 import { answerOddRequests, refuseOddShape } from "./malformed-requests.ts";
 import { cutStalledReaders } from "./stalled-readers.ts";
 import { cancelManyRoute, cancelRoute, removeRoute, retryRoute } from "./task-control.ts";
+import { signInRoutes } from "./sign-in.ts";
 import { streamTicketRoute } from "./stream-tickets.ts";
 import { StreamTickets } from "./tickets.ts";
 import { taskRoute, tasksRoute } from "./tasks.ts";
@@ -214,7 +215,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
     healthRoutes(open, parts);
     if (config.metrics.public) metricsRoute(open, parts);
   });
-  app.register(async (open) => frontDoor(open, config));
+  app.register(async (open) => frontDoor(open, parts, proxies));
   const tickets = ticketsFor(app, parts);
   app.register(async (closed) => {
     closed.addHook("onRoute", guardRoute);
@@ -231,10 +232,13 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
 }
 
 /** What is at `/`. */
-function frontDoor(open: FastifyInstance, config: ServerParts["config"]): void {
+function frontDoor(open: FastifyInstance, parts: ServerParts, proxies: Proxies): void {
+  const { config, credentials } = parts;
   const { dashboard, api } = config;
   if (api.ollama) (dashboard.enabled ? greetClients : greetingRoute)(open);
-  if (dashboard.enabled) dashboardRoutes(open, config);
+  if (!dashboard.enabled) return;
+  dashboardRoutes(open, config, credentials.signOn?.name ?? null);
+  signInRoutes(open, parts, proxies);
 }
 
 function letPagesIn(app: FastifyInstance, { server: { cors_origins: origins } }: ServerParts["config"]): void {

@@ -11,6 +11,7 @@ import type { Logger } from "../../log/log.ts";
 import { type Caller, hasExpired, type Tables, UNBOUND } from "../tables.ts";
 import { type Identity, identityOf } from "./claims.ts";
 import { Issuer, type Published } from "./issuer.ts";
+import type { Proven } from "./signed-token.ts";
 
 /** Tokens that are remembered. */
 const MOST = 10_000;
@@ -66,26 +67,34 @@ export class TokenCallers {
   async #prove(token: string, id: string, tables: () => Tables): Promise<Caller> {
     const { audience } = this.#config;
     if (audience === undefined) throw new AltLasError("unauthorized", "Tokens are not taken here; send an API key.");
-    const caller = await this.callerOf(token, audience, tables);
+    const { identity, expiresAt, kid } = await this.identify(token, audience);
+    const user = this.admitted(identity, tables());
+    const caller: Caller = Object.freeze({ ...UNBOUND, ...user, expiresAt, by: "token" });
+    this.#origins.set(caller, { identity, kid, published: this.issuer.known! });
     this.#known.set(id, caller);
     if (this.#known.size > MOST) this.#known.delete(this.#known.keys().next().value!);
     return caller;
   }
 
-  /** The caller that a token names. @throws {AltLasError} `unauthorized`, `issuer_unavailable` */
-  async callerOf(token: string, audience: string, tables: () => Tables): Promise<Caller> {
+  /** The user that a token names. @throws {AltLasError} `unauthorized`, `issuer_unavailable` */
+  async identify(
+    token: string,
+    audience: string,
+  ): Promise<Pick<Proven, "expiresAt" | "kid"> & { readonly identity: Identity }> {
     const { prove } = await import("./signed-token.ts");
     const { claims, expiresAt, kid } = await prove(token, audience, this.#config, this.issuer);
-    const identity = identityOf(claims, this.#config);
-    const user = this.#userOf(identity, tables());
+    return { identity: identityOf(claims, this.#config), expiresAt, kid };
+  }
+
+  /** @throws {AltLasError} `unauthorized`: its name is that of somebody else */
+  admitted(identity: Identity, tables: Tables): Identity {
+    const user = this.userOf(identity, tables);
     if (user === null) {
       const sentence = `The user ${identity.name} of the token has the name of a user of this server, and auth.oidc.link_users is false.`;
       throw new AltLasError("unauthorized", sentence);
     }
-    const caller: Caller = Object.freeze({ ...UNBOUND, ...user, expiresAt, by: "token" });
-    this.#origins.set(caller, { identity, kid, published: this.issuer.known! });
-    this.#noteTeam(caller);
-    return caller;
+    this.#noteTeam(user);
+    return user;
   }
 
   /** The team that the last token of a user has named, since the start; null: none. */
@@ -93,15 +102,10 @@ export class TokenCallers {
     return this.#teams.get(user) ?? null;
   }
 
-  #noteTeam({ name, team }: Caller): void {
+  #noteTeam({ name, team }: Identity): void {
     this.#teams.delete(name);
     if (team !== null) this.#teams.set(name, team);
     if (this.#teams.size > MOST) this.#teams.delete(this.#teams.keys().next().value!);
-  }
-
-  /** Whether a caller is one of those. */
-  has(caller: Caller): boolean {
-    return this.#origins.has(caller);
   }
 
   /** Whether its token would make the same caller now. */
@@ -111,12 +115,12 @@ export class TokenCallers {
     const { identity, kid, published } = origin;
     const { known } = this.issuer;
     if (known !== published && known?.textOf(kid) !== published.textOf(kid)) return false;
-    const user = this.#userOf(identity, tables);
+    const user = this.userOf(identity, tables);
     return user !== null && user.role === caller.role && user.team === caller.team;
   }
 
-  /** null: it may not be the user of that name. */
-  #userOf(identity: Identity, { users }: Tables): Identity | null {
+  /** Who that is here; null: it may not be the user of that name. */
+  userOf(identity: Identity, { users }: Tables): Identity | null {
     const own = users.get(identity.name)?.caller;
     if (own === undefined) return identity;
     return this.#config.link_users ? { name: own.name, role: own.role, team: own.team } : null;

@@ -19,6 +19,9 @@ export class ApiError extends Error {
 /** The Authorization header of whoever has signed in; null: nobody, or nobody has to. @type {import("@preact/signals").Signal<string | null>} */
 export const authorization = signal(null);
 
+/** Whether the server knows the browser by a cookie: somebody has signed in with the issuer. */
+export const hasCookie = signal(false);
+
 /** Called with the server's sentence when it does not take the credentials any more. @type {{ call: (sentence: string) => void }} */
 export const onRefused = { call: () => {} };
 
@@ -56,8 +59,8 @@ export async function open(method, path, { body, query, headers, signal: aborted
   try {
     response = await fetch(apiUrl(path, query), {
       method,
-      // Without this a browser would ask for a password itself, in a window of its own.
-      credentials: "omit",
+      // Else a browser would ask for a password itself, in a window of its own; one with a cookie the server offers no password.
+      credentials: hasCookie.value ? "same-origin" : "omit",
       cache: "no-store",
       ...(aborted && { signal: aborted }),
       headers: {

@@ -3,7 +3,8 @@
  * server asks for no credentials, everybody is in at once.
  */
 import { computed, signal } from "@preact/signals";
-import { ApiError, authorization, get, onRefused, sentenceOf } from "./api.js";
+import { ApiError, authorization, get, hasCookie, onRefused, sentenceOf } from "./api.js";
+import { t } from "./i18n.js";
 import { keptInTab } from "./kept.js";
 
 /**
@@ -14,6 +15,8 @@ import { keptInTab } from "./kept.js";
  */
 
 const keptKey = keptInTab("key");
+/** The page that somebody looked at who left to sign in elsewhere. */
+const keptPlace = keptInTab("place");
 
 /** undefined: not known yet. null: nobody. @type {import("@preact/signals").Signal<User | null | undefined>} */
 export const session = signal(undefined);
@@ -33,24 +36,59 @@ onRefused.call = (sentence) => {
 /** The server says so in the page: to find out by asking would be a refusal each time. */
 const isOpen = document.querySelector('meta[name="sign-in"]')?.getAttribute("content") === "open";
 
+/** What the server calls its issuer, where people may sign in; empty: there is none. */
+export const issuer = document.querySelector('meta[name="sign-on"]')?.getAttribute("content") ?? "";
+
+/** The sign-in with the issuer is beside the page, whatever path a proxy has put before both. @param {string} name */
+function signOnUrl(name) {
+  return new URL(`./auth/${name}`, document.baseURI);
+}
+
+/** Leaves for the issuer, which leads the browser back. */
+export function signInElsewhere() {
+  keptPlace.set(window.location.hash);
+  window.location.assign(signOnUrl("sign_in"));
+}
+
+async function isSignedInElsewhere() {
+  const answer = await fetch(signOnUrl("session"), { credentials: "same-origin", cache: "no-store" });
+  return answer.ok && (await answer.json()).user !== null;
+}
+
 /** Signs in with what there is. Where the server cannot be reached it says so in `refusal`, and may be called again. */
 export async function begin() {
   const key = keptKey.get();
-  if (key === null && !isOpen) return signOut();
+  if (key === null && !isOpen) {
+    if (issuer === "") return signOut();
+    try {
+      hasCookie.value = await isSignedInElsewhere();
+    } catch {
+      refusal.value = t("app.unreachable");
+      return;
+    }
+    if (!hasCookie.value) return signOut();
+  }
   authorization.value = key === null ? null : bearer(key);
   try {
     await enter();
+    if (hasCookie.value) comeBack();
   } catch (error) {
     refusal.value = sentenceOf(error);
     if (error instanceof ApiError && error.status === 401) signOut(refusal.value);
   }
 }
 
+function comeBack() {
+  const place = keptPlace.get();
+  keptPlace.set(null);
+  if (place) window.location.hash = place;
+}
+
 async function enter() {
   /** @type {Pick<User, "user" | "role">} */
   const me = await get("me");
   refusal.value = null;
-  session.value = { ...me, isProven: authorization.value !== null };
+  session.value = { ...me, isProven: authorization.value !== null || hasCookie.value };
 }
 
 /** @param {string} key @throws {ApiError} it is not taken */
@@ -67,6 +105,7 @@ export async function signInWithPassword(user, password) {
 
 /** @param {string} header */
 async function tryWith(header) {
+  hasCookie.value = false;
   authorization.value = header;
   try {
     await enter();
@@ -78,6 +117,9 @@ async function tryWith(header) {
 
 /** @param {string | null} [sentence] why, if the server ended it */
 export function signOut(sentence = null) {
+  if (hasCookie.value)
+    void fetch(signOnUrl("sign_out"), { method: "POST", credentials: "same-origin" }).catch(() => {});
+  hasCookie.value = false;
   keptKey.set(null);
   authorization.value = null;
   session.value = null;

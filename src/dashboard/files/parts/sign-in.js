@@ -3,7 +3,7 @@ import { html } from "htm/preact";
 import { useState } from "preact/hooks";
 import { sentenceOf } from "../core/api.js";
 import { t } from "../core/i18n.js";
-import { refusal, signInWithKey, signInWithPassword } from "../core/session.js";
+import { issuer, refusal, signInElsewhere, signInWithKey, signInWithPassword } from "../core/session.js";
 import { Choices } from "./choices.js";
 import { Notice } from "./notice.js";
 
@@ -27,6 +27,7 @@ export function SignIn() {
   return html`<main class="sign-in">
     <form onSubmit=${onSubmit}>
       <h1><span class="brand">ALT_LAS</span> ${t("signIn.title")}</h1>
+      ${issuer !== "" && html`<button type="button" onClick=${signInElsewhere}>${t("signIn.withIssuer", { name: issuer })}</button>`}
       <div class="tabs" role="group" aria-label=${t("signIn.how")}>
         <button type="button" aria-pressed=${how === "key"} onClick=${() => setHow("key")}>
           ${t("signIn.withKey")}

@@ -1,0 +1,99 @@
+/** The way of a browser to the issuer and back, and the session that it has then. For the dashboard; programs send tokens. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Caller } from "../auth/credentials.ts";
+import type { SignOn } from "../auth/oidc/sign-on.ts";
+import { htmlText } from "../common/html-text.ts";
+import { AltLasError } from "../errors.ts";
+import { type CookieKind, cookieOf, setCookie } from "./cookies.ts";
+import { isForeignPage, refuseForeignPages } from "./cross-origin.ts";
+import type { Proxies } from "./proxies.ts";
+import type { ServerParts } from "./server-parts.ts";
+import { originOf } from "./target.ts";
+
+/** No other site's page can have a browser send it. */
+const SESSION: CookieKind = { name: "session", sameSite: "Strict" };
+/** The issuer leads the browser here, so another site's page has to be able to. */
+const SIGN_IN: CookieKind = { name: "sign-in", sameSite: "Lax" };
+/** Seconds for a sign-in. */
+const PATIENCE = 600;
+
+const HIDDEN = { schema: { hide: true } };
+
+/** Nothing, where the configuration has no client at an issuer. */
+export function signInRoutes(app: FastifyInstance, { config, credentials }: ServerParts, proxies: Proxies): void {
+  const { signOn } = credentials;
+  if (signOn === null || signOn.name === null) return;
+  const { port } = config.server;
+  const back = (request: FastifyRequest): string =>
+    config.auth.oidc.redirect_url ?? `${request.protocol}://${request.host}${request.prefix}/auth/callback`;
+
+  app.get("/auth/sign_in", HIDDEN, async (request, reply) =>
+    orPage(reply, async () => {
+      const { url, secret } = await signOn.depart(back(request));
+      setCookie(reply, SIGN_IN, port, { value: secret, seconds: PATIENCE });
+      return url;
+    }),
+  );
+  app.get("/auth/callback", HIDDEN, async (request, reply) =>
+    orPage(reply, async () => {
+      const secret = cookieOf(request, SIGN_IN, port);
+      setCookie(reply, SIGN_IN, port, { value: null });
+      const arriving = arrive(signOn, request, secret, back(request));
+      const session = await credentials.signedIn(arriving, ({ caller }) => caller, proxies.clientOf(request.raw));
+      setCookie(reply, SESSION, port, { value: session.secret });
+      return "../";
+    }),
+  );
+  // A page that has a cookie cannot read it, and to find out by a refusal would be one each time.
+  app.get("/auth/session", HIDDEN, (request) => {
+    const secret = cookieOf(request, SESSION, port);
+    return { user: secret === null ? null : (signOn.bySession(secret)?.name ?? null) };
+  });
+  app.post("/auth/sign_out", { ...HIDDEN, onRequest: refuseForeignPages(config) }, (request, reply) => {
+    const secret = cookieOf(request, SESSION, port);
+    if (secret !== null) signOn.end(secret);
+    setCookie(reply, SESSION, port, { value: null });
+    return { user: null };
+  });
+}
+
+/** The session of a request; null: it has none. Foreign pages have none, even those that may call with a key of their own. */
+export function sessionOf(request: FastifyRequest, { config, credentials }: ServerParts): Caller | null {
+  if (request.headers.cookie === undefined || credentials.signOn === null) return null;
+  const secret = cookieOf(request, SESSION, config.server.port);
+  return secret === null || isForeignPage(request, []) ? null : credentials.bySession(secret);
+}
+
+async function arrive(signOn: SignOn, request: FastifyRequest, secret: string | null, back: string) {
+  if (secret === null) {
+    const sentence = "This browser has begun no sign-in in the last ten minutes, or keeps no cookies. Begin again.";
+    throw new AltLasError("unauthorized", sentence);
+  }
+  const { originalUrl } = request;
+  const { searchParams: parameters } = new URL(originalUrl.slice(originOf(originalUrl).length), "http://localhost");
+  return signOn.arrive({ parameters, secret, back });
+}
+
+/** Sends the browser on; where that fails, a person has to read why. */
+async function orPage(reply: FastifyReply, next: () => Promise<string>): Promise<FastifyReply> {
+  try {
+    return reply.redirect(await next(), 303);
+  } catch (error) {
+    if (!(error instanceof AltLasError)) throw error;
+    reply.request.refusal = error.code;
+    reply.header("content-security-policy", "default-src 'none'; frame-ancestors 'none'");
+    if (error.retryAfter !== undefined) reply.header("retry-after", String(Math.ceil(error.retryAfter)));
+    return reply.code(error.status).type("text/html; charset=utf-8").send(pageOf(error.message));
+  }
+}
+
+function pageOf(sentence: string): string {
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>ALT_LAS: sign-in</title>
+<h1>Nobody is signed in</h1>
+<p>${htmlText(sentence)}</p>
+<p><a href="../">Back to the dashboard</a></p>
+</html>
+`;
+}
