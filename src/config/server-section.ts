@@ -1,6 +1,6 @@
 /** The section `server`: where and how it listens. */
 import { Type } from "../common/type.ts";
-import { section } from "./section.ts";
+import { LONGEST_SECONDS, section } from "./section.ts";
 
 export const SERVER = section("Where and how the server listens.", {
   host: Type.Unsafe<string | readonly string[]>({
@@ -45,6 +45,13 @@ export const SERVER = section("Where and how the server listens.", {
           "Path of a PEM file with certificate authorities. Every client must show a certificate that one of them has signed, beside its credentials. null: none is asked for.",
       }),
     ),
+    hsts: Type.Integer({
+      default: 15_552_000,
+      minimum: 0,
+      maximum: LONGEST_SECONDS,
+      description:
+        "Seconds for which browsers are told to use nothing but HTTPS for this host, whatever the port; 0: nothing is said.",
+    }),
   }),
   drain_timeout: Type.Number({
     default: 30,

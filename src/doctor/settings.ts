@@ -11,6 +11,7 @@ import { secretTexts } from "../config/secret-files.ts";
 import { sourceOf } from "../config/sources.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { readTls } from "../http/tls.ts";
+import { listeningProblems } from "./listening.ts";
 import type { Problem, Section } from "./section.ts";
 import { secretsIn } from "./secrets.ts";
 
@@ -38,6 +39,7 @@ export function settings(named: string | undefined, dataDir: string): Settings {
       dataDir,
       problems,
     );
+  if (config !== null) problems.push(...listeningProblems(config));
   const secrets = [...(place === undefined ? [] : secretsInFile(place.path)), ...secretsIn(config), ...secretTexts()];
   return {
     facts: { file, set: config === null ? null : valuesOf(config, dataDir, problems) },

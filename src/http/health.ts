@@ -17,14 +17,14 @@ export function healthRoutes(app: FastifyInstance, parts: ServerParts): void {
     ...describe("ready", "Whether a task sent now could finish"),
     response: { 200: ReadyAnswer, 503: ReadyAnswer },
   };
-  app.get("/readyz", { schema: ready }, (_request, reply) => answer(reply, readinessOf(parts)));
+  app.get("/readyz", { schema: ready }, (_request, reply) => answer(reply, readinessOf(app, parts)));
 
   const health = {
     ...describe("health", "Readiness, the version, and how many GPUs are in which state"),
     response: { 200: HealthAnswer, 503: HealthAnswer },
   };
   app.get("/healthz", { schema: health }, (_request, reply) => ({
-    ...answer(reply, readinessOf(parts)),
+    ...answer(reply, readinessOf(app, parts)),
     version: parts.version,
     gpus: countGpus(parts),
   }));
@@ -34,8 +34,10 @@ function describe(operationId: string, summary: string) {
   return { operationId, summary, tags: ["health"], security: [] };
 }
 
-function readinessOf({ draining, readiness }: ServerParts): Readiness {
-  return draining() ? { ready: false, reason: "The server is stopping." } : readiness();
+function readinessOf(app: FastifyInstance, { draining, readiness }: ServerParts): Readiness {
+  if (draining()) return { ready: false, reason: "The server is stopping." };
+  const { ready, reason } = readiness();
+  return { ready, reason: reason ?? app.certificateTrouble() };
 }
 
 function answer(reply: FastifyReply, { ready, reason }: Readiness): ReadyAnswer {

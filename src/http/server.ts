@@ -24,6 +24,7 @@ import { Connections, limitsWithin } from "./connections.ts";
 import { configRoutes, originalConfigRoutes } from "./config.ts";
 import { connectionRoom } from "./descriptors.ts";
 import { eventsRoute } from "./events.ts";
+import { setUpTls } from "./certificate-watch.ts";
 import { clientErrorHandler, errorHandler } from "./failures.ts";
 import { refuseForeignChanges } from "./cross-origin.ts";
 import { drainRoute, gpuRoute, gpusRoute, resumeRoute } from "./gpus.ts";
@@ -64,7 +65,7 @@ import { signInRoutes } from "./sign-in.ts";
 import { streamTicketRoute } from "./stream-tickets.ts";
 import { StreamTickets } from "./tickets.ts";
 import { taskRoute, tasksRoute } from "./tasks.ts";
-import { readTls, renewable } from "./tls.ts";
+import { readTls } from "./tls.ts";
 import { keysRoutes } from "./keys.ts";
 import { usageRoute } from "./usage.ts";
 import { refuseUnknownRoutes } from "./unknown-routes.ts";
@@ -135,7 +136,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
     // Ours check and write (validate.ts, serializers.ts); Fastify would load its own all the same.
     schemaController: { compilersFactory: { buildValidator: notUsed, buildSerializer: notUsed } },
   }) as unknown as FastifyInstance;
-  renewable(app, { settings: config.server.tls, inUse: tls, log });
+  setUpTls(app, { settings: config.server.tls, inUse: tls, log });
   allowHalfOpen(app.server);
   answerOddRequests(app.server, newRequestId, accessLog);
   cutStalledReaders(app.server);

@@ -7,6 +7,22 @@ import { AltLasError, messageOf } from "../errors.ts";
 import type { Logger } from "../log/log.ts";
 import { type ClientChecks, logRefusedCertificates, readClientChecks } from "./client-certificates.ts";
 
+/** TLS 1.2 with forward secrecy and AEAD ciphers, and TLS 1.3 (RFC 9325, section 4.2); Node's own list has more. */
+const MODERN = {
+  minVersion: "TLSv1.2",
+  ciphers: [
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+  ].join(":"),
+} as const;
+
 export interface Tls extends Partial<ClientChecks> {
   readonly cert: Buffer;
   readonly key: Buffer;
@@ -19,7 +35,7 @@ export interface Tls extends Partial<ClientChecks> {
 export function readTls({ cert, key, client_ca }: Config["server"]["tls"]): Tls | null {
   if (cert === undefined || key === undefined) return null;
   const checks = client_ca === undefined ? {} : readClientChecks(client_ca);
-  const tls = { cert: read("cert", cert), key: read("key", key), ...checks };
+  const tls = { ...MODERN, cert: read("cert", cert), key: read("key", key), ...checks };
   try {
     createSecureContext(tls);
   } catch (error) {
@@ -36,10 +52,12 @@ declare module "fastify" {
      * @returns what became of it, in a sentence; null: there is none, or it is the same
      */
     renewCertificate(): string | null;
+    /** Why a certificate that is there now was not taken up, in words for everybody; null: none was refused. */
+    certificateTrouble(): string | null;
   }
 }
 
-interface Renewed {
+export interface Renewed {
   readonly settings: Config["server"]["tls"];
   /** What the server listens with. */
   readonly inUse: Tls | null;
@@ -49,10 +67,13 @@ interface Renewed {
 export function renewable(app: FastifyInstance, { settings, inUse, log }: Renewed): void {
   if (inUse?.requestCert) logRefusedCertificates(app.server, log);
   let now = inUse;
+  let trouble: string | null = null;
+  app.decorate("certificateTrouble", () => trouble);
   app.decorate("renewCertificate", () => {
     if (now === null || !(app.server instanceof TlsServer)) return null;
     try {
       const tls = readTls(settings) ?? now;
+      trouble = null;
       if (tls.cert.equals(now.cert) && tls.key.equals(now.key) && isSameText(tls.ca, now.ca)) return null;
       app.server.setSecureContext(tls);
       // Else a client could go on with a session that its certificate was checked for by the authorities before.
@@ -60,6 +81,7 @@ export function renewable(app: FastifyInstance, { settings, inUse, log }: Renewe
       now = tls;
       return `The certificate was read again from ${settings.cert}.`;
     } catch (error) {
+      trouble = "A new certificate cannot be used, and the one before stays in use; the log says why.";
       return `The certificate that was there before stays in use: ${messageOf(error)}`;
     }
   });

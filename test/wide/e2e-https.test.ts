@@ -81,3 +81,34 @@ test("a certificate that cannot be used stops the start with a sentence", async 
     assert.match(stderr, sentence);
   }
 });
+
+test("of all that openssl knows, only forward secrecy with AEAD is accepted", async (t) => {
+  const none = await lacks(runProgram("openssl", ["version"]), "openssl");
+  if (none) return t.skip(none);
+  const folder = newFolder(t);
+  const request = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout rsa-key.pem -out rsa.pem";
+  await runProgram("openssl", request.split(" "), { cwd: folder });
+  const config = "server: { tls: { cert: rsa.pem, key: rsa-key.pem } }";
+  const server = await Server.start(t, { config, args: ["--devices", "simulated:1"] }, folder);
+  const { port } = new URL(server.url);
+  const isTaken = async (...args: string[]): Promise<boolean> => {
+    const { code } = await runProgram("openssl", ["s_client", "-connect", `127.0.0.1:${port}`, ...args], { input: "" });
+    return code === 0;
+  };
+  const known = await runProgram("openssl", ["ciphers", "-s", "-tls1_2", "ALL:@SECLEVEL=0"]);
+  const taken: string[] = [];
+  const ciphers = known.stdout.trim().split(":");
+  assert.ok(ciphers.length > 20, known.stdout);
+  for (const cipher of ciphers) if (await isTaken("-tls1_2", "-cipher", `${cipher}:@SECLEVEL=0`)) taken.push(cipher);
+  assert.deepEqual(taken.toSorted(), [
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+  ]);
+  for (const [version, is] of [
+    ["-tls1_3", true],
+    ["-tls1_1", false],
+    ["-tls1", false],
+  ] as const)
+    assert.equal(await isTaken(version, ...(is ? [] : ["-cipher", "ALL:@SECLEVEL=0"])), is, version);
+});
