@@ -135,6 +135,7 @@ function newTask(seq: number): Task {
     priority: "normal",
     timeoutSeconds: null,
     model: null,
+    texts: "keep",
     ranModel: null,
     retryOf: null,
     webhook: null,

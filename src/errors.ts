@@ -17,6 +17,10 @@ export const ERRORS = {
   unauthorized: { status: 401, meaning: "no credentials, or wrong ones" },
   forbidden: { status: 403, meaning: "the caller's role does not allow this, or a foreign web page asks for it" },
   not_found: { status: 404, meaning: "no such route, task, file or GPU, or a task or file of somebody else" },
+  text_gone: {
+    status: 410,
+    meaning: "the text is not stored any more, or never was: store.texts, or `store: false` of the request",
+  },
   method_not_allowed: { status: 405, meaning: "the route exists, but not with this method" },
   request_timeout: { status: 408, meaning: "the request did not arrive in time" },
   conflict: { status: 409, meaning: "the state of the resource does not allow this" },

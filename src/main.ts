@@ -30,22 +30,23 @@ import { type Logger, setLevel } from "./log/log.ts";
 import type { Metrics } from "./observe/metrics/metrics.ts";
 import type { MetricSources } from "./observe/metrics/sources.ts";
 import { observe } from "./observe/observe.ts";
-import { loadOfAll } from "./scheduler/placement.ts";
+import { placedOn } from "./scheduler/placement.ts";
 import type { EventRing } from "./observe/event-ring.ts";
 import { ModelCatalog } from "./models/catalog.ts";
 import { useOf } from "./models/commands.ts";
 import { refuseOwnPlaces } from "./models/pull-rules.ts";
 import { type ModelEntry, ModelRegistry } from "./models/registry.ts";
-import { KEYS_LIVE } from "./tasks/idempotency.ts";
 import { countAfter, countPast } from "./tasks/past-use.ts";
-import { schedulerSettings, startSettings, warnOfMissing } from "./tasks/scheduler-settings.ts";
+import { schedulerSettings, startSettings, textsOf, warnOfMissing } from "./tasks/scheduler-settings.ts";
 import { tellTakenOver } from "./tasks/taken-over.ts";
 import { stopper } from "./tasks/stopper.ts";
 import { TaskBook } from "./tasks/task-book.ts";
 import { Retention } from "./store/retention.ts";
+import { retentionSettings } from "./store/retention-settings.ts";
 import type { Opened } from "./store/store.ts";
 import type { TaskStatus } from "./task.ts";
 import { SqliteStore } from "./store/sqlite/sqlite.ts";
+import { TextsInMemory } from "./store/texts-in-memory.ts";
 import { Timekeeper } from "./store/timekeeper.ts";
 import { VERSION } from "./common/version.ts";
 import { believeAuthority } from "./common/own-authority.ts";
@@ -141,6 +142,8 @@ interface Place {
 /** The parts that all others need. */
 interface Ground extends Pick<PoolParts, "devices" | "monitor"> {
   readonly store: SqliteStore;
+  /** The same, with what is in memory only. */
+  readonly texts: TextsInMemory;
   readonly stored: Opened;
   readonly databasePath: string;
   readonly time: Timekeeper;
@@ -175,7 +178,18 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
   warnOfMissing(config, devices, log);
   checkPlaces(config.models, devices);
   const metricsClass = observed?.Metrics ?? null;
-  return { store, stored, databasePath, monitor, time, known, devices, metricsClass, driverNotes: silentDrivers };
+  return {
+    store,
+    texts: new TextsInMemory(store),
+    stored,
+    databasePath,
+    monitor,
+    time,
+    known,
+    devices,
+    metricsClass,
+    driverNotes: silentDrivers,
+  };
 }
 
 /** Makes all parts, and says in which order they stop. */
@@ -185,7 +199,7 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
   const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate: config.webhooks.allow_private, log });
   const { tasks, pool, models } = connect(parts, webhooks);
   const uploads = new Files({ store, dataDir, clock, live, users: () => credentials.userCount, log });
-  const { files, batchFiles } = filesAndBatches(uploads, { ...parts, tasks });
+  const { files, batchFiles } = filesAndBatches(uploads, { ...parts, store: parts.texts, tasks });
   const shown = { config, live, credentials, driverNotes, events, audit, auditRows: audit, log };
   const http = {
     ...shown,
@@ -247,10 +261,12 @@ function databaseOf({ store: { path } }: Config, dataDir: string): string {
 
 /** The task book and the GPUs, each knowing the other. */
 function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
-  const { config, dataDir, log, store, credentials } = parts;
+  const { config, live, dataDir, log, texts, credentials } = parts;
   const { clock } = parts.time;
   const tasks: TaskBook = new TaskBook({
-    store,
+    store: texts,
+    textsOf: (user) => textsOf(live.config, user),
+    refuseTexts: (news) => texts.refuseIfFull(news),
     log,
     settings: startSettings(config, credentials),
     clock,
@@ -316,20 +332,8 @@ function modelsIn({ models, models_from_cache, models_allow_urls }: Config) {
   return { models, models_from_cache, models_allow_urls };
 }
 
-function retentionOf({ config, store, time, log, dataDir }: Place & Ground, files: Files): Retention {
-  const { retention, max_stored: maxStored = null } = config.tasks;
-  return new Retention({
-    store,
-    files,
-    time,
-    log,
-    dataDir,
-    retention: retention * 1000,
-    maxStored,
-    keysLive: KEYS_LIVE,
-    usageKept: config.usage.retention * 1000,
-    auditKept: config.audit.retention === 0 ? null : config.audit.retention * 1000,
-  });
+function retentionOf({ config, live, texts, time, log, dataDir }: Place & Ground, files: Files): Retention {
+  return new Retention({ store: texts, files, time, log, dataDir, ...retentionSettings(config, live) });
 }
 
 /** What is read for a scrape. */
@@ -339,7 +343,7 @@ function metricSources({ config, store, time }: Place & Ground, parts: Parts): M
     (await store.tasks.list({ user: undefined, status, limit: 0, offset: 0 }, { maxCharacters: 0, counted: true }))
       .total;
   return {
-    gpus: () => pool.list((gpuId) => placedOn(tasks, gpuId)),
+    gpus: () => pool.list((gpuId) => placedOn(tasks.scheduler.instances, gpuId)),
     queue: () => ({ depth: tasks.scheduler.queueSize, oldest: tasks.scheduler.oldestWaiting }),
     isReady: () => !tasks.scheduler.draining && readinessOf(parts).ready,
     ended,
@@ -362,7 +366,7 @@ function serverOf({ tasks, pool, models, lost, ...rest }: Parts): FastifyInstanc
     ...rest,
     tasks,
     lost,
-    gpus: () => pool.list((gpuId) => placedOn(tasks, gpuId)),
+    gpus: () => pool.list((gpuId) => placedOn(scheduler.instances, gpuId)),
     models: () => pool.models(),
     countTokens: (request, { model, taskType }) => pool.countTokens(request, model ?? pool.modelOfTaskType(taskType)),
     catalog: new ModelCatalog({
@@ -379,9 +383,4 @@ function serverOf({ tasks, pool, models, lost, ...rest }: Parts): FastifyInstanc
     draining: () => scheduler.draining,
     version: VERSION,
   });
-}
-
-function placedOn(tasks: TaskBook, id: number): { taskCount: number; load: number } {
-  const here = tasks.scheduler.instances.filter(({ gpuId }) => gpuId === id);
-  return { taskCount: here.reduce((sum, { running }) => sum + running.size, 0), load: loadOfAll(here) };
 }

@@ -18,6 +18,7 @@ import type { ErrorCode } from "./errors.ts";
 import type { Content, Delta } from "./output.ts";
 import type { Why, WhyNot } from "./reasons.ts";
 import type { TaskUse } from "./task-use.ts";
+import type { TaskTexts, Texts } from "./texts.ts";
 import { factsOf, type Request, type RequestFacts, type Sampling } from "./request.ts";
 
 export const STRATEGIES = ["round_robin", "least_loaded", "memory_optimized", "task_specific", "random"] as const;
@@ -44,6 +45,8 @@ export interface TaskInput extends TaskSettings {
   readonly anyModel?: boolean;
   /** What the API that it came by has to know of it later, in that API's own words; it is stored beside the task. Absent: nothing. */
   readonly note?: string;
+  /** How long its texts may be stored at most; absent: as the configuration says for its user. */
+  readonly texts?: Texts | undefined;
 }
 
 /** The settings of a task beside its request. */
@@ -201,6 +204,7 @@ export interface Task extends TaskSettings, RequestFacts {
    * the server if the server stops before. Only `TaskBook` changes it, once the client was told of the task and may come back for it.
    */
   endsWithClient: boolean;
+  readonly texts: TaskTexts;
   readonly createdAt: number;
   /** `createdAt` by the server's clock. */
   readonly createdClock: number;
@@ -251,7 +255,7 @@ export type TaskIdentity = Omit<
 >;
 
 /** Facts that need not be named. */
-type Usual = "createdClock" | "endsWithClient" | "keyName" | "team";
+type Usual = "createdClock" | "endsWithClient" | "keyName" | "team" | "texts";
 
 /**
  * A new task: it waits, for the GPU that it is pinned to or for any. Without a `createdClock` both clocks agreed when it was made.
@@ -260,7 +264,7 @@ export function newTask(
   known: Omit<TaskIdentity, Usual> & Partial<Pick<TaskIdentity, Usual>> & Pick<TaskInput, "request">,
 ): Task {
   const { request, createdClock = known.createdAt, pinnedGpuId, endsWithClient = false } = known;
-  const { keyName = null, team = null } = known;
+  const { keyName = null, team = null, texts = "keep" } = known;
   const { size, estimatedTokens, prefix, needs } = factsOf(request);
   // Field by field: an object spread from others takes several times as long to make, and is slower to read afterwards.
   return {
@@ -276,6 +280,7 @@ export function newTask(
     retryOf: known.retryOf,
     webhook: known.webhook,
     endsWithClient,
+    texts,
     taskType: known.taskType,
     priority: known.priority,
     timeoutSeconds: known.timeoutSeconds,

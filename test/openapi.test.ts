@@ -249,6 +249,8 @@ test("each route is documented with the statuses that it can answer with, and no
   const operating = "200 400 401 403 404 405 413 415 417 429 500 503";
   const reading = "200 400 401 403 404 405 429 500 503";
   const controlling = "200 400 401 403 404 405 409 413 415 417 429 500 503";
+  const readingText = reading.replace("405", "405 410");
+  const repeating = controlling.replace("409", "409 410");
   assert.deepEqual(Object.fromEntries(statuses), {
     "get /livez": "200",
     "get /readyz": "200 503",
@@ -257,13 +259,13 @@ test("each route is documented with the statuses that it can answer with, and no
     "get /metrics": "200 400 401 403 404 405 429 500 503",
     "post /api/v1/predict": controlling,
     "post /api/v1/batch_predict": "200 400 401 403 405 409 413 415 417 429 500 503",
-    "get /api/v1/task/{task_id}": reading,
+    "get /api/v1/task/{task_id}": readingText,
     "get /api/v1/tasks": "200 400 401 403 405 429 500 503",
     "get /api/v1/task/{task_id}/events": reading.replace("200", "200 204"),
     "get /api/v1/events": "200 400 401 403 405 429 500 503",
     "post /api/v1/stream_ticket": "200 400 401 403 405 413 415 417 429 500 503",
     "post /api/v1/task/{task_id}/cancel": controlling,
-    "post /api/v1/task/{task_id}/retry": controlling,
+    "post /api/v1/task/{task_id}/retry": repeating,
     "delete /api/v1/task/{task_id}": controlling,
     "post /api/v1/tasks/cancel": "200 400 401 403 405 413 415 417 429 500 503",
     "get /api/v1/batch/{batch_id}": reading,
@@ -301,11 +303,11 @@ test("each route is documented with the statuses that it can answer with, and no
     "patch /api/v1/config": "200 400 401 403 405 409 413 415 417 429 500 503",
     "post /api/v1/config/gpu/strategy": "200 400 401 403 405 413 415 417 429 500 503",
     "post /api/v1/config/gpu/max_concurrent_tasks": "200 400 401 403 405 413 415 417 429 500 503",
-    "post /v1/chat/completions": controlling,
-    "post /v1/completions": controlling,
-    "post /v1/embeddings": controlling,
-    "post /v1/responses": controlling,
-    "get /v1/responses/{response_id}": reading,
+    "post /v1/chat/completions": repeating,
+    "post /v1/completions": repeating,
+    "post /v1/embeddings": repeating,
+    "post /v1/responses": repeating,
+    "get /v1/responses/{response_id}": readingText,
     "post /v1/responses/{response_id}/cancel": "200 400 401 403 404 405 413 415 417 429 500 503",
     "delete /v1/responses/{response_id}": "200 400 401 403 404 405 413 415 417 429 500 503",
     "get /v1/responses/{response_id}/input_items": reading,
@@ -492,7 +494,14 @@ test("every refusal of the table that a request can meet is in the document", as
   const document = await documentOf(testServer(t).app);
   const described = Object.values(document.paths["/api/v1/predict"]!["post"]!.responses).map((one) => one.description);
   const text = described.join("; ");
-  const elsewhere = ["not_ready", "request_timeout", "headers_too_large", "model_fetch_failed", "files_full"];
+  const elsewhere = [
+    "text_gone",
+    "not_ready",
+    "request_timeout",
+    "headers_too_large",
+    "model_fetch_failed",
+    "files_full",
+  ];
   const ofTasks = ["bad_config", "gpu_lost", "worker_crash", "poison", "timeout", "out_of_memory", "model_error"];
   for (const code of Object.keys(ERRORS)) {
     if (![...elsewhere, ...ofTasks].includes(code)) assert.match(text, new RegExp(`\\b${code}: `), code);

@@ -77,6 +77,7 @@ class HeldStore implements Store {
     endsOf: async () => [],
     endsIn: async () => [],
     remove: async () => false,
+    removeTexts: async () => false,
     countEnded: async () => 0,
   };
   readonly outbox: Store["outbox"] = {

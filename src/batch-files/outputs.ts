@@ -9,7 +9,7 @@ import type { FileContent, FileInfo, FileSource } from "../files/source.ts";
 import type { BatchFile } from "../store/batch-files.ts";
 import type { FileFilter } from "../store/files.ts";
 import type { Store } from "../store/store.ts";
-import type { TaskApi } from "../tasks/task-api.ts";
+import type { ListedSnapshot, TaskApi } from "../tasks/task-api.ts";
 import type { LineEndpoints } from "./endpoints.ts";
 import { type ResultKind, resultLines } from "./results.ts";
 
@@ -18,7 +18,7 @@ const PURPOSE = "batch_output";
 
 export interface OutputsParts {
   readonly store: Pick<Store, "save" | "tasks" | "batchFiles">;
-  readonly tasks: Pick<TaskApi, "notes" | "requestOf">;
+  readonly tasks: Pick<TaskApi, "notes" | "requestOf" | "read">;
   readonly endpoints: LineEndpoints;
   readonly clock: Clock;
 }
@@ -58,8 +58,15 @@ export class Outputs implements FileSource {
     if (file === null || state === null) throw gone();
     const { batchFiles } = store;
     const parts = { store: store.tasks, batchFiles, tasks, endpoints };
-    const lines = resultLines(parts, file, state.batch, kindOf(id, file));
-    return { stream: Readable.from(bytesOf(lines, from), { objectMode: false }), bytes: null };
+    const read: Pick<ListedSnapshot, "seq" | "texts">[] = [];
+    const told = (task: ListedSnapshot): void => {
+      if (task.texts !== "keep") read.push({ seq: task.seq, texts: task.texts });
+    };
+    const lines = resultLines({ ...parts, told }, file, state.batch, kindOf(id, file));
+    const delivered = (reader: string): void => {
+      if (reader === file.user && from === 0) tasks.read(read);
+    };
+    return { stream: Readable.from(bytesOf(lines, from), { objectMode: false }), bytes: null, delivered };
   }
 
   async remove({ id }: FileInfo): Promise<void> {

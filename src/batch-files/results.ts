@@ -17,6 +17,8 @@ export interface ResultsParts {
   readonly batchFiles: Pick<BatchFileStore, "refusedIn">;
   readonly tasks: Pick<TaskApi, "notes" | "requestOf">;
   readonly endpoints: LineEndpoints;
+  /** Hears of each task that has a line. */
+  readonly told: (task: ListedSnapshot) => void;
 }
 
 /** `output`: what came of the lines; `errors`: those that came to nothing. */
@@ -43,6 +45,7 @@ export async function* resultLines(
     const notes = await parts.tasks.notes(wanted.map(({ seq }) => seq));
     const lines = new Map(refused.map((line) => [line.seq, refusedResult(parts.endpoints, line, batch)]));
     for (const task of wanted) {
+      parts.told(task);
       lines.set(task.seq, await taskResult(parts, file, task, readLineNote(notes.get(task.seq))));
     }
     const inOrder = [...lines].toSorted(([a], [b]) => a - b);

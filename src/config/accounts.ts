@@ -1,7 +1,8 @@
 /** Users, their keys, and how much each may have. */
 import { type Static, type TSchema, Type } from "../common/type.ts";
 import { ALT_LAS } from "../common/paste.ts";
-import { liveSection, section } from "./section.ts";
+import { TEXTS } from "../texts.ts";
+import { liveSection, LONGEST_SECONDS, section } from "./section.ts";
 
 /** What a name of a user may be. */
 export const UserName = {
@@ -122,6 +123,22 @@ function budgetsByName(description: string) {
   return Type.Record(Type.String(), Budgets, { default: {}, description });
 }
 
+/** How long what is one caller's is kept. */
+const callerKeeping = {
+  texts: Type.Optional(
+    Type.Enum([...TEXTS], {
+      description: "As store.texts, for this user; the stricter of the two counts, and a request's store: false.",
+    }),
+  ),
+  retention: Type.Optional(
+    Type.Number({
+      minimum: 1,
+      maximum: LONGEST_SECONDS,
+      description: "As tasks.retention, for this user: seconds that its tasks are kept after their ends.",
+    }),
+  ),
+};
+
 export const CallersSection = liveSection(
   "How much of the server each user may have. More keys bring a user no more.",
   {
@@ -137,7 +154,12 @@ export const CallersSection = liveSection(
     users: Type.Record(
       Type.String(),
       Type.Object(
-        { weight: Type.Optional(Type.Number(Weight)), ...callerLimits, ...budgetsOf(AmountOrNone) },
+        {
+          weight: Type.Optional(Type.Number(Weight)),
+          ...callerLimits,
+          ...budgetsOf(AmountOrNone),
+          ...callerKeeping,
+        },
         { additionalProperties: false },
       ),
       {

@@ -9,6 +9,7 @@ import { MODELS } from "./models-section.ts";
 import { OIDC } from "./oidc-section.ts";
 import { LONGEST_SECONDS, MIB, section } from "./section.ts";
 import { SERVER } from "./server-section.ts";
+import { TEXTS } from "../texts.ts";
 
 export const ConfigSchema = Type.Object(
   {
@@ -211,6 +212,19 @@ export const ConfigSchema = Type.Object(
         minimum: MIB,
         description:
           "Bytes of the file that are kept in memory at most, so that tasks need not be read again when they end.",
+      }),
+      texts: Type.Enum([...TEXTS], {
+        live: true,
+        default: "keep",
+        description:
+          "How long prompts and answers are on disk. keep: as long as their tasks; until_read: until the answer was read; never: they are in memory only, and tasks that have not ended fail at a restart. See docs/privacy.md.",
+      }),
+      unread_seconds: Type.Number({
+        live: true,
+        default: 86_400,
+        minimum: 1,
+        maximum: LONGEST_SECONDS,
+        description: "Seconds after a task's end for which its texts wait to be read, where texts is not keep.",
       }),
     }),
     usage: section("What tasks have cost, by hours; see docs/usage.md.", {

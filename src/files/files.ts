@@ -12,6 +12,7 @@ import type { Clock } from "../common/clock.ts";
 import type { Config } from "../config/config.ts";
 import { Mutex } from "../common/mutex.ts";
 import { AltLasError, messageOf } from "../errors.ts";
+import { textsOf } from "../tasks/scheduler-settings.ts";
 import type { FileFilter, FileIdentity, FileLimits, StoredFile } from "../store/files.ts";
 import type { Store, StoreLog } from "../store/store.ts";
 import { shownFileId, timeOfId } from "./ids.ts";
@@ -25,7 +26,7 @@ export interface FilesParts {
   readonly dataDir: string;
   readonly clock: Clock;
   /** The configuration as it holds now. */
-  readonly live: { readonly config: Pick<Config, "limits" | "tasks"> };
+  readonly live: { readonly config: Pick<Config, "limits" | "tasks" | "store" | "callers"> };
   /** How many users there are: with several, one of them may have half of all bytes. */
   readonly users: () => number;
   readonly log: StoreLog;
@@ -91,7 +92,8 @@ export class Files implements FileSource {
    * @param owner whose it will be
    * @param given is aborted when it is to be given up, for the reason that its client is told; a stop of the server aborts it, too
    * @param work writes all of it, and returns what its client says of it
-   * @throws {AltLasError} `rate_limited`, `overloaded`: too many at once; `draining`; as `Upload`. What `work` throws
+   * @throws {AltLasError} `rate_limited`, `overloaded`: too many at once; `draining`; `unsupported`: no texts of the user are stored; as
+   *   `Upload`. What `work` throws
    */
   async receive(
     owner: Pick<StoredFile, "user" | "team">,
@@ -99,6 +101,7 @@ export class Files implements FileSource {
     work: (upload: Pick<Upload, "write">) => Promise<FileFacts>,
   ): Promise<FileInfo> {
     const { user } = owner;
+    this.#refuseUnstored(user);
     this.#begin(user, given);
     try {
       await this.#ready;
@@ -111,7 +114,8 @@ export class Files implements FileSource {
       given.signal.throwIfAborted();
       const { purpose, filename, lifetime } = await work(upload);
       const identity = { ...owner, purpose, filename, sha256: await upload.whole() };
-      return this.#shown(await this.#changes.run("", () => this.#store(upload, identity, lifetime)));
+      const kept = this.#lifetimeFor(user, lifetime);
+      return this.#shown(await this.#changes.run("", () => this.#store(upload, identity, kept)));
     } finally {
       this.#underWay.delete(given);
       if (this.#underWay.size === 0) this.#onIdle?.();
@@ -236,6 +240,19 @@ export class Files implements FileSource {
       ),
     );
     return done;
+  }
+
+  #refuseUnstored(user: string): void {
+    if (textsOf(this.#parts.live.config, user) !== "never") return;
+    const sentence = `Files cannot be uploaded: no texts of ${user} are stored (store.texts of the configuration, or callers.users). Send them with each request.`;
+    throw new AltLasError("unsupported", sentence);
+  }
+
+  /** Where texts are kept until they are read only, no file is kept for longer than they may wait for that. */
+  #lifetimeFor(user: string, given: number | null): number | null {
+    const { config } = this.#parts.live;
+    if (textsOf(config, user) === "keep") return given;
+    return Math.min(this.#lifetime(given), config.store.unread_seconds * 1000);
   }
 
   #lost(id: string, reason: string): AltLasError {

@@ -22,6 +22,8 @@ export interface FileContent {
   readonly stream: Readable;
   /** Bytes of it; null: nobody knows before its end. */
   readonly bytes: number | null;
+  /** Called when all of it was delivered; absent: nothing comes of that. @param reader the name of the user who has read it */
+  readonly delivered?: (reader: string) => void;
 }
 
 export interface FileSource {

@@ -10,6 +10,7 @@ import { goneSignal } from "./disconnects.ts";
 import { jsonLine } from "./json-line.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { batchNamed, type BatchPath } from "./lookup.ts";
+import { addUnread, type ReadTask, tellRead } from "./reads.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { TAKES_TICKETS } from "./stream-tickets.ts";
 import { BatchCancelAnswer, BatchParams, BatchRef, ResultLines, ResultsQuery } from "./schemas/batches.ts";
@@ -86,17 +87,19 @@ export function resultsRoute(app: FastifyInstance, { tasks, log }: ServerParts):
       const { batch } = await batchNamed(tasks, caller, params);
       if (method === "GET") tellForeignRead(reply.request, batch, "export.results", batch.id);
       holdForAnswer(reply, RESULTS_BYTES);
+      const read: ReadTask[] = [];
       const gone = goneSignal(reply, () => answer.write("\n"));
       const answer = beginLiveAnswer(reply, "application/x-ndjson; charset=utf-8");
-      // Of a HEAD nothing but the headers is wanted.
       if (method === "HEAD") return void answer.end();
       try {
         let sent = 0;
         for await (const task of tasks.batchResults(batch.id, query.follow, gone)) {
           if (sent++ % AT_ONCE === 0 && sent > 1) await nextTurn();
           const line = jsonLine({ index: task.seq - batch.firstSeq, ...viewOfTask(task) });
+          addUnread(task, read);
           if (!answer.write(`${line}\n`)) await once(answer, "drain", { signal: gone });
         }
+        tellRead(tasks, reply, read);
         answer.end();
       } catch (error) {
         if (gone.aborted) return;

@@ -42,7 +42,7 @@ export const BEGINNING: Position = { attempt: 0, offset: 0 };
 export class EventStream implements Listener {
   readonly #raw: Writable;
   readonly #taskId: string;
-  readonly #onOver: (left: boolean) => void;
+  readonly #onOver: (left: boolean, ended: TaskSnapshot | null) => void;
   readonly #hold: (characters: number) => boolean;
   #following: Following | null = null;
   #attempt: number;
@@ -53,14 +53,14 @@ export class EventStream implements Listener {
   #final: TaskSnapshot | null = null;
 
   /**
-   * @param onOver called once, with whether the reader went before the task had ended
+   * @param onOver called once, with whether the reader went before the task had ended, and with its end
    * @param hold called with what is about to be written, in characters; false: there is no memory for it, and the reader has to come again
    */
   constructor(
     raw: Writable,
     taskId: string,
     { attempt, offset }: Position,
-    onOver: (left: boolean) => void,
+    onOver: (left: boolean, ended: TaskSnapshot | null) => void,
     hold: (characters: number) => boolean = () => true,
   ) {
     this.#raw = raw;
@@ -180,7 +180,7 @@ export class EventStream implements Listener {
   #release(left: boolean): void {
     this.#over = true;
     this.#following?.stop();
-    this.#onOver(left);
+    this.#onOver(left, this.#final);
   }
 }
 

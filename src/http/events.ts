@@ -1,7 +1,7 @@
 /** `GET /task/<task_id>/events`: a task as it happens, and `Last-Event-ID` for those who missed some of it. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { AltLasError } from "../errors.ts";
-import type { TaskApi } from "../tasks/task-api.ts";
+import type { TaskApi, TaskSnapshot } from "../tasks/task-api.ts";
 import { isFinal } from "../task.ts";
 import { shown } from "../common/validation.ts";
 import { BEGINNING, EventStream, type Position } from "./event-stream.ts";
@@ -9,6 +9,7 @@ import { probeWhenHalfClosed } from "./disconnects.ts";
 import { mayHold } from "./answers.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { taskNamed, type TaskPath } from "./lookup.ts";
+import { tellRead } from "./reads.ts";
 import type { ServerParts } from "./server-parts.ts";
 import type { Pings } from "./pings.ts";
 import { TAKES_TICKETS } from "./stream-tickets.ts";
@@ -67,9 +68,10 @@ export async function streamTask(
   if (raw.destroyed) return onLeft?.();
   let stopPings: (() => void) | null = null;
   let stopProbes: (() => void) | null = null;
-  const onOver = (left: boolean): void => {
+  const onOver = (left: boolean, ended: TaskSnapshot | null): void => {
     stopPings?.();
     stopProbes?.();
+    if (ended !== null) tellRead(tasks, reply, [ended]);
     if (left) onLeft?.();
   };
   const stream = new EventStream(raw, id, position, onOver, (characters) => mayHold(reply, characters));

@@ -21,10 +21,14 @@ export function inputOf(fields: InputFields, maxBytes: number, index: number | n
     priority: fields.priority,
     timeoutSeconds: fields.timeout_seconds ?? null,
     model: fields.model === undefined ? null : fields.model.toWellFormed(),
+    ...(fields.store === false && UNSTORED),
     // The type that stands for none is one of tasks that generate text.
     ...(request.kind === "embedding" && !wasGiven(fields, "task_type") && { anyModel: true }),
   };
 }
+
+/** What `"store": false` asks for; true asks for nothing: the configuration may be stricter. */
+export const UNSTORED = { texts: "never" } as const;
 
 function requestOf(fields: InputFields, maxBytes: number, index: number | null): Request {
   const { text, messages, input } = fields;

@@ -20,6 +20,7 @@ import type { ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
 import type { Pings } from "./pings.ts";
 import { applyWait, preferredWait } from "./prefer.ts";
+import { tellRead } from "./reads.ts";
 import { NoQuery } from "./schemas/common.ts";
 import {
   BatchAnswer,
@@ -161,7 +162,8 @@ async function held(
   const task = await tasks.wait(submitted.task_id, seconds, gone);
   if (task === null) return submitted;
   warn(reply, mismatchesOf([task]));
-  if (!isFinal(task.status)) {
+  if (isFinal(task.status)) tellRead(tasks, reply, [task]);
+  else {
     if (gone.aborted) onLeft();
     else tasks.keep(task.id);
   }

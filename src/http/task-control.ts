@@ -50,7 +50,7 @@ export function retryRoute(app: FastifyInstance, parts: ServerParts): void {
       "It belongs to the same user as the first. One that has not ended is a 409. The body may be left out. An `Idempotency-Key` counts here too.",
     body: EmptyRequest,
     response: { 200: TaskSummaryRef },
-    refusals: ["conflict" as const, ...ON_SUBMITTING],
+    refusals: ["conflict" as const, "text_gone" as const, ...ON_SUBMITTING],
   };
   const onRequest = [submission(parts), ignoreTypeOfNothing];
   app.post<{ Params: TaskPath }>("/task/:task_id/retry", { schema, onRequest }, async (request, reply) => {

@@ -1,6 +1,7 @@
 /** The end of a task as the answer to a client that has waited for it. */
 import type { Caller } from "../auth/credentials.ts";
 import { AltLasError } from "../errors.ts";
+import { whyGone } from "../gone-texts.ts";
 import { shownGpuId, type TaskError } from "../task.ts";
 import type { TaskSnapshot } from "../tasks/task-api.ts";
 import { maySeeInside, publicFailure, publicRefusal } from "./public-words.ts";
@@ -15,12 +16,15 @@ const FIELDS = { completion: "prompt", chat: "messages", embedding: "input" } as
 const NAMED = /\b(response_format|tools|tool_choice|logprobs)\b/;
 
 /** What is looked at; `request` may be null where it is not at hand. */
-type Ended = Pick<TaskSnapshot, "id" | "status" | "error" | "endsWithClient" | "gpuId" | "boundTo" | "request">;
+type Ended = Pick<
+  TaskSnapshot,
+  "id" | "status" | "error" | "endsWithClient" | "gpuId" | "boundTo" | "request" | "texts" | "result"
+>;
 
 /** Why a task has no result to answer with; null: it has one. */
 export function failureOf(task: Ended, caller: Caller): AltLasError | null {
   const { id, status, error, endsWithClient } = task;
-  if (status === "completed") return null;
+  if (status === "completed") return goneOf(task);
   if (status === "canceled") {
     return new TaskFailure("conflict", `Task ${id} was canceled.`, { details: { status } });
   }
@@ -31,6 +35,12 @@ export function failureOf(task: Ended, caller: Caller): AltLasError | null {
   }
   const fate = endsWithClient ? "is canceled" : "goes on when it is started again";
   return new AltLasError("draining", `The server is stopping; task ${id} ${fate}.`, { retryAfter: 5 });
+}
+
+/** The text of a task is not stored, or not any more; null: it is there. */
+export function goneOf(task: Pick<TaskSnapshot, "id" | "texts" | "status" | "result">): AltLasError | null {
+  const why = whyGone(task);
+  return why === null ? null : new TaskFailure("text_gone", why);
 }
 
 /** null: no field is at fault */

@@ -13,6 +13,7 @@ import { taskNamed, type TaskPath, unknownTask, visibleTask } from "./lookup.ts"
 import type { ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
 import { applyWait } from "./prefer.ts";
+import { tellRead } from "./reads.ts";
 import {
   TaskParams,
   TaskQuery,
@@ -22,6 +23,7 @@ import {
   type RequestView,
   type TaskView,
 } from "./schemas/tasks.ts";
+import { goneOf } from "./task-failure.ts";
 import { PART, streamedList, wholeList } from "./task-list.ts";
 import { viewOfRequest, viewOfTask } from "./views.ts";
 
@@ -40,13 +42,14 @@ export function taskRoute(app: FastifyInstance, { tasks, credentials }: ServerPa
       params: TaskParams,
       querystring: TaskQuery,
       response: { 200: TaskRef },
-      refusals: ["forbidden"],
+      refusals: ["forbidden", "text_gone"],
     },
     handler: async ({ caller, params, query }, reply) => {
       const task = await taskNamed(tasks, caller, params);
       const isInside = maySeeInside(caller);
       const asked = query.include === "text" ? await requestFor(tasks, caller, task) : null;
       const view = (one: TaskSnapshot): TaskView => {
+        if (isFinal(one.status)) tellRead(tasks, reply, [one]);
         const shown = viewOfTask(one, isInside, tasks.waiting(one.id));
         return asked === null ? shown : { ...shown, request: asked };
       };
@@ -65,7 +68,7 @@ export function taskRoute(app: FastifyInstance, { tasks, credentials }: ServerPa
 async function requestFor(tasks: TaskApi, caller: Caller, task: TaskSnapshot): Promise<RequestView> {
   refuseToShowRequest(caller, task);
   const request = await tasks.requestOf(task);
-  if (request === null) throw unknownTask(task.id);
+  if (request === null) throw goneOf({ ...task, result: null }) ?? unknownTask(task.id);
   return viewOfRequest(request);
 }
 

@@ -3,6 +3,7 @@ import { isoTime } from "../common/clock.ts";
 import type { GpuStatus, InstanceStatus } from "../gpu/status.ts";
 import type { CatalogModel } from "../models/catalog.ts";
 import { numbersOf } from "../common/vectors.ts";
+import { whyGone } from "../gone-texts.ts";
 import { sentenceOf, wordsOf } from "../reasons.ts";
 import type { LikelyToken, TokenLogprob } from "../output.ts";
 import type { Request } from "../request.ts";
@@ -58,9 +59,15 @@ export function viewOfTask(task: ListedSnapshot, isInside = false, wait: Wait | 
     ...(retryOf !== null && { retry_of: retryOf }),
     ...(webhook && { webhook_url: webhook.url }),
     attempts: task.attempts.map((attempt) => viewOfAttempt(attempt, isInside)),
+    ...(task.texts !== "keep" && viewOfTexts(task)),
     ...(placement && { placement: viewOfPlacement(placement) }),
     ...(wait && { waiting: viewOfWait(wait, isInside) }),
   };
+}
+
+function viewOfTexts(task: ListedSnapshot): Pick<TaskView, "texts" | "text_gone"> {
+  const gone = whyGone(task);
+  return { ...(task.texts !== "keep" && { texts: task.texts }), ...(gone !== null && { text_gone: gone }) };
 }
 
 export function viewOfDryRun({ gpuId, placement, wait }: DryRun, isInside: boolean): DryRunAnswer {

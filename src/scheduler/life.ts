@@ -95,9 +95,10 @@ export class Life {
     return true;
   }
 
-  /** Ends a task of an earlier server, which has no worker and is in no queue. */
+  /** Ends a task of an earlier server, which has no worker and is in no queue: its client has left with that, or its text is lost with it. */
   abandon(task: Task): void {
-    this.#end(task, "canceled", null, null);
+    if (task.endsWithClient) this.#end(task, "canceled", null, null);
+    else this.#end(task, "failed", LOST_WITH_SERVER, null);
   }
 
   /** Ends a task that was waiting, and is not in a queue any more. */
@@ -133,6 +134,13 @@ export class Life {
 export function resultOf(outcome: Ending): TaskResult | null {
   return outcome.status === "failed" ? null : (outcome.result ?? null);
 }
+
+/** Of a task of an earlier run of the server, whose text was in its memory alone. */
+const LOST_WITH_SERVER: TaskError = {
+  code: "text_gone",
+  sentence:
+    "The text of this task was in memory only, as it was not to be stored, and the server stopped or died before the task had ended. Submit it again.",
+};
 
 /** The error of a task that has missed its deadline. */
 export function deadlineError({ timeoutSeconds }: Task): TaskError {

@@ -55,6 +55,12 @@ export function loadOfAll(instances: readonly Instance[]): number {
   return loadOf({ card: first.card, facts: { slots }, running: { size: running.length }, beside: 0 });
 }
 
+/** What runs on a GPU. @param all the instances of all GPUs */
+export function placedOn(all: readonly Instance[], id: number): { taskCount: number; load: number } {
+  const here = all.filter(({ gpuId }) => gpuId === id);
+  return { taskCount: here.reduce((sum, { running }) => sum + running.size, 0), load: loadOfAll(here) };
+}
+
 /** Bytes of KV cache the task may fill there: as many tokens as it is estimated at, at most one slot's context. */
 export function memoryNeed({ estimatedTokens }: Task, { kvBytesPerToken, context }: InstanceFacts): number {
   return kvBytesPerToken * Math.min(estimatedTokens, context ?? estimatedTokens);

@@ -233,7 +233,7 @@ export class Scheduler {
 
   /**
    * Takes over tasks of an earlier run of the server. Queued ones keep their order; running ones go back into the queue. Those whose
-   * clients have left with that server end as canceled.
+   * clients have left with that server, or whose texts were in its memory, end.
    */
   restore(tasks: readonly Task[]): void {
     this.#event(() => {
@@ -243,7 +243,7 @@ export class Scheduler {
       const waiting = tasks.filter((task) => {
         const wasRunning = task.status === "running";
         if (wasRunning) endAttempt(task, "server_restart", this.#life.moment(task));
-        if (task.endsWithClient) this.#life.abandon(task);
+        if (task.endsWithClient || task.texts === "never") this.#life.abandon(task);
         else if (!wasRunning || this.#life.again(task)) return true;
         return false;
       });

@@ -25,6 +25,10 @@ export interface RetentionOptions {
   readonly usageKept: number;
   /** Milliseconds that rows of the audit log are kept; null or absent: for ever. */
   readonly auditKept?: number | null;
+  /** Milliseconds that texts are kept which nobody reads; absent: as long as their tasks. */
+  readonly unread?: () => number;
+  /** Users whose tasks are kept for other milliseconds than those of all others. */
+  readonly ofUsers?: () => readonly { readonly user: string; readonly retention: number }[];
   /** Milliseconds between two sweeps, at most; for tests. */
   readonly interval?: number;
   /** Named in sentences. */
@@ -82,7 +86,7 @@ export class Retention {
     const held = this.#holdsUntil !== null;
     this.#settle();
     const limits = this.#limits();
-    const tasks = await this.#options.store.tasks.countEnded(limits.endedBefore);
+    const tasks = await this.#options.store.tasks.countEnded(limits.endedBefore, limits.ofUsers);
     while (!signal.aborted && !this.#stopping.signal.aborted && (await this.#sweep(limits))) await pause(BREATH);
     return { held, tasks };
   }
@@ -93,8 +97,9 @@ export class Retention {
     while (!signal.aborted) {
       const more = await this.#step();
       // Where tasks are kept for seconds only, they must not stay for half a minute.
-      const { retention, interval = INTERVAL } = this.#options;
-      const until = more ? BREATH : Math.min(interval, retention);
+      const { retention, interval = INTERVAL, unread, ofUsers } = this.#options;
+      const own = ofUsers?.().map((one) => one.retention) ?? [];
+      const until = more ? BREATH : Math.min(interval, retention, unread?.() ?? interval, ...own);
       await pause(until, undefined, { signal }).catch(() => {});
     }
   }
@@ -119,13 +124,15 @@ export class Retention {
   }
 
   #limits(): SweepLimits {
-    const { maxStored, retention, keysLive, usageKept, auditKept = null } = this.#options;
+    const { maxStored, retention, keysLive, usageKept, auditKept = null, unread, ofUsers } = this.#options;
     if (this.#holdsUntil !== null)
       return { endedBefore: NEVER, keysBefore: NEVER, usageBefore: NEVER, maxEnded: maxStored };
     const { now } = this.#options.time.times;
     const oldest = (kept: number): number => oldestKept(now - kept, this.#gap);
     return {
       endedBefore: oldest(retention),
+      ofUsers: ofUsers?.().map(({ user, retention: own }) => ({ user, endedBefore: oldest(own) })),
+      unreadBefore: unread && oldest(unread()),
       keysBefore: oldest(keysLive),
       usageBefore: oldest(usageKept),
       auditBefore: auditKept === null ? undefined : oldest(auditKept),

@@ -7,7 +7,7 @@ import type { BatchFileRecord, BatchFileStore } from "./batch-files.ts";
 import type { FileRecord, FileStore } from "./files.ts";
 import type { AnswerRecord, IdempotencyStore } from "./idempotency.ts";
 import type { Outbox, OutboxRecord } from "./outbox.ts";
-import type { BatchRecord, NoteRecord, TaskStore } from "./tasks.ts";
+import type { BatchRecord, EndLimits, NoteRecord, TaskStore } from "./tasks.ts";
 import type { UsageStore } from "./usage.ts";
 
 /** The store's lines for the operator. */
@@ -34,9 +34,9 @@ export type StoreRecord =
   | AuditRecord;
 
 /** Limits beyond which rows are removed. Times are by the server's clock. */
-export interface SweepLimits {
-  /** Tasks that ended before. */
-  readonly endedBefore: number;
+export interface SweepLimits extends EndLimits {
+  /** Tasks that ended before, and whose texts nobody has read: their texts go, and they stay. Absent: none do. */
+  readonly unreadBefore?: number | undefined;
   /** Ended tasks to keep at most, the latest submitted; null: any number. */
   readonly maxEnded: number | null;
   /** Idempotency keys made before. */

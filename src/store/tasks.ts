@@ -56,6 +56,18 @@ export interface BatchState {
   readonly unbound: number;
 }
 
+/** Before which ends tasks are too old, by the server's clock. */
+export interface EndLimits {
+  readonly endedBefore: number;
+  /** Users whose tasks are kept shorter or longer than those of all others; absent: there are none. */
+  readonly ofUsers?: readonly OwnLimit[] | undefined;
+}
+
+export interface OwnLimit {
+  readonly user: string;
+  readonly endedBefore: number;
+}
+
 /** A new batch, or the end of one. */
 export interface BatchRecord {
   readonly kind: "batch";
@@ -78,6 +90,10 @@ export interface NoteRecord {
  *  3. Removing a task removes its webhook deliveries. A batch that has ended is removed with its last task, and its deliveries with it.
  *  4. The `seq` of a task that was removed is not forgotten: `lastSeq` never goes back, nor behind the lines of a batch that are yet to come.
  *  5. A note is there as long as its task.
+ *  6. Of a task whose texts are `never` stored no request and no text of its result comes back, and none reaches the disk. Where they are
+ *     kept `until_read`, they go with `removeTexts`, with a sweep (`SweepLimits.unreadBefore`), and with the write that says that a
+ *     webhook of its end was delivered. Then `texts` is `removed`, its deliveries tell no result, and of its note `custom_id` alone stays.
+ *     A list has no texts of either.
  */
 export interface TaskStore {
   /** A task without its request, which may be large. */
@@ -98,6 +114,11 @@ export interface TaskStore {
   endsIn(from: number, to: number, limit: number, maxCharacters?: number): Promise<ListedTask[]>;
   /** Removes a task that has ended; false: there is no such task, or it has not ended. */
   remove(id: string): Promise<boolean>;
-  /** Tasks that ended before a time of the server's clock. */
-  countEnded(before: number): Promise<number>;
+  /**
+   * Removes the texts of those of these tasks that have ended and whose texts are kept until they are read (`Task.texts`); all else of them
+   * stays. Those of others are left alone. @returns whether any were removed
+   */
+  removeTexts(seqs: readonly number[]): Promise<boolean>;
+  /** Tasks that ended before a time of the server's clock. @param ofUsers as of `EndLimits` */
+  countEnded(before: number, ofUsers?: readonly OwnLimit[]): Promise<number>;
 }

@@ -16,6 +16,8 @@ export interface IntakeParts {
   readonly subscribers: Subscribers;
   readonly unsaved: UnsavedResults;
   readonly writer: Writer;
+  /** As of `TaskBookParts`. */
+  readonly refuseTexts: ((tasks: readonly Task[]) => void) | undefined;
 }
 
 export class Intake {
@@ -37,7 +39,8 @@ export class Intake {
     recordsOf: () => readonly StoreRecord[],
     origin?: object,
   ): Promise<void> {
-    const { scheduler, live, news, writer } = this.#parts;
+    const { scheduler, live, news, writer, refuseTexts } = this.#parts;
+    refuseTexts?.(tasks);
     scheduler.submit(tasks, grouping);
     for (const task of tasks) live.add(task);
     const records = recordsOf();

@@ -14,6 +14,7 @@ import {
   type Webhook,
 } from "../task.ts";
 import type { NoteRecord } from "../store/tasks.ts";
+import { strictest, type Texts } from "../texts.ts";
 import type { Chunk } from "./feed-api.ts";
 import type { BatchStatus, Submission, SubmitOptions } from "./task-api.ts";
 
@@ -23,6 +24,7 @@ interface NewTasksParts {
   readonly timeout: number | null;
   readonly modelMeantBy: (asked: string) => string;
   readonly modelOfTaskType: (type: string) => string | null;
+  readonly textsOf?: (user: string) => Texts;
 }
 
 export class NewTasks {
@@ -104,9 +106,10 @@ export class NewTasks {
 
   #made(input: TaskInput, shared: Shared, seq: number): Task {
     const { request, taskType, priority, timeoutSeconds } = input;
-    const { timeout } = this.#parts;
+    const { timeout, textsOf = kept } = this.#parts;
     return newTask({
       ...shared,
+      texts: input.texts === undefined ? textsOf(shared.user) : strictest(textsOf(shared.user), input.texts),
       request,
       taskType,
       priority,
@@ -119,8 +122,12 @@ export class NewTasks {
   }
 }
 
+function kept(): Texts {
+  return "keep";
+}
+
 /** What tasks that are submitted together have in common. */
-type Shared = Omit<TaskIdentity, keyof TaskSettings | "id" | "seq">;
+type Shared = Omit<TaskIdentity, keyof TaskSettings | "id" | "seq" | "texts">;
 
 /** The webhook of single tasks. The batch itself announces its end. */
 function webhookOfTasks(webhook: Webhook | null): Webhook | null {
@@ -144,11 +151,12 @@ export function newBatch(tasks: readonly Task[], webhook: Webhook | null): Batch
   };
 }
 
-/** The notes of new tasks. @param tasks in the order of `inputs` */
+/** The notes of new tasks, as far as they are to be stored. @param tasks in the order of `inputs` */
 export function notesOf(inputs: readonly TaskInput[], tasks: readonly Task[]): NoteRecord[] {
   const notes: NoteRecord[] = [];
   for (const [index, { note }] of inputs.entries()) {
-    if (note !== undefined) notes.push({ kind: "note", seq: tasks[index]!.seq, note });
+    const { seq, texts } = tasks[index]!;
+    if (note !== undefined && texts !== "never") notes.push({ kind: "note", seq, note });
   }
   return notes;
 }

@@ -9,6 +9,7 @@ import type { CallerLimits } from "../scheduler/callers.ts";
 import { budgetRules } from "./budget-rules.ts";
 import type { Mappings } from "../scheduler/eligibility.ts";
 import type { SchedulerSettings } from "../scheduler/effects.ts";
+import { strictest, type Texts } from "../texts.ts";
 
 export function schedulerSettings({
   gpu: { multi_gpu },
@@ -52,6 +53,12 @@ function limitsOf({ defaults, users }: Config["callers"], user: string): CallerL
     requestsPerMinute: limits.requests_per_minute ?? null,
     tokensPerMinute: limits.tokens_per_minute ?? null,
   };
+}
+
+/** How long the texts of a user's tasks may be stored. */
+export function textsOf({ store, callers: { users } }: Pick<Config, "store" | "callers">, user: string): Texts {
+  const own = Object.hasOwn(users, user) ? users[user]?.texts : undefined;
+  return own === undefined ? store.texts : strictest(store.texts, own);
 }
 
 /** A mapping may name a GPU that does not exist, so that a lost card does not prevent a start. @param before which was told already */

@@ -134,6 +134,11 @@ export interface TaskApi {
   requestOf(task: Pick<TaskSnapshot, "seq" | "request">): Promise<Request | null>;
   /** The notes that tasks came with (`TaskInput.note`), by their `seq`; at most 1,000 at once. Those without one are left out. */
   notes(seqs: readonly number[]): Promise<ReadonlyMap<number, string>>;
+  /**
+   * Their texts have been delivered whole to their user: where they are not simply kept, they go. Tasks that have not ended are passed over,
+   * and so are those whose texts are kept.
+   */
+  read(tasks: readonly Pick<TaskSnapshot, "seq" | "texts">[]): void;
   /** As `get`, but held until the task has ended, `seconds` are over, the signal aborts or the server stops. */
   wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null>;
   /** Lets a task go on that would end with its client, who was told of it and may ask for it later. */
@@ -149,7 +154,7 @@ export interface TaskApi {
   cancelMatching(filter: CancelFilter): Promise<number>;
   /**
    * Submits the same again for the same user, as a new task.
-   * @throws {AltLasError} `conflict`: the task has not ended; `not_found`; what `submit` throws
+   * @throws {AltLasError} `conflict`: the task has not ended; `text_gone`: its text is not stored; `not_found`; what `submit` throws
    */
   retry(id: string, idempotency: SubmitOptions["idempotency"]): Promise<Submission>;
   /** Removes a task that has ended. @returns it as it was @throws {AltLasError} `conflict`: it has not ended; `not_found` */

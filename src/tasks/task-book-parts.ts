@@ -9,6 +9,7 @@ import type { Delivery } from "../store/outbox.ts";
 import type { Store } from "../store/store.ts";
 import type { BatchState } from "../store/tasks.ts";
 import type { RunSink, Task } from "../task.ts";
+import type { Texts } from "../texts.ts";
 import type { WaitingRequestsParts } from "./requests.ts";
 
 /** The surroundings of the task book. */
@@ -31,6 +32,10 @@ export interface TaskBookParts {
   readonly modelMeantBy: (asked: string) => string;
   /** The model that tasks of a type mean when they name none; null: any. */
   readonly modelOfTaskType: (type: string) => string | null;
+  /** How long the texts of a user's tasks may be stored; absent: as long as the tasks. */
+  readonly textsOf?: (user: string) => Texts;
+  /** Refuses new tasks whose texts the memory has no room for; absent: it has for any. */
+  readonly refuseTexts?: (tasks: readonly Task[]) => void;
   /** Has a GPU's worker stop a task. */
   readonly cancel: (gpuId: number, task: Task) => void;
   /** Loads or unloads the model of an instance. They may tell the scheduler of it at once. */

@@ -34,6 +34,7 @@ import type {
   TaskSnapshot,
 } from "./task-api.ts";
 import { UnsavedResults } from "./unsaved-results.ts";
+import { refuseUnstored, removeRead } from "./unstored.ts";
 import { Writer } from "./writer.ts";
 
 /** Tasks whose requests are read ahead. */
@@ -62,7 +63,7 @@ export class TaskBook implements TaskApi {
   readonly #alarm: AlarmTimer;
 
   constructor(parts: TaskBookParts) {
-    const { store, settings, clock } = parts;
+    const { store, settings, clock, cancelTimeout } = parts;
     this.#parts = parts;
     this.#store = store;
     this.#live = new LiveTasks(store);
@@ -86,13 +87,11 @@ export class TaskBook implements TaskApi {
     this.#unsaved = this.#newUnsaved();
     this.scheduler = new Scheduler(settings, this.#effects(), clock, Math.random);
     const { scheduler } = this;
-    const live = this.#live;
-    const writer = this.#writer;
-    const withdrawn = { unsaved: this.#unsaved, subscribers: this.#subscribers };
-    this.#intake = new Intake({ scheduler, live, writer, news: this.#news, ...withdrawn });
+    const [live, writer] = [this.#live, this.#writer];
+    const held = { unsaved: this.#unsaved, subscribers: this.#subscribers, refuseTexts: parts.refuseTexts };
+    this.#intake = new Intake({ scheduler, live, writer, news: this.#news, ...held });
     const [intake, batches, newTasks] = [this.#intake, this.#batches, this.#newTasks];
     this.feeding = new Feeding({ scheduler, writer, clock, intake, batches, newTasks });
-    const { cancelTimeout } = parts;
     this.#cancellation = new Cancellation({ scheduler, live, cancelTimeout, canSave: () => this.canSave });
   }
 
@@ -143,12 +142,13 @@ export class TaskBook implements TaskApi {
 
   async retry(id: string, idempotency: SubmitOptions["idempotency"]): Promise<Submission> {
     const task = await this.#live.ended(id, "can be retried");
+    const texts = refuseUnstored(task);
     const request = await this.requestOf(task);
     if (request === null) throw unknown(id);
     const { user, keyName, team, strategy, pinnedGpuId, webhook } = task;
     return this.submit(
       // Where its type meant a model, it has that.
-      [{ ...task, request, anyModel: true }],
+      [{ ...task, request, texts, anyModel: true }],
       { user, keyName, team, strategy, pinnedGpuId, webhook, batch: null, idempotency },
       task.id,
     );
@@ -179,6 +179,10 @@ export class TaskBook implements TaskApi {
 
   async requestOf({ seq, request }: Pick<TaskSnapshot, "seq" | "request">): Promise<Request | null> {
     return request ?? (await this.#store.tasks.request(seq));
+  }
+
+  read(tasks: Parameters<TaskApi["read"]>[0]): void {
+    removeRead(tasks, this.#store.tasks, this.#log);
   }
 
   notes(seqs: readonly number[]): ReturnType<TaskApi["notes"]> {

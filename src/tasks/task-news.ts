@@ -1,4 +1,5 @@
 /** Tells the log, and those who observe the core, what becomes of tasks. */
+import { errorWithoutText } from "../gone-texts.ts";
 import type { Clock } from "../common/clock.ts";
 import type { InstanceRef } from "../gpu/facts.ts";
 import type { Logger } from "../log/log.ts";
@@ -100,6 +101,7 @@ function endLine(task: Task): object {
     tokens: result?.completionTokens,
     seconds: result?.executionTime,
     code: error?.code,
-    reason: error?.sentence,
+    // The words of engines may repeat a text that is not to be stored.
+    reason: error === null ? undefined : (task.texts === "keep" ? error : errorWithoutText(error)).sentence,
   };
 }

@@ -471,6 +471,8 @@ export class FakeTasks implements TaskApi {
     return this.whys.get(id) ?? null;
   }
 
+  read(): void {}
+
   requestOf({ request }: TaskSnapshot): ReturnType<TaskApi["requestOf"]> {
     return Promise.resolve(request);
   }

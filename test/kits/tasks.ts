@@ -379,6 +379,7 @@ function anyTask(): fc.Arbitrary<Task> {
     endsWithClient: fc.boolean(),
     webhook: maybe(plain({ url: text, events: fc.subarray([...BATCH_EVENTS]) })),
     status: fc.constantFrom(...TASK_STATUSES),
+    texts: fc.constantFrom("keep" as const, "until_read" as const),
     gpuId,
     boundTo: maybe(gpuId),
     startedAt: maybe(time),

@@ -46,7 +46,7 @@ export function messagesRoute(
           },
         },
       },
-      refusals: ["conflict", "not_found", ...ON_SUBMITTING],
+      refusals: ["conflict", "not_found", "text_gone", ...ON_SUBMITTING],
     },
     config: { isPatient: true },
     onRequest: submission(parts),

@@ -27,7 +27,7 @@ export function ollamaChatRoute(app: FastifyInstance, parts: ServerParts, { chat
       querystring: NoQuery,
       body: chat,
       response: { 200: textOrLines(OllamaChatAnswer) },
-      refusals: ["conflict", "not_found", ...ON_SUBMITTING],
+      refusals: ["conflict", "not_found", "text_gone", ...ON_SUBMITTING],
     },
     config: { isPatient: true },
     onRequest: submission(parts),

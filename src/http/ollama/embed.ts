@@ -16,7 +16,7 @@ import { ollamaSettings, tellIgnored } from "./fields.ts";
 import { durationsOf } from "./lines.ts";
 import { loadOrUnload } from "./residence.ts";
 
-const REFUSALS = ["conflict", "not_found", ...ON_SUBMITTING] as const;
+const REFUSALS = ["conflict", "not_found", "text_gone", ...ON_SUBMITTING] as const;
 
 export function ollamaEmbedRoute(app: FastifyInstance, parts: ServerParts, { embed }: OllamaSchemas): void {
   app.route<{ Body: OllamaEmbed }>({

@@ -32,7 +32,7 @@ export function ollamaGenerateRoute(
       querystring: NoQuery,
       body: generate,
       response: { 200: textOrLines(OllamaGenerateAnswer) },
-      refusals: ["conflict", "not_found", ...ON_SUBMITTING],
+      refusals: ["conflict", "not_found", "text_gone", ...ON_SUBMITTING],
     },
     config: { isPatient: true },
     onRequest: submission(parts),

@@ -9,6 +9,7 @@ import { probeWhenHalfClosed } from "../disconnects.ts";
 import { beginLiveAnswer } from "../live-answer.ts";
 import type { Pings } from "../pings.ts";
 import type { ServerParts } from "../server-parts.ts";
+import { tellRead } from "../reads.ts";
 import { failureOf, goneTask, sentenceFor } from "../task-failure.ts";
 import { type Call, type Done, modelOf } from "./calls.ts";
 import type { AnswerWriter, StreamKind } from "./stream-kind.ts";
@@ -68,6 +69,7 @@ export class AnswerStream {
   #blocked = false;
   #over = false;
   #stop = (): void => {};
+  #tellRead: (ended: readonly TaskSnapshot[]) => void = () => {};
 
   constructor(reply: FastifyReply, call: Call, kind: StreamKind) {
     this.#reply = reply;
@@ -82,6 +84,7 @@ export class AnswerStream {
    */
   async start({ tasks }: Pick<ServerParts, "tasks">, pings: Pings): Promise<void> {
     const { raw } = this.#reply;
+    this.#tellRead = (ended) => tellRead(tasks, this.#reply, ended);
     if (raw.destroyed) return this.#left();
     // Whoever starts it hears of a failure at the end of this, and not before.
     this.#begun.promise.catch(() => {});
@@ -196,6 +199,7 @@ export class AnswerStream {
     const results = this.#choices.map(({ final }) => final!.result!);
     this.#write(first + rest + last + this.#writerFor(choice).end(results));
     this.#release();
+    this.#tellRead(this.#choices.map(({ final }) => final!));
     this.#reply.raw.end();
   }
 

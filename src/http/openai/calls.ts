@@ -12,6 +12,7 @@ import type { Usage } from "../schemas/openai-answers.ts";
 import type { SharedFields } from "../schemas/openai.ts";
 import { allHeldTo } from "../model-limits.ts";
 import type { ServerParts } from "../server-parts.ts";
+import { tellRead } from "../reads.ts";
 import { failureOf, goneTask } from "../task-failure.ts";
 import { mismatchesOf, warn } from "../warnings.ts";
 
@@ -107,6 +108,7 @@ export async function endOf({ tasks }: ServerParts, call: Call, reply: FastifyRe
     const ended = await Promise.all(call.ids.map(end));
     if (ended.every((task) => task !== null)) {
       reply.header("x-gpu-id", String(ended[0]!.gpuId));
+      tellRead(tasks, reply, ended);
       warn(reply, mismatchesOf(ended));
       return ended;
     }

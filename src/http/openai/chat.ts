@@ -33,7 +33,7 @@ export function chatRoute(app: FastifyInstance, parts: ServerParts, { chat }: Op
           content: { "application/json": { schema: shared(ChatAnswer) }, "text/event-stream": { schema: ChunksText } },
         },
       },
-      refusals: ["conflict", "not_found", ...ON_SUBMITTING],
+      refusals: ["conflict", "not_found", "text_gone", ...ON_SUBMITTING],
     },
     config: { isPatient: true },
     onRequest: submission(parts),

@@ -41,7 +41,7 @@ export function completionsRoute(
           },
         },
       },
-      refusals: ["conflict", "not_found", ...ON_SUBMITTING],
+      refusals: ["conflict", "not_found", "text_gone", ...ON_SUBMITTING],
     },
     config: { isPatient: true },
     onRequest: submission(parts),

@@ -31,7 +31,7 @@ export function embeddingsRoute(app: FastifyInstance, parts: ServerParts, { embe
       querystring: NoQuery,
       body: embedding,
       response: { 200: shared(EmbeddingAnswer) },
-      refusals: ["conflict", "not_found", ...ON_SUBMITTING],
+      refusals: ["conflict", "not_found", "text_gone", ...ON_SUBMITTING],
     },
     config: { moreParts: MOST_TOKENS, isPatient: true },
     onRequest: submission(parts),

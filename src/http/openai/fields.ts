@@ -5,6 +5,7 @@ import { type ChatRequest, type Message, type Sampling, TO_THE_END } from "../..
 import type { TaskInput } from "../../task.ts";
 import { AltLasError } from "../../errors.ts";
 import { formatOf, toolsOf } from "../forms.ts";
+import { UNSTORED } from "../inputs.ts";
 import { checkLogprobs } from "./logprobs.ts";
 import { messagesOf } from "../schemas/messages.ts";
 import type { ChatBody, OpenAiMessage, SamplingRequest, SharedFields } from "../schemas/openai.ts";
@@ -102,8 +103,14 @@ export function seedOf(seed: number): number {
   return ((seed % SEEDS) + SEEDS) % SEEDS;
 }
 
-export function settingsOf({ model, task_type, priority }: SharedFields): Omit<TaskInput, "request"> {
+export function settingsOf({
+  model,
+  task_type,
+  priority,
+  store,
+}: SharedFields & { readonly store?: boolean }): Omit<TaskInput, "request"> {
   return {
+    ...(store === false && UNSTORED),
     taskType: task_type.toWellFormed(),
     priority,
     timeoutSeconds: null,

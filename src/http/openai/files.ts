@@ -12,6 +12,7 @@ import { holdForAnswer } from "../answers.ts";
 import { tellForeignRead, tellRemoval } from "../foreign-changes.ts";
 import { NoQuery } from "../schemas/common.ts";
 import { FileBytes, FileDeleted, FileParams, FileRef, FilesAnswer, FilesQuery, MOST_FILES } from "../schemas/files.ts";
+import { whenDelivered } from "../reads.ts";
 import type { ServerParts } from "../server-parts.ts";
 import { ignoreTypeOfNothing } from "../validate.ts";
 import { fileNamed, viewOfFile } from "./file-views.ts";
@@ -105,7 +106,8 @@ function contentRoute(app: FastifyInstance, { files }: ServerParts): void {
       refuseToShowContent(caller, file);
       if (method === "GET") tellForeignRead(reply.request, file, "export.file", shownFileId(file.id));
       holdForAnswer(reply, CONTENT_MEMORY);
-      const { stream, bytes } = await files.open(file);
+      const { stream, bytes, delivered } = await files.open(file);
+      if (delivered !== undefined) whenDelivered(reply, () => delivered(caller.name));
       // Never as what the client called it: a page of a stranger would run under this server's name.
       reply.type(BYTES).header("content-disposition", dispositionOf(file.filename));
       if (bytes !== null) reply.header("content-length", bytes);

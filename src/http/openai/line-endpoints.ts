@@ -2,6 +2,7 @@
 import type { EndedLine, LineAnswer, LineEndpoint, LineEndpoints, LineInput } from "../../batch-files/endpoints.ts";
 import { AltLasError, type ErrorCode } from "../../errors.ts";
 import type { Priority, TaskInput } from "../../task.ts";
+import { textsOf } from "../../tasks/scheduler-settings.ts";
 import { checkSchemas, mayHaveSchemas } from "../form-check.ts";
 import { noted } from "../given.ts";
 import { jsonLine } from "../json-line.ts";
@@ -28,7 +29,7 @@ import { embeddingAnswer, embeddingInput } from "./embeddings.ts";
 import { earlierOf } from "./responses/earlier.ts";
 import { readNote, type ResponseNote } from "./responses/note.ts";
 import { frameOf, viewOfResponse } from "./responses/response.ts";
-import { responseInput } from "./responses/task-input.ts";
+import { holdToTexts, responseInput } from "./responses/task-input.ts";
 import { OPENAI_PATH, openAiFailure, statusFor } from "./envelope.ts";
 
 type Parts = Pick<ServerParts, "config" | "live" | "tasks">;
@@ -81,6 +82,7 @@ const RESPONSE: Means<ResponseBody> = {
     if (background) throw notInBatch("background", "must be false in a line of a batch, which is in the background");
   },
   inputs: async (body, { tasks, config, live }, user) => {
+    holdToTexts(body, textsOf(live.config, user));
     const earlier = await earlierOf(tasks, { name: user }, body);
     return [responseInput(body, earlier, { api: config.api, limits: live.config.limits })];
   },

@@ -42,7 +42,7 @@ export function uploadRoute(app: FastifyInstance, parts: ServerParts): void {
       querystring: NoQuery,
       body: UploadForm,
       response: { 200: FileRef },
-      refusals: ["store_unavailable", "draining", "files_full", "request_timeout"],
+      refusals: ["unsupported", "store_unavailable", "draining", "files_full", "request_timeout"],
     },
     // The fields are checked when they have come; until then the body is a stream.
     validatorCompiler: (route) => (route.httpPart === "body" ? () => true : app.validatorCompiler!(route)),

@@ -6,6 +6,7 @@ import { Content, toolFields } from "./messages.ts";
 import { noList, nothing, only, type Settings, sharedFields } from "./openai-shared.ts";
 import { responseSchema } from "./responses.ts";
 import { samplingFields } from "./sampling.ts";
+import { storeField } from "./submissions.ts";
 
 /** Choices of one request; each is a task. */
 export const MOST_CHOICES = 128;
@@ -36,6 +37,11 @@ export type SamplingRequest = Pick<
   Pick<ChatBody, "max_completion_tokens">;
 
 const { presence_penalty, frequency_penalty, logit_bias, stop } = samplingFields;
+
+/** Of every call that makes tasks and keeps no response. */
+function callFields(settings: Settings) {
+  return { ...sharedFields(settings), store: storeField };
+}
 
 /** OpenAI's defaults, which cut nothing off. */
 const generationFields = {
@@ -99,7 +105,7 @@ function chatSchema(settings: Settings) {
       }),
       max_completion_tokens: Type.Optional(Type.Integer({ minimum: 1, description: "As max_tokens." })),
       ...generationFields,
-      ...sharedFields(settings),
+      ...callFields(settings),
       ...FORM,
       ...formsOfOthers,
       ...chatOnly,
@@ -169,7 +175,7 @@ function completionSchema(settings: Settings) {
         description: "The text to continue, as it is; or several, of which each has choices of its own.",
       }),
       ...generationFields,
-      ...sharedFields(settings),
+      ...callFields(settings),
       suffix: Type.Optional(only("string", [""], "left out, as models here only continue a text")),
       best_of: Type.Optional(only("integer", [1], "1, as answers are not compared here")),
       echo: Type.Optional(only("boolean", [false], "false, as the prompt is not repeated here")),
@@ -218,7 +224,7 @@ function embeddingSchema(settings: Settings) {
         default: "float",
         description: "base64: little-endian 32-bit floats.",
       }),
-      ...sharedFields(settings),
+      ...callFields(settings),
       dimensions: Type.Optional(nothing("left out, as vectors are not cut short here")),
     },
     { title: "EmbeddingRequest", examples: [{ model: "minilm", input: ["a text", "another"] }] },

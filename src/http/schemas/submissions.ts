@@ -9,6 +9,14 @@ import { messagesField } from "./messages.ts";
 import { samplingFields } from "./sampling.ts";
 import { Placement, TaskSummary, TaskSummaryRef, TaskView, WaitView } from "./tasks.ts";
 
+/** Of a submission, or a call of OpenAI's API. */
+export const storeField = Type.Optional(
+  Type.Boolean({
+    description:
+      "false: prompt and answer are never on disk, only in memory until the answer was read; see docs/privacy.md. true, as without it: as the server is configured.",
+  }),
+);
+
 /** Ten years: beyond it a time is no limit. */
 const LONGEST_SECONDS = 315_360_000;
 
@@ -157,6 +165,7 @@ function settingsFields({ timeout }: Partial<Settings["tasks"]>) {
     logprobs: logprobsField,
     task_type: TaskType({ default: "text_generation", description: "The strategy task_specific looks it up" }),
     priority: oneOf(PRIORITIES, { default: "normal", description: "Among the caller's own tasks." }),
+    store: storeField,
     timeout_seconds: Type.Optional(
       Type.Number({
         exclusiveMinimum: 0,

@@ -307,6 +307,14 @@ export const TaskView = Type.Object(
     retry_of: Type.Optional(Type.String({ format: "uuid", description: "The task it was made from by a retry." })),
     webhook_url: Type.Optional(Type.String({ description: "Where this task's events are sent." })),
     attempts: Type.Array(Attempt, { description: "Each time it was given to a GPU, the first one first." }),
+    texts: Type.Optional(
+      oneOf(["until_read", "never", "removed"], {
+        description: "How long its texts are stored, where that is not as long as the task: see docs/privacy.md.",
+      }),
+    ),
+    text_gone: Type.Optional(
+      Type.String({ description: "Why it has no text any more. The texts of a list are no such." }),
+    ),
     placement: Type.Optional(Placement),
     waiting: Type.Optional(WaitView),
   },

@@ -17,7 +17,8 @@ import {
   secretOf,
   timesOf,
 } from "../thread/records.ts";
-import { remove, removeEmptyBatch, sweep } from "./removal.ts";
+import { countDue, remove, removeEmptyBatch, sweep } from "./removal.ts";
+import { LISTED_TEXTS, removeDelivered, removeTexts } from "./gone-texts.ts";
 import type { Row } from "../thread/columns.ts";
 import {
   IN_CHANGED,
@@ -40,7 +41,7 @@ import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.t
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
-import type { BatchState, TaskFilter } from "../tasks.ts";
+import type { BatchState, EndLimits, TaskFilter } from "../tasks.ts";
 import type { UsageFilter } from "../usage.ts";
 import type { Exchange } from "../thread/messages.ts";
 import { type AuditPart, auditPart } from "./audit.ts";
@@ -64,7 +65,7 @@ const LIVE = `
 const FOR_ENDS = `SELECT ${LISTED.join()} FROM tasks t`;
 /** Larger than all else of a task: thousands of numbers. */
 const LARGE: ReadonlySet<string> = new Set(["embeddings", "logprobs"]);
-const FOR_LISTS = `SELECT ${LISTED.map((name) => (LARGE.has(name) ? "NULL" : name)).join()} FROM tasks t`;
+const FOR_LISTS = `SELECT ${LISTED.map((name) => (LARGE.has(name) ? "NULL" : (LISTED_TEXTS[name] ?? name))).join()} FROM tasks t`;
 const INSERT_TASK = insertOf(INSERTED);
 const INSERT_LIVE = insertOf(INSERTED_LIVE);
 /** Bytes would else be stored as bytes. */
@@ -138,17 +139,20 @@ export class TaskDatabase {
 
   /**
    * Writes all of these rows or none.
+   * @returns whether texts were removed by that
    * @throws what SQLite throws; then nothing is written
    */
-  write({ inserts, updates, usage, records }: Exchange["write"]["request"]): void {
+  write({ inserts, updates, usage, records }: Exchange["write"]["request"]): boolean {
     const changes: CountChange[] = [];
+    let removed = false;
     this.#sql.transaction(() => {
       this.#insert(inserts, changes);
       this.#update(updates, changes);
       addRows(this.#sql, usage);
-      for (const record of records) this.#record(record);
+      for (const record of records) if (this.#record(record)) removed = true;
     });
     this.#counts.apply(changes);
+    return removed;
   }
 
   request(seq: number): StoredRequest | null {
@@ -232,9 +236,13 @@ export class TaskDatabase {
     return remove(this.#sql, this.#counts, id);
   }
 
-  countEnded(before: number): number {
-    const counted = "SELECT count(*) FROM tasks INDEXED BY tasks_by_end WHERE finished_at < :before";
-    return this.#sql.numbers(counted, { before })[0] ?? 0;
+  /** See `TaskStore.removeTexts`. */
+  removeTexts(seqs: readonly number[]): boolean {
+    return this.#sql.transaction(() => removeTexts(this.#sql, seqs));
+  }
+
+  countEnded(limits: EndLimits): number {
+    return countDue(this.#sql, limits);
   }
 
   /** One step of a sweep. @returns whether there may be more */
@@ -337,7 +345,7 @@ export class TaskDatabase {
   #insert(rows: readonly NewRow[], changes: CountChange[]): void {
     for (const { row, request } of rows) {
       this.#sql.run(row.length === INSERTED.length ? INSERT_TASK : INSERT_LIVE, row);
-      this.#sql.run(INSERT_REQUEST, [row[IN_NEW.seq]!, request]);
+      if (request !== null) this.#sql.run(INSERT_REQUEST, [row[IN_NEW.seq]!, request]);
       const owner = { user: row[IN_NEW.user] as string, team: row[IN_NEW.team] as string | null };
       changes.push([owner, row[IN_NEW.status] as TaskStatus, 1]);
     }
@@ -352,10 +360,12 @@ export class TaskDatabase {
     }
   }
 
-  #record({ kind, row }: RecordRow): void {
+  /** @returns whether texts were removed by it */
+  #record({ kind, row }: RecordRow): boolean {
     const changed = this.#sql.run(WRITES[kind], row);
     if (kind === "file_hold" && changed === 0) throw new Error(`the file ${row[0]} is not in the database`);
     if (kind === "batch") this.#onBatch(row);
+    return kind === "delivery" && removeDelivered(this.#sql, row);
   }
 
   #onBatch(row: Row): void {

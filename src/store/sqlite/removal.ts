@@ -1,9 +1,11 @@
 /* Removes tasks and records from the database. */
 import { isFinal, TASK_STATUSES, type TaskStatus } from "../../task.ts";
 import type { CountChange, Counts } from "../thread/counts.ts";
-import type { Statements } from "./statements.ts";
+import { removeTexts } from "./gone-texts.ts";
+import type { Statements, Values } from "./statements.ts";
 import { dueBatchFile, removeBesides } from "./batch-files.ts";
 import type { SweepLimits } from "../store.ts";
+import type { EndLimits } from "../tasks.ts";
 import { removeUsage } from "./usage.ts";
 import { removeAudit } from "./audit.ts";
 
@@ -16,6 +18,24 @@ const FINAL = TASK_STATUSES.filter((status) => isFinal(status));
 const IN_FINAL = `status IN (${FINAL.map((status) => `'${status}'`).join()})`;
 const AGED = `
   SELECT seq FROM tasks INDEXED BY tasks_by_end WHERE finished_at < :endedBefore AND ${IN_FINAL}
+  ORDER BY finished_at LIMIT ${STEP}`;
+const AGED_OF_USER = `
+  SELECT seq FROM tasks INDEXED BY tasks_by_user_end WHERE user = :user AND finished_at < :endedBefore AND ${IN_FINAL}
+  ORDER BY finished_at LIMIT ${STEP}`;
+/** Those of users that have no limit of their own: jumps from user to user in the index, so that what others keep for longer is not read. */
+const AGED_OF_OTHERS = `
+  WITH RECURSIVE users(name) AS (
+    SELECT min(user) FROM tasks INDEXED BY tasks_by_user_end WHERE finished_at IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(user) FROM tasks INDEXED BY tasks_by_user_end WHERE finished_at IS NOT NULL AND user > name)
+      FROM users WHERE name IS NOT NULL)
+  SELECT seq FROM users CROSS JOIN tasks INDEXED BY tasks_by_user_end ON user = name AND finished_at < :endedBefore
+  WHERE name NOT IN (SELECT value FROM json_each(:own)) LIMIT ${STEP}`;
+const DUE_OF_USER = `
+  SELECT count(*) FROM tasks INDEXED BY tasks_by_user_end WHERE user = :user AND finished_at < :endedBefore`;
+const DUE = "SELECT count(*) FROM tasks INDEXED BY tasks_by_end WHERE finished_at < :endedBefore";
+const UNREAD = `
+  SELECT seq FROM tasks INDEXED BY tasks_unread WHERE texts = 'until_read' AND finished_at < :unreadBefore
   ORDER BY finished_at LIMIT ${STEP}`;
 const LOWEST = `
   ${FINAL.map((status) => `SELECT seq FROM tasks INDEXED BY tasks_by_status WHERE status = '${status}'`).join(" UNION ALL ")}
@@ -55,6 +75,7 @@ export function sweep(sql: Statements, counts: Counts, limits: SweepLimits): boo
     removeTasks(sql, counts, due);
     return true;
   }
+  if (limits.unreadBefore !== undefined && removeUnread(sql, limits.unreadBefore)) return true;
   const batch = dueBatchFile(sql, limits.endedBefore);
   if (batch !== undefined) {
     sql.transaction(() => removeBatch(sql, batch));
@@ -81,8 +102,33 @@ function removeBatch(sql: Statements, id: string): void {
   removeDeliveries(sql, id);
 }
 
-function dueTasks(sql: Statements, counts: Counts, { endedBefore, maxEnded }: SweepLimits): number[] {
-  const aged = sql.numbers(AGED, { endedBefore });
+/** How many tasks are too old. */
+export function countDue(sql: Statements, { endedBefore, ofUsers = [] }: EndLimits): number {
+  const count = (counted: string, values: Values): number => sql.numbers(counted, values)[0] ?? 0;
+  let due = count(DUE, { endedBefore });
+  for (const own of ofUsers)
+    due += count(DUE_OF_USER, { ...own }) - count(DUE_OF_USER, { user: own.user, endedBefore });
+  return due;
+}
+
+function removeUnread(sql: Statements, unreadBefore: number): boolean {
+  const seqs = sql.numbers(UNREAD, { unreadBefore });
+  return seqs.length > 0 && sql.transaction(() => removeTexts(sql, seqs, STEP_TIME));
+}
+
+function agedTasks(sql: Statements, { endedBefore, ofUsers = [] }: EndLimits): number[] {
+  for (const own of ofUsers) {
+    const aged = sql.numbers(AGED_OF_USER, { ...own });
+    if (aged.length > 0) return aged;
+  }
+  const isLonger = ofUsers.some((own) => own.endedBefore < endedBefore);
+  if (!isLonger) return sql.numbers(AGED, { endedBefore });
+  return sql.numbers(AGED_OF_OTHERS, { endedBefore, own: JSON.stringify(ofUsers.map(({ user }) => user)) });
+}
+
+function dueTasks(sql: Statements, counts: Counts, limits: SweepLimits): number[] {
+  const { maxEnded } = limits;
+  const aged = agedTasks(sql, limits);
   if (aged.length > 0 || maxEnded === null) return aged;
   const ended = FINAL.reduce((sum, status) => sum + counts.total({}, status), 0);
   return ended > maxEnded ? sql.numbers(LOWEST, { count: Math.min(ended - maxEnded, STEP) }) : [];

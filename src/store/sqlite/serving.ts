@@ -18,7 +18,7 @@ type Handlers<Of extends Kind> = {
 export type ServedKind = Exclude<Kind, "open" | "sweep" | "copy" | "stopCopy" | "close">;
 
 const TASKS: Handlers<
-  "request" | "notes" | "get" | "list" | "scan" | "batch" | "ends" | "endsIn" | "remove" | "countEnded"
+  "request" | "notes" | "get" | "list" | "scan" | "batch" | "ends" | "endsIn" | "remove" | "removeTexts" | "countEnded"
 > = {
   request: (database, { seq }) => database.request(seq),
   notes: (database, { seqs }, sendRows) => {
@@ -48,7 +48,8 @@ const TASKS: Handlers<
     return null;
   },
   remove: (database, { id }) => database.remove(id),
-  countEnded: (database, { before }) => database.countEnded(before),
+  removeTexts: (database, { seqs }) => database.removeTexts(seqs),
+  countEnded: (database, { limits }) => database.countEnded(limits),
 };
 
 const OUTBOX: Handlers<"pending" | "countPending" | "deliveries" | "secret"> = {
@@ -139,10 +140,7 @@ const AUDIT: Handlers<"audit"> = {
 };
 
 const HANDLERS: Handlers<ServedKind> = {
-  write: (database, { inserts, updates, usage, records }) => {
-    database.write({ inserts, updates, usage, records });
-    return null;
-  },
+  write: (database, { inserts, updates, usage, records }) => database.write({ inserts, updates, usage, records }),
   ...TASKS,
   ...OUTBOX,
   ...IDEMPOTENCY,

@@ -46,14 +46,15 @@ export class Statements {
   }
 
   /**
-   * Runs `action` in one transaction: all of its writes, or none.
+   * Runs `action` in one transaction: all of its writes, or none. @returns what it does
    * @throws what `action` and SQLite throw; then nothing is written
    */
-  transaction(action: () => void): void {
+  transaction<T>(action: () => T): T {
     this.#prepare("BEGIN IMMEDIATE").run();
     try {
-      action();
+      const value = action();
       this.#prepare("COMMIT").run();
+      return value;
     } catch (error) {
       // A full disk and some other errors have already rolled back.
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");

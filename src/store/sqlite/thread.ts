@@ -36,7 +36,7 @@ const ROW_CODES: ReadonlySet<number> = new Set([18, 19, 20, 25]);
 const LONG = 5;
 /** A move of the log into the database cuts off free pages; a log that is very long is cut when it begins anew. */
 const CHANGED: Shortest = (file) => (file === "log" ? LONGEST_LOG : (upkeep?.bytes() ?? 0));
-const CHANGES: ReadonlySet<Kind> = new Set(["write", "remove", "sweep"]);
+const CHANGES: ReadonlySet<Kind> = new Set(["write", "remove", "removeTexts", "sweep"]);
 
 const port = parentPort;
 if (port === null) throw new Error("thread.ts is started by SqliteStore");
@@ -67,8 +67,8 @@ function answer(request: Request): void {
     const value = serve(request);
     // A commit into a file that was deleted must not be answered with success.
     if (isChange && performance.now() - started > LONG) throwIfLost(files?.missingAtAGlance(CHANGED));
-    // The value of a sweep says whether it removed something.
-    removed = request.kind !== "write" && value === true;
+    // The values of changes say whether they removed something.
+    removed = value === true;
     send({ kind: "done", number, value });
   } catch (error) {
     send({ kind: "failed", number, failure: failureOf(error, request.kind) });

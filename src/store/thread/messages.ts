@@ -12,7 +12,7 @@ import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.t
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
-import type { BatchState, Reading, TaskFilter } from "../tasks.ts";
+import type { BatchState, EndLimits, Reading, TaskFilter } from "../tasks.ts";
 import type { UsageFilter } from "../usage.ts";
 
 /** Bytes. The rows and index pages of tasks that are still alive need not be read again when they end. */
@@ -51,7 +51,8 @@ export interface Exchange {
       readonly usage: readonly Row[];
       readonly records: readonly RecordRow[];
     };
-    value: null;
+    /** Whether texts were removed by it. */
+    value: boolean;
   };
   /** null: there is no such task. */
   request: { request: { readonly seq: number }; value: StoredRequest | null };
@@ -89,7 +90,8 @@ export interface Exchange {
   /** Rows of sums; the value is the hour where the next ones begin. */
   usage: { request: { readonly filter: UsageFilter; readonly atOnce: number }; value: number | null };
   remove: { request: { readonly id: string }; value: boolean };
-  countEnded: { request: { readonly before: number }; value: number };
+  removeTexts: { request: { readonly seqs: readonly number[] }; value: boolean };
+  countEnded: { request: { readonly limits: EndLimits }; value: number };
   sweep: { request: { readonly limits: SweepLimits }; value: boolean };
   /** Rows of deliveries. */
   pending: { request: { readonly limit: number }; value: null };

@@ -11,6 +11,7 @@ import {
   type BatchState,
   type ListedPage,
   type ListedTask,
+  type OwnLimit,
   type Reading,
   type TaskFilter,
   type TaskStore,
@@ -89,8 +90,12 @@ export class StoredTasks implements TaskStore {
     return (await this.#ask("remove", { id })).value;
   }
 
-  async countEnded(before: number): Promise<number> {
-    return (await this.#ask("countEnded", { before })).value;
+  async removeTexts(seqs: readonly number[]): Promise<boolean> {
+    return (await this.#ask("removeTexts", { seqs })).value;
+  }
+
+  async countEnded(endedBefore: number, ofUsers?: readonly OwnLimit[]): Promise<number> {
+    return (await this.#ask("countEnded", { limits: { endedBefore, ofUsers } })).value;
   }
 
   #scanInTurn(filter: TaskFilter, reading: Reading): Promise<ListedPage> {

@@ -81,6 +81,8 @@ export const DELIVERY = namesOf(DELIVERY_COLUMNS);
 export const TRIED = namesOf(TRIED_COLUMNS);
 export const CLOCK = namesOf(CLOCK_COLUMNS);
 export const SECRET = namesOf(SECRET_COLUMNS);
+/** The indexes in the row of a delivery that was tried. */
+export const IN_TRIED = placesOf([...namesOf(TRIED_COLUMNS), "id"] as const);
 
 /** A record on its way to the database: the values by which its kind is written. */
 export interface RecordRow {

@@ -16,6 +16,8 @@ import {
   type TaskStatus,
   type Webhook,
 } from "../../task.ts";
+import { attemptsWithoutText, errorWithoutText } from "../../gone-texts.ts";
+import type { TaskTexts } from "../../texts.ts";
 import { storedUse, useOf } from "./uses.ts";
 import { type Columns, namesOf, placesOf, type Row, rowMaker, type Value } from "./columns.ts";
 
@@ -23,8 +25,8 @@ import { type Columns, namesOf, placesOf, type Row, rowMaker, type Value } from 
 export interface NewRow {
   /** Of `INSERTED_LIVE`, or of a task that has ended, of `INSERTED`. */
   readonly row: Row;
-  /** Its request without the sampling, which the task's row has, as JSON; a long one is bytes of UTF-8. */
-  readonly request: string | Uint8Array;
+  /** Its request without the sampling, which the task's row has, as JSON; a long one is bytes of UTF-8. null: it is not to be stored. */
+  readonly request: string | Uint8Array | null;
 }
 
 /** Columns of `tasks` that never change once written. */
@@ -39,7 +41,7 @@ const IDENTITY = {
   created_at: ({ createdAt }) => createdAt,
   size: ({ size }) => size,
   estimated_tokens: ({ estimatedTokens }) => estimatedTokens,
-  sampling: ({ sampling }) => JSON.stringify(sampling),
+  sampling: ({ sampling, texts }) => JSON.stringify(texts === "never" ? withoutStop(sampling) : sampling),
   task_type: ({ taskType }) => taskType,
   priority: ({ priority }) => priority,
   timeout_seconds: ({ timeoutSeconds }) => timeoutSeconds,
@@ -49,11 +51,12 @@ const IDENTITY = {
   model: ({ model }) => model,
   key_name: ({ keyName }) => keyName,
   team: ({ team }) => team,
+  texts: ({ texts }) => (texts === "keep" ? null : texts),
 } as const satisfies Columns<Task>;
 
 /** Columns that are written once, and read where a task is taken over. */
 const FACTS = {
-  prefix: ({ prefix }) => (prefix.length === 0 ? null : jsonOf(prefix)),
+  prefix: ({ prefix, texts }) => (prefix.length === 0 || texts === "never" ? null : jsonOf(prefix)),
   needs: ({ needs }) => (needs === PLAIN_NEEDS ? null : jsonOf(needs)),
 } as const satisfies Columns<Task>;
 
@@ -62,7 +65,7 @@ const STATE = {
   status: ({ status }) => status,
   gpu_id: (task) => shownGpuId(task),
   started_at: ({ startedAt }) => startedAt,
-  attempts: ({ attempts }) => JSON.stringify(attempts),
+  attempts: ({ attempts, texts }) => JSON.stringify(texts === "never" ? attemptsWithoutText(attempts) : attempts),
   placement: ({ placement }) => jsonOf(placement),
   ran_model: ({ ranModel }) => ranModel,
   used: ({ use }) => use && storedUse(use),
@@ -73,11 +76,11 @@ const STATE = {
 const END = {
   finished_at: ({ finishedAt, finishedClock }) => finishedClock ?? finishedAt,
   finished_shown: ({ finishedAt, finishedClock }) => otherThan(finishedClock ?? finishedAt, finishedAt),
-  result_text: ({ result }) => result && result.text,
-  reasoning: ({ result }) => result?.reasoning ?? null,
-  embeddings: ({ result }) => jsonOf(result?.embeddings ?? null),
-  beside: ({ result }) => result && besideOf(result),
-  logprobs: ({ result }) => jsonOf(result?.logprobs ?? null),
+  result_text: (task) => storedResult(task)?.text ?? null,
+  reasoning: (task) => storedResult(task)?.reasoning ?? null,
+  embeddings: (task) => jsonOf(storedResult(task)?.embeddings ?? null),
+  beside: (task) => besideOf(storedResult(task)),
+  logprobs: (task) => jsonOf(storedResult(task)?.logprobs ?? null),
   execution_time: ({ result }) => result && result.executionTime,
   result_timestamp: ({ result }) => result && result.timestamp,
   finish_reason: ({ result }) => result && result.finishReason,
@@ -85,7 +88,7 @@ const END = {
   completion_tokens: ({ result }) => result && result.completionTokens,
   cached_tokens: ({ result }) => result && result.cachedTokens,
   error_code: ({ error }) => error && error.code,
-  error_sentence: ({ error }) => error && error.sentence,
+  error_sentence: ({ error, texts }) => error && (texts === "never" ? errorWithoutText(error) : error).sentence,
 } as const satisfies Columns<Task>;
 
 const LIVE_COLUMNS = { ...IDENTITY, ...FACTS, ...STATE } as const;
@@ -134,7 +137,7 @@ export function newRow(task: Task): NewRow {
   const { finishedAt, result, error } = task;
   const isLive = (finishedAt ?? result ?? error) === null;
   const row = isLive ? rowOfLive(task) : rowOfEnded(task);
-  return { row, request: JSON.stringify({ ...task.request, sampling: undefined }) };
+  return { row, request: task.texts === "never" ? null : JSON.stringify({ ...task.request, sampling: undefined }) };
 }
 
 /** A stored request, as JSON. Those that migration 0008 has brought over, and those before 0.2.0, have their sampling in them. */
@@ -193,6 +196,7 @@ export function listedTaskOf(row: Row): ListedTask {
     retryOf: row[READ.retry_of] as string | null,
     webhook: parsed<Webhook>(row[READ.webhook]),
     endsWithClient: row[READ.ends_with_client] === 1,
+    texts: (row[READ.texts] as TaskTexts | null) ?? "keep",
     status: row[READ.status] as TaskStatus,
     ...gpusOf(row),
     startedAt: row[READ.started_at] as number | null,
@@ -253,7 +257,18 @@ function resultOf(row: Row): TaskResult | null {
 /** Small parts of a result, of which most have none. */
 type Beside = Pick<TaskResult, "toolCalls" | "mismatch">;
 
-function besideOf({ toolCalls, mismatch }: TaskResult): string | null {
+/** What of a result is stored. Its numbers are, whatever becomes of its text. */
+function storedResult({ result, texts }: Task): TaskResult | null {
+  return texts === "never" ? null : result;
+}
+
+/** The texts that end an answer may be parts of it. */
+export function withoutStop({ stop: _stop, ...sampling }: Sampling): Sampling {
+  return sampling;
+}
+
+function besideOf(result: TaskResult | null): string | null {
+  const { toolCalls, mismatch } = result ?? {};
   return toolCalls === undefined && mismatch === undefined ? null : JSON.stringify({ toolCalls, mismatch });
 }
 

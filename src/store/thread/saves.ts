@@ -58,7 +58,7 @@ export function rowsOf(
     if (was !== undefined) updates.push(changedRow(task, was));
     else {
       const row = newRow(task);
-      characters += row.request.length;
+      characters += row.request?.length ?? 0;
       // One after the other: the strings of a large batch together would take as much of the heap as its texts.
       inserts.push(characters < MANY ? row : handedOver(row, transfer));
     }

@@ -1,5 +1,6 @@
 /** `POST /v1/responses`. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { textsOf } from "../../../tasks/scheduler-settings.ts";
 import type { Listener, TaskSnapshot } from "../../../tasks/task-api.ts";
 import { submission } from "../../access.ts";
 import { usingBody } from "../../bodies.ts";
@@ -16,7 +17,7 @@ import { earlierOf, requestOfStored } from "./earlier.ts";
 import { readNote, type ResponseNote } from "./note.ts";
 import { factsOf, type Frame, frameOf, responseOf, viewOfResponse } from "./response.ts";
 import { ResponseStream } from "./stream.ts";
-import { type ResponseInput, responseInput } from "./task-input.ts";
+import { holdToTexts, type ResponseInput, responseInput } from "./task-input.ts";
 import { failureInWords, inWordsOfResponses } from "./words.ts";
 
 type CreateRequest = FastifyRequest<{ Body: ResponseBody }>;
@@ -43,7 +44,7 @@ export function createResponseRoute(
           content: { "application/json": { schema: ResponseRef }, "text/event-stream": { schema: ResponseEventsText } },
         },
       },
-      refusals: ["conflict", "not_found", ...ON_SUBMITTING],
+      refusals: ["conflict", "not_found", "text_gone", ...ON_SUBMITTING],
     },
     config: { isPatient: true },
     onRequest: submission(parts),
@@ -107,6 +108,7 @@ async function submitted(
 ): Promise<Submitted> {
   const { tasks, config, live } = parts;
   const { body, caller } = request;
+  holdToTexts(body, textsOf(live.config, caller.name));
   const earlier = await earlierOf(tasks, caller, body);
   const input = responseInput(body, earlier, { api: config.api, limits: live.config.limits });
   const call = await submitCall(parts, request, reply, [input], body.background);

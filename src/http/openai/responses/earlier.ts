@@ -6,6 +6,7 @@ import type { Message, Request } from "../../../request.ts";
 import { attemptNumber } from "../../../task.ts";
 import type { TaskApi, TaskSnapshot } from "../../../tasks/task-api.ts";
 import type { ResponseBody } from "../../schemas/openai.ts";
+import { goneOf } from "../../task-failure.ts";
 import { taskIdOfItem, taskIdOfResponse } from "./ids.ts";
 import { type Referenced, referencesIn } from "./input.ts";
 import { deltasOfResult, itemsOf, type PlacedItem, wordsOf } from "./items.ts";
@@ -121,10 +122,12 @@ function referencedOf({ kind, call, delta }: PlacedItem): Referenced {
   return { call: { id: call!.id, name: call!.name, arguments: wordsOf(delta) } };
 }
 
-/** null: there is none, it is not stored, or it is somebody else's. */
+/** null: there is none, it is not stored, or it is somebody else's. @throws {AltLasError} `text_gone` */
 async function storedOf(tasks: Tasks, owner: Owner, taskId: string): Promise<Stored | null> {
   const task = await tasks.get(taskId);
   if (task === null || task.user !== owner.name) return null;
   const note = readNote((await tasks.notes([task.seq])).get(task.seq));
+  // Its note went with its texts.
+  if (note === null && task.texts === "removed") throw goneOf(task)!;
   return note?.store === true ? { task, note } : null;
 }

@@ -75,6 +75,7 @@ type Made = Pick<
   | "gpuId"
   | "boundTo"
   | "request"
+  | "texts"
 >;
 
 /** @param caller whoever reads it: of a failure only some may know the inside */

@@ -18,6 +18,7 @@ import {
   ResponseRef,
   type ResponseView,
 } from "../../schemas/response-answers.ts";
+import { tellRead } from "../../reads.ts";
 import type { ServerParts } from "../../server-parts.ts";
 import { ignoreTypeOfNothing } from "../../validate.ts";
 import { requestOfStored, responseNamed, type Stored } from "./earlier.ts";
@@ -45,13 +46,17 @@ export function responseRoute(app: FastifyInstance, parts: ServerParts, pings: P
           content: { "application/json": { schema: ResponseRef }, "text/event-stream": { schema: ResponseEventsText } },
         },
       },
+      refusals: ["text_gone"],
     },
     handler: async ({ caller, params, query, method }, reply) => {
       const stored = await responseNamed(parts.tasks, caller, params.response_id);
       // Of a HEAD nothing but the headers is wanted.
       if (query.stream && method === "HEAD") return void beginLiveAnswer(reply, EVENT_STREAM).end();
       if (query.stream) return follow(parts, pings, reply, stored, caller, query.starting_after);
-      if (query.starting_after === undefined) return viewOf(parts, stored, caller);
+      if (query.starting_after === undefined) {
+        if (isFinal(stored.task.status)) tellRead(parts.tasks, reply, [stored.task]);
+        return viewOf(parts, stored, caller);
+      }
       const sentence = "starting_after is for streams: it needs stream to be true.";
       throw new AltLasError("invalid_input", sentence, { param: "starting_after" });
     },

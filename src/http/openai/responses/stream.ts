@@ -12,6 +12,7 @@ import { beginLiveAnswer } from "../../live-answer.ts";
 import { jsonLine } from "../../json-line.ts";
 import type { Pings } from "../../pings.ts";
 import type { ServerParts } from "../../server-parts.ts";
+import { tellRead } from "../../reads.ts";
 import { failureOf, goneTask, sentenceFor } from "../../task-failure.ts";
 import { openAiFailure } from "../envelope.ts";
 import { highestNumber, ResponseReader } from "./events.ts";
@@ -189,6 +190,7 @@ export class ResponseStream implements Listener {
     if (this.#over) return;
     if (!this.#live) this.#begin();
     this.#release();
+    if (this.#final !== null) tellRead(this.#parts.tasks, this.#reply, [this.#final]);
     this.#reply.raw.end();
   }
 

@@ -12,6 +12,7 @@ import { shown } from "../../../common/validation.ts";
 import { samplingsOf, settingsOf } from "../fields.ts";
 import { checkLogprobs } from "../logprobs.ts";
 import type { Earlier } from "./earlier.ts";
+import type { Texts } from "../../../texts.ts";
 import { messagesOfInput } from "./input.ts";
 import type { ResponseNote } from "./note.ts";
 import { failureInWords } from "./words.ts";
@@ -57,6 +58,20 @@ function madeInput(
     request: { kind: "chat", messages, ...wantedOf(body), sampling: sampling! },
     note: JSON.stringify(noteOf(body, before.length)),
   };
+}
+
+/**
+ * Has a response be stored only where its user's texts are.
+ * @param body is changed
+ * @throws {AltLasError} `unsupported`: it is to be asked for later, and cannot be
+ */
+export function holdToTexts(body: ResponseBody, texts: Texts): void {
+  if (texts !== "never") return;
+  body.store = false;
+  if (!body.background) return;
+  const sentence =
+    "background must be false: no texts of this user are stored (store.texts of the configuration, or callers.users), and a response in the background is asked for later.";
+  throw new AltLasError("unsupported", sentence, { param: "background" });
 }
 
 /** @throws {AltLasError} `invalid_input`: nobody could ever have it */
