@@ -1,6 +1,6 @@
 /** `GET /openapi.json`, made from the schemas that also check the requests. */
-import swagger from "@fastify/swagger";
-import type { FastifyInstance, FastifySchema } from "fastify";
+import type { SwaggerOptions } from "@fastify/swagger";
+import { fastify, type FastifyInstance, type FastifySchema, type RouteOptions } from "fastify";
 import type { Config } from "../config/config.ts";
 import { ERRORS, type ErrorCode } from "../errors.ts";
 import { type Access, accessOf, anybody } from "./access.ts";
@@ -11,6 +11,7 @@ import { ConfigAnswer } from "./schemas/config.ts";
 import { Failure } from "./schemas/common.ts";
 import { renewalOf } from "./live-schemas.ts";
 import { failureSchemaOf, OPENAI_PATH, statusFor } from "./openai/envelope.ts";
+import { forClients, type Schema } from "./openapi-fields.ts";
 import { GpuDetails, GpuView } from "./schemas/gpus.ts";
 import { ChatAnswer, CompletionAnswer, EmbeddingAnswer, OpenAiFailure, OpenAiModel } from "./schemas/openai-answers.ts";
 import { BatchFileView } from "./schemas/batch-files.ts";
@@ -24,8 +25,8 @@ import { setUpSerializers } from "./serializers.ts";
 
 declare module "fastify" {
   interface FastifyInstance {
-    /** The schemas of bodies that follow the configuration, by method and path. */
-    readonly liveBodies: Map<string, object>;
+    /** The document as the routes were declared. */
+    readonly openapi: () => Promise<Declared>;
   }
   interface FastifySchema {
     /** Refusals of this route beside those of its kind; for the document only. */
@@ -65,24 +66,6 @@ const ANTHROPIC = {
   tags: [{ name: "anthropic", description: "Anthropic's API, whose calls are tasks, too" }],
 };
 const OLLAMA = { schemas: [], tags: [{ name: "ollama", description: "Ollama's API, whose calls are tasks, too" }] };
-
-/** The parts of a request's schema that the document changes. */
-interface Schema {
-  readonly type?: unknown;
-  readonly enum?: readonly unknown[];
-  readonly default?: unknown;
-  readonly items?: Schema;
-  readonly properties?: Readonly<Record<string, Schema>>;
-  readonly required?: readonly string[];
-  readonly allowed?: string;
-  readonly maxBytes?: number;
-  readonly alsoCalled?: readonly string[];
-  readonly shorthand?: string;
-  readonly unsupported?: boolean;
-  readonly secret?: boolean;
-  readonly anyOf?: readonly Schema[];
-  readonly examples?: readonly unknown[];
-}
 
 /** The parts of the document that are mended after it was made. */
 interface Document {
@@ -149,13 +132,52 @@ const TAGS = [
   { name: "meta", description: "This document" },
 ];
 
+interface Declared {
+  readonly document: Document;
+  /** The schemas of bodies that follow the configuration, by method and path. */
+  readonly liveBodies: ReadonlyMap<string, object>;
+}
+
 /** Prepares the document; call it before the routes are registered. */
 export function setUpOpenapi(app: FastifyInstance, version: string, { anthropic, ollama }: Config["api"]): void {
   const others = [...(anthropic ? [ANTHROPIC] : []), ...(ollama ? [OLLAMA] : [])];
-  setUpSerializers(app, [...SHARED_SCHEMAS, ...others.flatMap(({ schemas }) => schemas)]);
+  const shared = [...SHARED_SCHEMAS, ...others.flatMap(({ schemas }) => schemas)];
+  setUpSerializers(app, shared);
+  const routes: RouteOptions[] = [];
+  app.addHook("onRoute", (route) => void routes.push(route));
+  let declared: Promise<Declared> | undefined;
+  const tags = [...TAGS, ...others.flatMap((other) => other.tags)];
+  app.decorate("openapi", () => (declared ??= declaredBy(routes, shared, { version, tags })));
+}
+
+/**
+ * Makes the document when it is first asked for, which in most lives of a server is never: what makes it is many modules. It hears of routes
+ * while they are declared, so they are declared a second time, to an application that nobody asks.
+ */
+async function declaredBy(
+  routes: readonly RouteOptions[],
+  shared: readonly object[],
+  about: { readonly version: string; readonly tags: typeof TAGS },
+): Promise<Declared> {
+  const { default: swagger } = await import("@fastify/swagger");
   const liveBodies = new Map<string, object>();
-  app.decorate("liveBodies", liveBodies);
-  app.register(swagger, {
+  const app = fastify({ exposeHeadRoutes: false });
+  app.setValidatorCompiler(() => () => true);
+  app.setSerializerCompiler(() => JSON.stringify);
+  for (const schema of shared) app.addSchema(schema);
+  await app.register(swagger, optionsOf(liveBodies, about));
+  for (const { method, url, schema, onRequest } of routes)
+    if (method !== "HEAD")
+      app.route({ method, url, ...(schema && { schema }), ...(onRequest && { onRequest }), handler: () => {} });
+  await app.ready();
+  return { document: app.swagger() as unknown as Document, liveBodies };
+}
+
+function optionsOf(
+  liveBodies: Map<string, object>,
+  { version, tags }: { readonly version: string; readonly tags: typeof TAGS },
+): SwaggerOptions {
+  return {
     openapi: {
       openapi: "3.1.0",
       info: {
@@ -165,7 +187,7 @@ export function setUpOpenapi(app: FastifyInstance, version: string, { anthropic,
         license: { name: "MIT", identifier: "MIT" },
       },
       servers: [{ url: "/" }],
-      tags: [...TAGS, ...others.flatMap(({ tags }) => tags)],
+      tags: [...tags],
       components: {
         securitySchemes: {
           bearer: { type: "http", scheme: "bearer", description: "An API key" },
@@ -188,7 +210,7 @@ export function setUpOpenapi(app: FastifyInstance, version: string, { anthropic,
         url: url.replace("*", `:${REST}`),
       };
     },
-  });
+  };
 }
 
 /** With what the route asks of its caller; nothing where no credentials are needed. */
@@ -211,9 +233,9 @@ export function openapiRoute(app: FastifyInstance): void {
     response: { 200: { type: "object", additionalProperties: true } },
   };
   let made: { readonly of: readonly object[]; readonly text: string } | undefined;
-  app.get("/openapi.json", { schema, onRequest: anybody() }, ({ prefix }, reply) => {
-    const document = app.swagger() as unknown as Document;
-    const bodies = Array.from(app.liveBodies, ([route, body]) => [route, renewalOf(body)?.() ?? body] as const);
+  app.get("/openapi.json", { schema, onRequest: anybody() }, async ({ prefix }, reply) => {
+    const { document, liveBodies } = await app.openapi();
+    const bodies = Array.from(liveBodies, ([route, body]) => [route, renewalOf(body)?.() ?? body] as const);
     const of = bodies.map(([, body]) => body);
     if (made?.of.every((body, index) => body === of[index]) !== true)
       made = { of, text: JSON.stringify(withBodies(document, bodies)) };
@@ -326,41 +348,4 @@ function headersOf(url: string): Record<string, object> | undefined {
     return { "idempotency-key": IDEMPOTENCY_KEY };
   if (url.endsWith("/events")) return { "last-event-id": LAST_EVENT_ID };
   return undefined;
-}
-
-/**
- * A request's schema as clients should read it: our own keywords mean nothing to them, a field with a default is not required, in a body
- * whatever is not required may be null, and what has a short form may be that.
- */
-function forClients(schema: Schema, nullable: boolean): Schema {
-  const { shorthand, ...long } = schema;
-  const short = shorthand === undefined ? undefined : long.properties?.[shorthand];
-  if (short !== undefined) return { anyOf: [long, short].map((form) => forClients(form, nullable)) };
-  const {
-    allowed: _1,
-    maxBytes: _2,
-    alsoCalled: _3,
-    unsupported: _4,
-    secret: _5,
-    required = [],
-    properties,
-    items,
-    ...rest
-  } = long;
-  const clear = { ...rest, ...(items && { items: forClients(items, nullable) }) };
-  if (properties === undefined) return clear;
-  const wanted = required.filter((name) => properties[name]?.default === undefined);
-  const fields = Object.entries(properties).map(([name, field]) => {
-    const inner = forClients(field, nullable);
-    return [name, nullable && !wanted.includes(name) ? orNull(inner) : inner];
-  });
-  return { ...clear, properties: Object.fromEntries(fields), ...(wanted.length > 0 && { required: wanted }) };
-}
-
-function orNull(schema: Schema): Schema {
-  if (schema.anyOf !== undefined) return { ...schema, anyOf: [...schema.anyOf, { type: "null" }] };
-  // Without a type it may be null already.
-  if (schema.type === undefined) return schema;
-  const type = [...new Set([schema.type, "null"].flat())];
-  return { ...schema, type, ...(schema.enum && { enum: [...schema.enum, null] }) };
 }

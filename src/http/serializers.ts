@@ -39,8 +39,25 @@ function forWriting(part: unknown): unknown {
 }
 
 function built(schema: Schema, named: ReadonlyMap<string, Schema>): Write {
+  const others = new Map<string, unknown>();
+  addNamedIn(schema, named, others);
   // A schema that is shared itself would be there twice.
-  const others = [...named].filter(([, other]) => other !== schema).map(([name, other]) => [name, forWriting(other)]);
+  others.delete((schema as { readonly $id?: string }).$id ?? "");
   const build = require("fast-json-stringify") as typeof Build;
-  return build(forWriting(schema) as Schema, { schema: Object.fromEntries(others) });
+  return build(forWriting(schema) as Schema, { schema: Object.fromEntries(others) as Record<string, Schema> });
+}
+
+/** Adds the schemas that a part refers to, and those that they refer to. It would take all, and check each of them every time. */
+function addNamedIn(part: unknown, named: ReadonlyMap<string, Schema>, found: Map<string, unknown>): void {
+  if (typeof part !== "object" || part === null || isWrittenAsItIs(part)) return;
+  for (const [name, value] of Object.entries(part)) {
+    if (name !== "$ref" || typeof value !== "string") addNamedIn(value, named, found);
+    else {
+      const id = value.split("#")[0]!;
+      const other = named.get(id);
+      if (other === undefined || found.has(id)) continue;
+      found.set(id, forWriting(other));
+      addNamedIn(other, named, found);
+    }
+  }
 }
