@@ -91,7 +91,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "browser",
-    tests: ["browser", "browser-api", "browser-now", "browser-settings"],
+    tests: ["browser", "browser-api", "browser-now", "browser-settings", "browser-sign-on"],
     dependsOn: ["src/dashboard/**", "src/http/**"],
   },
   {
