@@ -196,7 +196,8 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
 function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, started: AsyncDisposableStack) {
   const { config, live, dataDir, credentials, events, log, store, time, driverNotes, metricsClass, audit } = parts;
   const { clock } = time;
-  const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate: config.webhooks.allow_private, log });
+  const { allow_private: allowPrivate, allow, deny } = config.webhooks;
+  const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, allow, deny, log });
   const { tasks, pool, models } = connect(parts, webhooks);
   const uploads = new Files({ store, dataDir, clock, live, users: () => credentials.userCount, log });
   const { files, batchFiles } = filesAndBatches(uploads, { ...parts, store: parts.texts, tasks });

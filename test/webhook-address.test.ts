@@ -3,8 +3,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { AltLasError } from "../src/errors.ts";
+import { parseConfig } from "../src/config/config.ts";
+import { Destinations, PLATFORM_ADDRESSES } from "../src/webhooks/destinations.ts";
 import { askedOnce, checkUrl, isPublic, type Lookup } from "../src/webhooks/address.ts";
 
+const LISTS = { allow: new Destinations([]), deny: new Destinations([]) };
 const never = new AbortController().signal;
 
 function leadsTo(...addresses: string[]): Lookup {
@@ -19,7 +22,7 @@ const failsWith =
 
 async function refusal(url: string, lookup: Lookup = leadsTo("93.184.215.14"), allowPrivate = false): Promise<string> {
   try {
-    await checkUrl(url, { allowPrivate, lookup }, never);
+    await checkUrl(url, { allowPrivate, lookup, ...LISTS }, never);
   } catch (error) {
     assert.ok(error instanceof AltLasError);
     assert.equal(error.code, "invalid_input");
@@ -86,7 +89,11 @@ test("an address in the URL is seen in every spelling, without asking for a name
       host,
     );
   }
-  const { addresses } = await checkUrl("http://[::1]:8080/", { allowPrivate: true, lookup: failsWith("ASKED") }, never);
+  const { addresses } = await checkUrl(
+    "http://[::1]:8080/",
+    { allowPrivate: true, lookup: failsWith("ASKED"), ...LISTS },
+    never,
+  );
   assert.deepEqual(addresses, [{ address: "::1", family: 6 }]);
 });
 
@@ -116,14 +123,14 @@ test("a host that does not exist is refused, in the words for one that is privat
 });
 
 test("where private addresses are allowed, a host that does not exist is told; silent name servers refuse nothing", async () => {
-  const open = { allowPrivate: true, lookup: failsWith("ENOTFOUND") };
+  const open = { allowPrivate: true, lookup: failsWith("ENOTFOUND"), ...LISTS };
   await assert.rejects(
     checkUrl("https://nowhere.example/", open, never),
     /; nowhere\.example was not found \(ENOTFOUND\)\.$/,
   );
-  const rules = { allowPrivate: false, lookup: failsWith("EAI_AGAIN") };
+  const rules = { allowPrivate: false, lookup: failsWith("EAI_AGAIN"), ...LISTS };
   assert.deepEqual((await checkUrl("https://hooks.example.com/", rules, never)).addresses, []);
-  const silent = { allowPrivate: false, lookup: () => new Promise<never>(() => undefined) };
+  const silent = { allowPrivate: false, lookup: () => new Promise<never>(() => undefined), ...LISTS };
   assert.deepEqual((await checkUrl("https://hooks.example.com/", silent, AbortSignal.abort())).addresses, []);
 });
 
@@ -140,4 +147,91 @@ test("a host is asked for once at a time", async () => {
   assert.deepEqual(await Promise.all(both), [[{ address: "1.1.1.1", family: 4 }], [{ address: "1.1.1.1", family: 4 }]]);
   await lookup("a.example");
   assert.deepEqual(asked, ["a.example", "a.example"]);
+});
+
+/** What is said to a URL under two lists. */
+async function verdict(
+  url: string,
+  {
+    allow = [],
+    deny = [],
+    allowPrivate = false,
+  }: { allow?: string[]; deny?: readonly string[]; allowPrivate?: boolean },
+  ...addresses: string[]
+): Promise<string> {
+  const lists = { allow: new Destinations(allow), deny: new Destinations(deny) };
+  const checked = checkUrl(url, { allowPrivate, lookup: leadsTo(...addresses), ...lists }, never);
+  return checked.then(
+    () => "fine",
+    ({ message }: Error) => message,
+  );
+}
+
+test("what is denied stays so, by name and by the address that a name leads to, also where private ones are allowed", async () => {
+  const deny = PLATFORM_ADDRESSES;
+  for (const allowPrivate of [false, true]) {
+    const rules = { deny, allowPrivate };
+    for (const host of ["169.254.169.254", "[fd00:ec2::254]", "0xa9fea9fe", "[::ffff:169.254.169.254]", "2852039166"])
+      assert.match(
+        await verdict(`http://${host}/latest`, rules),
+        /^webhook_url must not lead to \S+, which is in webhooks/,
+        host,
+      );
+    for (const host of ["metadata.google.internal", "METADATA.google.internal."])
+      assert.match(await verdict(`http://${host}/`, rules, "93.184.215.14"), /is in webhooks\.deny/, host);
+    for (const address of [
+      "169.254.169.254",
+      "::ffff:a9fe:a9fe",
+      "fd00:ec2::254",
+      "100.100.100.200",
+      "168.63.129.16",
+    ]) {
+      const said = await verdict("http://rebound.example/", rules, "93.184.215.14", address);
+      assert.match(
+        said,
+        allowPrivate ? /leads to an address in webhooks\.deny/ : /private, loopback and|must not lead to a private/,
+      );
+    }
+    assert.equal(await verdict("http://example.com/", rules, "93.184.215.14"), "fine");
+  }
+  assert.equal(await verdict("http://10.1.2.3/", { deny, allowPrivate: true }), "fine");
+  assert.match(
+    await verdict("http://a.b.example.com/", { deny: ["*.example.com"] }, "93.184.215.14"),
+    /webhooks\.deny/,
+  );
+  assert.equal(await verdict("http://example.com/", { deny: ["*.example.com"] }, "93.184.215.14"), "fine");
+});
+
+test("where some are allowed, no others are; a network may be a private one, a name may not lead to one", async () => {
+  const allow = ["hooks.example.com", "*.trusted.example", "10.1.0.0/16", "2606:4700::/32"];
+  const fine: [string, string][] = [
+    ["http://hooks.example.com/", "93.184.215.14"],
+    ["http://HOOKS.example.com./", "93.184.215.14"],
+    ["https://a.b.trusted.example/", "93.184.215.14"],
+    ["http://10.1.2.3/", ""],
+    ["http://inner.example/", "10.1.9.9"],
+    ["http://[2606:4700::1111]/", ""],
+  ];
+  for (const [url, address] of fine) assert.equal(await verdict(url, { allow }, address), "fine", url);
+  for (const [url, ...addresses] of [
+    ["http://example.com/", "93.184.215.14"],
+    ["http://nothooks.example.com/", "93.184.215.14"],
+    ["http://trusted.example/", "93.184.215.14"],
+    ["http://10.2.0.1/"],
+    ["http://mixed.example/", "10.1.2.3", "93.184.215.14"],
+  ] as const)
+    assert.match(await verdict(url, { allow }, ...addresses), /which is not in webhooks\.allow\.$/, url);
+  assert.match(await verdict("http://hooks.example.com/", { allow }, "10.2.0.1"), /must not lead to a private/);
+  assert.match(await verdict("http://10.1.2.3/", { allow, deny: ["10.1.2.3"] }), /webhooks\.deny/);
+});
+
+test("a list has names, addresses and networks, and the default one has the platforms of clouds", () => {
+  const { webhooks } = parseConfig("", "c.yaml");
+  assert.deepEqual(webhooks.deny, [...PLATFORM_ADDRESSES]);
+  for (const wrong of ["http://example.com", "a b", "10.0.0.0/33", "300.1.1.1", "*", "example.com:80", "0x7f000001/8"])
+    assert.throws(
+      () => parseConfig(`webhooks: { allow: ["${wrong}"] }`, "c.yaml"),
+      /webhooks\.allow\[0\] must be a host's name, like hooks\.example\.com or \*\.example\.com, an address, or a network/,
+      wrong,
+    );
 });

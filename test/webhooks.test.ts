@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pino } from "pino";
 import { unset } from "../src/common/clock.ts";
+import { Destinations } from "../src/webhooks/destinations.ts";
 import { Deliverer } from "../src/webhooks/deliverer.ts";
 import { Secrets } from "../src/webhooks/secrets.ts";
 import { aDelivery, DAY, LATER, localhost, Receiver, silence, status, TIMING, World } from "./helpers/webhook-world.ts";
@@ -158,7 +159,7 @@ test("nothing about a task is begun while its deliveries are changed", async (t)
   const receiver = await Receiver.start(t);
   const now = (): number => world.now;
   const secrets = new Secrets(store, now);
-  const rules = { allowPrivate: true, lookup: localhost };
+  const rules = { allowPrivate: true, lookup: localhost, allow: new Destinations([]), deny: new Destinations([]) };
   const log = pino({ level: "silent" });
   const deliverer = new Deliverer({
     outbox: store,

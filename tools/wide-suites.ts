@@ -90,6 +90,11 @@ export const SUITES: readonly Suite[] = [
     dependsOn: ["docs/proxies.md", "src/http/**"],
   },
   {
+    name: "fuzz",
+    tests: ["document-lint", "fuzz"],
+    dependsOn: ["src/http/**", "src/config/**", "src/auth/**"],
+  },
+  {
     name: "browser",
     tests: ["browser", "browser-api", "browser-now", "browser-settings", "browser-sign-on"],
     dependsOn: ["src/dashboard/**", "src/http/**"],

@@ -5,7 +5,7 @@ import { finding, type Finding } from "./findings.ts";
 import { checkModels } from "./models-checks.ts";
 import { checkSignOn } from "./oidc-checks.ts";
 import type { Config } from "./schema.ts";
-import { checkProxies, checkServer } from "./server-checks.ts";
+import { checkProxies, checkServer, checkWebhooks } from "./server-checks.ts";
 
 /** Rules between keys, which a schema cannot say. */
 export function checkTogether(config: Config): Finding[] {
@@ -13,6 +13,7 @@ export function checkTogether(config: Config): Finding[] {
     ...checkStrategies(config),
     ...checkServer(config),
     ...checkProxies(config),
+    ...checkWebhooks(config),
     ...checkUsers(config),
     ...checkSignOn(config),
     ...checkDevices(config),

@@ -10,6 +10,7 @@ import { OIDC } from "./oidc-section.ts";
 import { LONGEST_SECONDS, MIB, section } from "./section.ts";
 import { SERVER } from "./server-section.ts";
 import { TEXTS } from "../texts.ts";
+import { WEBHOOKS } from "./webhooks-section.ts";
 
 export const ConfigSchema = Type.Object(
   {
@@ -197,12 +198,7 @@ export const ConfigSchema = Type.Object(
         }),
       ),
     }),
-    webhooks: section("Messages to other servers about tasks.", {
-      allow_private: Type.Boolean({
-        default: false,
-        description: "Whether webhook_url may lead to private, loopback and link-local addresses.",
-      }),
-    }),
+    webhooks: WEBHOOKS,
     store: section("Where tasks are kept.", {
       path: Type.Optional(
         Type.String({ minLength: 1, description: "Path of the SQLite file; null: alt-las.db in the data directory." }),

@@ -5,6 +5,7 @@ import { shown } from "../common/validation.ts";
 import { finding, type Finding } from "./findings.ts";
 import { SYSTEM } from "../common/system.ts";
 import { MAX_PATH } from "../common/unix-socket.ts";
+import { ENTRY_WORDS, isEntry } from "../webhooks/destinations.ts";
 import type { Config } from "./schema.ts";
 
 /** In `server.trust_proxy`: whoever connects to `server.socket`. */
@@ -88,6 +89,13 @@ export function* checkProxies({ server: { trust_proxy } }: Config): Iterable<Fin
     const sentence = `must be an address, a network, like 10.0.0.0/8, or unix; got ${shown(text)}.`;
     yield finding(["server", "trust_proxy", index], sentence);
   }
+}
+
+/** What is listed for webhooks has to be names, addresses and networks. */
+export function* checkWebhooks({ webhooks }: Config): Iterable<Finding> {
+  for (const list of ["allow", "deny"] as const)
+    for (const [index, text] of webhooks[list].entries())
+      if (!isEntry(text)) yield finding(["webhooks", list, index], `must be ${ENTRY_WORDS}; got ${shown(text)}.`);
 }
 
 /** Whether only this machine can reach a server that listens on `host`. */

@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 import ipaddr from "ipaddr.js";
 import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";
+import type { Destinations } from "./destinations.ts";
 
 /** All addresses of a host; rejects as `dns.lookup` does, with a `code`. */
 export type Lookup = (host: string) => Promise<readonly LookupAddress[]>;
@@ -18,6 +19,10 @@ export interface AddressRules {
   /** Whether private, loopback and link-local addresses are fine. */
   readonly allowPrivate: boolean;
   readonly lookup: Lookup;
+  /** Nothing else is fine, unless it is empty; its networks may be private. */
+  readonly allow: Destinations;
+  /** Never fine. */
+  readonly deny: Destinations;
 }
 
 /** A URL that may be sent to, if it is by one of these addresses. */
@@ -37,9 +42,19 @@ const MAX_CHARACTERS = 2048;
  */
 export async function checkUrl(text: string, rules: AddressRules, signal: AbortSignal): Promise<CheckedUrl> {
   const url = parse(text);
-  const addresses = await resolve(hostOf(url), rules, signal);
-  if (!rules.allowPrivate && !addresses.every(({ address }) => isPublic(address))) throw notPublic(hostOf(url));
-  return { url, addresses };
+  const host = hostOf(url);
+  const { allow, deny, allowPrivate } = rules;
+  if (deny.hasName(host) || deny.hasAddress(host)) throw listed(host, "is in webhooks.deny");
+  const isNamed = allow.isEmpty || allow.hasName(host);
+  const found = await resolve(host, rules, signal);
+  const addresses = found.map(({ address }) => address);
+  if (!isNamed && !addresses.every((address) => allow.hasAddress(address)))
+    throw listed(host, "is not in webhooks.allow");
+  if (!allowPrivate && !addresses.every((address) => isPublic(address) || allow.hasAddress(address)))
+    throw notPublic(host);
+  if (addresses.some((address) => deny.hasAddress(address)))
+    throw allowPrivate ? listed(host, "leads to an address in webhooks.deny") : notPublic(host);
+  return { url, addresses: found };
 }
 
 /** Its host without the brackets that URLs put around IPv6. */
@@ -85,6 +100,10 @@ function notPublic(host: string): AltLasError {
   return refusal(
     `webhook_url must not lead to a private, loopback or link-local address; ${host} ${isAddress ? "is one" : "does, or does not exist"} (webhooks.allow_private is false).`,
   );
+}
+
+function listed(host: string, what: string): AltLasError {
+  return refusal(`webhook_url must not lead to ${host}, which ${what}.`);
 }
 
 /** The IPv6 range of the open internet; the library takes every range that it does not know for public. */

@@ -6,6 +6,7 @@ import type { Delivery, Outbox } from "../store/outbox.ts";
 import { Mutex } from "../common/mutex.ts";
 import { type AddressRules, askedOnce, checkUrl, type Lookup, lookupAll } from "./address.ts";
 import { Deliverer, type DelivererTiming } from "./deliverer.ts";
+import { Destinations } from "./destinations.ts";
 import { withLimit } from "./limit.ts";
 import { Secrets } from "./secrets.ts";
 import type { SecretView, WebhookApi } from "./webhook-api.ts";
@@ -32,6 +33,9 @@ export interface WebhooksOptions {
   readonly outbox: Outbox;
   /** `webhooks.allow_private`. */
   readonly allowPrivate: boolean;
+  /** `webhooks.allow` and `webhooks.deny`; left out: empty. */
+  readonly allow?: readonly string[];
+  readonly deny?: readonly string[];
   readonly log: Logger;
   readonly clock: Clock;
   /** From [0, 1); this and what follows is for tests. */
@@ -57,7 +61,13 @@ export class Webhooks implements WebhookApi {
     const now = (): number => clock.now();
     const ahead = (): number => clock.ahead;
     this.#timing = timing;
-    this.#rules = { allowPrivate, lookup: askedOnce(options.lookup ?? lookupAll) };
+    const { allow = [], deny = [], lookup = lookupAll } = options;
+    this.#rules = {
+      allowPrivate,
+      lookup: askedOnce(lookup),
+      allow: new Destinations(allow),
+      deny: new Destinations(deny),
+    };
     this.#secrets = new Secrets(outbox, now, ahead);
     this.#deliverer = new Deliverer({
       outbox,

@@ -228,8 +228,17 @@ export type BatchRequest = Static<RequestSchemas["batch"]>;
 /** The fields that `predict` and the items of a batch share. */
 export type InputFields = BatchRequest["batch"][number];
 
-/** With `Prefer: wait` the whole task is the answer, else the three fields of the document. */
-export const PredictAnswer = Type.Object({ ...TaskSummary.properties, ...Type.Partial(TaskView).properties });
+/** An object that may be null. */
+function objectOrNull<T extends TSchema>(schema: T, description: string) {
+  return Type.Unsafe<Static<T> | null>({ ...schema, type: ["object", "null"], description });
+}
+
+/** With `Prefer: wait` the whole task is the answer, else the three fields of the document. With `dry_run`, `waiting` may be null. */
+export const PredictAnswer = Type.Object({
+  ...TaskSummary.properties,
+  ...Type.Partial(TaskView).properties,
+  waiting: Type.Optional(objectOrNull(WaitView, "Why it waits; null: a dry run would start at once.")),
+});
 
 export const PredictQuery = closed({
   dry_run: Type.Boolean({
@@ -239,11 +248,6 @@ export const PredictQuery = closed({
   }),
 });
 export type PredictQuery = Static<typeof PredictQuery>;
-
-/** An object that may be null. */
-function objectOrNull<T extends TSchema>(schema: T, description: string) {
-  return Type.Unsafe<Static<T> | null>({ ...schema, type: ["object", "null"], description });
-}
 
 /** A schema of its own in the document: as an alternative it would take the fields of a task from those whose clients are generated. */
 export const DryRunAnswer = Type.Object(
