@@ -100,7 +100,7 @@ test("behind a trusted proxy with TLS the cookies are for this host and TLS alon
   await browser.ask(back.pathname + back.search);
   assert.match(
     browser.kept.at(-1)!,
-    /^__Host-altlas-session-8642=[\w-]{43}; Path=\/; HttpOnly; SameSite=Strict; Secure$/,
+    /^__Host-altlas-session-8642\.gpu=[\w-]{43}; Path=\/; HttpOnly; SameSite=Strict; Secure$/,
   );
   assert.equal((await browser.me()).statusCode, 200);
   // Without TLS no browser would send it.
@@ -241,4 +241,16 @@ test("the page says with whom people may sign in, and nothing of it is markup", 
   const none = testServer(t).app;
   assert.match((await none.inject("/")).body, /<meta name="sign-on" content="" \/>/);
   assert.equal((await none.inject("/auth/sign_in")).statusCode, 404);
+});
+
+test("below a path of a proxy the issuer leads back to it, and two servers of one host do not take each other's cookies", async (t) => {
+  const issuer = await startIssuer(t);
+  const { app } = serverFor(t, issuer, "", "server: { base_path: /team/alt-las }");
+  const browser = new Browser(app);
+  const { pathname, search } = await browser.leave();
+  assert.equal(pathname, "/team/alt-las/auth/callback");
+  await browser.ask(pathname + search);
+  assert.deepEqual([...browser.cookies.keys()], ["altlas-session-8642.team.alt-las"]);
+  assert.deepEqual((await browser.ask("/auth/session")).json(), { user: "alice" });
+  assert.deepEqual((await browser.ask("/team/alt-las/auth/session")).json(), { user: "alice" });
 });

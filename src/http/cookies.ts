@@ -12,11 +12,12 @@ export interface CookieKind {
 
 /**
  * Its name. Browsers keep those that begin with `__Host-` from anybody but this host, and only send them over TLS. Cookies know no ports, so the
- * port tells two servers of one host apart.
+ * port tells two servers of one host apart, and the path below which clients see it, two behind one proxy.
  * @param port `server.port`
  */
 function nameOf(request: FastifyRequest, { name }: CookieKind, port: number): string {
-  return `${isSecure(request) ? "__Host-" : ""}${MARK}${name}-${port}`;
+  const place = `${port}${request.prefix.replaceAll("/", ".")}`;
+  return `${isSecure(request) ? "__Host-" : ""}${MARK}${name}-${place}`;
 }
 
 /** Behind a trusted proxy, as that says. */
