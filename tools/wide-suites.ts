@@ -92,7 +92,7 @@ export const SUITES: readonly Suite[] = [
   {
     name: "fuzz",
     tests: ["document-lint", "fuzz"],
-    dependsOn: ["src/http/**", "src/config/**", "src/auth/**"],
+    dependsOn: ["src/auth/**", "src/http/**"],
   },
   {
     name: "browser",
