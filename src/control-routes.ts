@@ -4,6 +4,7 @@ import { BACKUP_ROUTE } from "./backup/leftovers.ts";
 import type { LiveSettings } from "./config/config.ts";
 import type { ControlRoutes } from "./control/server.ts";
 import type { Credentials } from "./auth/credentials.ts";
+import type { ServerForgetParts } from "./forget/server.ts";
 import { serverStatus, STATUS_ROUTE } from "./doctor/server-status.ts";
 import { readinessOf } from "./http/readiness.ts";
 import type { TaskBook } from "./tasks/task-book.ts";
@@ -12,7 +13,7 @@ import { modelCommands } from "./models/commands.ts";
 import type { ModelRegistry } from "./models/registry.ts";
 import type { Retention } from "./store/retention.ts";
 
-interface Parts extends Omit<BackupParts, "copier"> {
+interface Parts extends Omit<BackupParts, "copier">, ServerForgetParts {
   readonly live: LiveSettings;
   readonly retention: Retention;
   readonly models: ModelRegistry;
@@ -29,6 +30,7 @@ export function controlRoutes(parts: Parts): ControlRoutes {
   return {
     [STATUS_ROUTE]: async () => serverStatus({ ...parts, readiness }),
     "POST /reload": async () => live.reload(),
+    "POST /forget": async (body) => (await import("./forget/server.ts")).forgetRoute(parts, body),
     "POST /sweep": (_body, signal) => retention.sweepNow(signal),
     ...modelCommands(models, () => pool.instances()),
     [BACKUP_ROUTE]: async (_body, signal) => {

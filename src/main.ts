@@ -212,6 +212,8 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
     uploads,
     batchFiles,
     usage: store.usage,
+    forget: async (user: string) =>
+      (await import("./forget/server.ts")).forgetOnServer({ ...parts, tasks, batchFiles, uploads }, user),
     lost: store.lost,
   };
   const metrics =

@@ -80,6 +80,7 @@ class HeldStore implements Store {
     removeTexts: async () => false,
     countEnded: async () => 0,
   };
+  forget: Store["forget"] = async () => ({ tasks: 0, batches: 0, answers: 0, usageRows: 0, next: null });
   readonly outbox: Store["outbox"] = {
     write: (records) => this.save([], records),
     pendingDeliveries: async () => [],

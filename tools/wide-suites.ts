@@ -179,13 +179,14 @@ export const SUITES: readonly Suite[] = [
       "e2e-lost-files",
       "e2e-memory",
       "e2e-placement",
+      "e2e-privacy",
       "e2e-responses",
       "e2e-small-heap",
       "live-server",
       "own-authority",
     ],
     dependsOn: [
-      "src/{auth,backup,batch-files,cli,common,config,control,files,gpu,http,log,scheduler,store,tasks,webhooks}/**",
+      "src/{auth,backup,batch-files,cli,common,config,control,files,forget,gpu,http,log,scheduler,store,tasks,webhooks}/**",
     ],
   },
   {

@@ -87,6 +87,18 @@ export class BatchFiles implements BatchFileApi {
     });
   }
 
+  /** Cancels all of a user's; resolves when they have ended, or the server stops. */
+  async endAllOf(user: string): Promise<void> {
+    const own = [...this.#runs].filter(([, run]) => run.user === user);
+    for (const [id] of own) {
+      await this.cancel(id).catch((error: unknown) => {
+        // It has ended meanwhile.
+        if (!(error instanceof AltLasError) || (error.code !== "conflict" && error.code !== "not_found")) throw error;
+      });
+    }
+    await Promise.all(own.map(([, { done }]) => done));
+  }
+
   /** It has no tasks yet. */
   async #cancelBefore(file: BatchFile): Promise<BatchFile> {
     const { clock, store } = this.#parts;

@@ -20,6 +20,7 @@ const ACTIONS: Readonly<Record<string, AuditAction>> = {
   restore: "data.restore",
   compact: "data.compact",
   sweep: "data.sweep",
+  forget: "data.forget",
   reload: "config.reload",
 };
 
@@ -57,7 +58,8 @@ function toldOf(name: string, value: unknown): string[] {
 
 /** An address without what may be secret in it. */
 function targetOf(command: Command): string | null {
-  const given = command.args[0] ?? (command.opts() as { readonly name?: string }).name;
+  const { name, user } = command.opts() as { readonly name?: string; readonly user?: string };
+  const given = command.args[0] ?? (command.name() === "forget" ? user : name);
   return given?.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, "$1").replace(/\?.*$/s, "") ?? null;
 }
 

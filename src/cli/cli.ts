@@ -96,6 +96,7 @@ function program(cli: Command, io: Io): Command {
   addModels(cli, io);
   addBackups(cli, io);
   addForRunning(cli, io);
+  addForget(cli, io);
   addForGpus(cli, io);
   addDiagnosis(cli, io);
   addLab(cli, io);
@@ -179,6 +180,17 @@ function addForRunning(cli: Command, io: Io): void {
     .action(async (_options: object, command: Command) => {
       const { sweepNow } = await import("./sweep.ts");
       io.log(await sweepNow(existingData(dataDirOf(command))));
+    });
+}
+
+function addForget(cli: Command, io: Io): void {
+  configured(cli.command("forget"))
+    .description("remove what is stored of a user: tasks, batches, files, keys of requests, its name in usage")
+    .requiredOption("--user <name>", "whose")
+    .action(async ({ user, config }: Pick<Options, "config"> & { user: string }, command: Command) => {
+      const { storeOf } = await context();
+      const { forgetCommand } = await import("../forget/command.ts");
+      io.log(await forgetCommand(storeOf(config, command), user, io.log));
     });
 }
 

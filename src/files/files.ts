@@ -161,6 +161,12 @@ export class Files implements FileSource {
     });
   }
 
+  /** Removes a file of a user that is forgotten; one that something still needs stays. */
+  async forget({ id, user, bytes }: Pick<StoredFile, "id" | "user" | "bytes">): Promise<void> {
+    await this.#ready;
+    await this.#changes.run("", () => this.#remove(id, user, bytes));
+  }
+
   /** Removes files that have been kept long enough, in one small step. @returns whether there may be more */
   async removeDue(limits: FileLimits): Promise<boolean> {
     // Bytes that are not counted yet cannot be given back.

@@ -1,4 +1,5 @@
 /** The parts that the routes work with; main.ts brings them together. */
+import type { Forgotten } from "../forget/forget.ts";
 import type { Audit } from "../audit/audit-log.ts";
 import type { Caller, Credentials } from "../auth/credentials.ts";
 import type { BatchFileApi } from "../batch-files/batch-file-api.ts";
@@ -64,6 +65,8 @@ export interface ServerParts {
   readonly drainGpu: (gpuId: number, options: DrainOptions) => void;
   /** Ends a drain, and has a GPU that is faulted or unfit tried again at once. `by`: who asked. */
   readonly resumeGpu: (gpuId: number, by: string) => void;
+  /** Removes what is stored of a user. */
+  readonly forget: (user: string) => Promise<Forgotten>;
   readonly readiness: () => Readiness;
   /** Whether the server is stopping: nothing new is taken then. */
   readonly draining: () => boolean;
@@ -93,6 +96,7 @@ export type PlainParts = Pick<
   | "usage"
   | "audit"
   | "auditRows"
+  | "forget"
 >;
 
 declare module "fastify" {

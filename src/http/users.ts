@@ -3,8 +3,17 @@ import type { FastifyInstance } from "fastify";
 import { type Account, addUser, changeUser, listUsers, removeUser } from "../auth/accounts.ts";
 import { administration } from "./access.ts";
 import { noteForAudit } from "./auditing.ts";
-import { Named, NewUser, RemovedUser, UserChange, UserRef, UsersAnswer, type UserView } from "./schemas/accounts.ts";
-import { NoQuery } from "./schemas/common.ts";
+import {
+  ForgottenUser,
+  Named,
+  NewUser,
+  RemovedUser,
+  UserChange,
+  UserRef,
+  UsersAnswer,
+  type UserView,
+} from "./schemas/accounts.ts";
+import { EmptyRequest, NoQuery } from "./schemas/common.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { ignoreTypeOfNothing } from "./validate.ts";
 
@@ -13,13 +22,14 @@ const CHANGE = { ...ABOUT, refusals: ["conflict" as const] };
 
 const onRequest = administration("Managing users");
 
-type Parts = Pick<ServerParts, "credentials" | "log">;
+type Parts = Pick<ServerParts, "credentials" | "log" | "forget">;
 
 export function usersRoutes(app: FastifyInstance, parts: Parts): void {
   listRoute(app, parts);
   addRoute(app, parts);
   changeRoute(app, parts);
   removeRoute(app, parts);
+  forgetRoute(app, parts);
 }
 
 function listRoute(app: FastifyInstance, { credentials: { accounts } }: Parts): void {
@@ -86,6 +96,29 @@ function removeRoute(app: FastifyInstance, { credentials: { accounts }, log }: P
       const keys = removeUser(accounts, name);
       log.info({ user: name, keys, by: caller.name }, "user removed");
       return { name, keys };
+    },
+  );
+}
+
+function forgetRoute(app: FastifyInstance, { forget, log }: Parts): void {
+  const schema = {
+    ...ABOUT,
+    operationId: "forgetUser",
+    summary: "Remove what is stored of a user, whether there is one of that name or not",
+    description:
+      "What goes on is canceled. Answers when all is removed; when it was cut off, it goes on where it was. The account stays, and so do rows of the audit log and backups. The body may be left out.",
+    params: Named,
+    body: EmptyRequest,
+    response: { 200: ForgottenUser },
+    refusals: ["store_unavailable" as const],
+  };
+  app.post<{ Params: Named }>(
+    "/users/:name/forget",
+    { schema, config: { audit: "data.forget", isPatient: true }, onRequest: [onRequest, ignoreTypeOfNothing] },
+    async ({ caller, params: { name } }) => {
+      const { canceled, tasks, batches, files, answers, usageRows } = await forget(name);
+      log.info({ user: name, tasks, files, by: caller.name }, "user forgotten");
+      return { name, canceled, tasks, batches, files, answers, usage_rows: usageRows };
     },
   );
 }

@@ -5,6 +5,7 @@ import type { Past, RecordedTimes } from "./gap.ts";
 import type { AuditRecord, AuditStore } from "./audit.ts";
 import type { BatchFileRecord, BatchFileStore } from "./batch-files.ts";
 import type { FileRecord, FileStore } from "./files.ts";
+import type { ForgetOptions, ForgetStep } from "./forget.ts";
 import type { AnswerRecord, IdempotencyStore } from "./idempotency.ts";
 import type { Outbox, OutboxRecord } from "./outbox.ts";
 import type { BatchRecord, EndLimits, NoteRecord, TaskStore } from "./tasks.ts";
@@ -110,6 +111,11 @@ export interface Store {
   statusOnDisk(task: Task): TaskStatus | null;
   /** Removes some rows that are beyond the limits, in one small step. @returns whether there may be more */
   sweep(limits: SweepLimits): Promise<boolean>;
+  /**
+   * Removes some of what is stored of a user (files apart), in one small step; its sums of usage go to `FORGOTTEN_USER`, and rows of the
+   * audit log stay. After the last step (`next` null) no file of the store has what was removed.
+   */
+  forget(options: ForgetOptions): Promise<ForgetStep>;
   /** Writes pending saves and closes. Calling it twice is harmless. */
   close(): Promise<void>;
 }

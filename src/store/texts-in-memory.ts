@@ -10,6 +10,7 @@ import { lastingHeap } from "../common/heap.ts";
 import { AltLasError } from "../errors.ts";
 import { heapBytesOf, type Request } from "../request.ts";
 import { isFinal, type Task, type TaskResult, type TaskStatus } from "../task.ts";
+import type { ForgetOptions, ForgetStep } from "./forget.ts";
 import type { Opened, Store, StoreRecord, SweepLimits, When } from "./store.ts";
 import type { BatchState, ListedPage, ListedTask, OwnLimit, Reading, TaskFilter, TaskStore } from "./tasks.ts";
 
@@ -59,9 +60,9 @@ export class TextsInMemory implements Store {
     this.#texts.refuseIfFull(tasks.filter(isUnstored));
   }
 
-  /** Lets go of what a user has in memory. */
-  forget(user: string): void {
-    this.#texts.dropWhere((held) => held.user === user);
+  forget(options: ForgetOptions): Promise<ForgetStep> {
+    this.#texts.dropWhere(({ user, endedAt }) => user === options.user && endedAt !== null);
+    return this.#store.forget(options);
   }
 
   open(): Promise<Opened> {

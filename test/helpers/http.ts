@@ -686,6 +686,9 @@ export function testServer(
     resumeGpu: (gpuId, by) => operations.push({ resume: gpuId, by }),
     readiness: () => state.readiness,
     draining: () => state.draining,
+    forget: async (user: string) => {
+      return { user, canceled: 0, tasks: 0, batches: 0, files: 0, answers: 0, usageRows: 0 };
+    },
     credentials: new Credentials({ config: config.auth, dataDir, log: logger, audit }),
     audit,
     auditRows: { list: async ({ limit }) => state.auditRows.slice(0, limit) },

@@ -128,6 +128,18 @@ export const MadeKey = Type.Object(
 export type MadeKey = Static<typeof MadeKey>;
 export const MadeKeyRef = shared(MadeKey);
 
+export const ForgottenUser = Type.Object({
+  name: Type.String(),
+  canceled: Type.Integer({ description: "Tasks that had not ended, and lines of files." }),
+  tasks: Type.Integer(),
+  batches: Type.Integer({
+    description: "Batches of files that had no task any more; the others went with their tasks.",
+  }),
+  files: Type.Integer({ description: "Files that were uploaded." }),
+  answers: Type.Integer({ description: "Remembered answers to requests with an Idempotency-Key." }),
+  usage_rows: Type.Integer({ description: "Sums of usage that have no user any more." }),
+});
+
 export const RemovedUser = Type.Object({
   name: Type.String(),
   keys: Type.Integer({ description: "How many keys went with it. Its tasks stay." }),

@@ -37,6 +37,8 @@ import { Statements } from "./statements.ts";
 import { WRITES } from "./writes.ts";
 import type { AuditFilter } from "../audit.ts";
 import type { BatchFileFilter, OutputFilter } from "../batch-files.ts";
+import type { ForgetOptions, ForgetStep } from "../forget.ts";
+import { forgetStep } from "./forget.ts";
 import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
@@ -243,6 +245,11 @@ export class TaskDatabase {
 
   countEnded(limits: EndLimits): number {
     return countDue(this.#sql, limits);
+  }
+
+  /** One step of forgetting a user. */
+  forget(options: ForgetOptions): ForgetStep {
+    return forgetStep(this.#sql, this.#counts, options);
   }
 
   /** One step of a sweep. @returns whether there may be more */

@@ -15,7 +15,8 @@ const STEP = 500;
 const STEP_TIME = 10;
 
 const FINAL = TASK_STATUSES.filter((status) => isFinal(status));
-const IN_FINAL = `status IN (${FINAL.map((status) => `'${status}'`).join()})`;
+/** A condition: the task has ended. */
+export const IN_FINAL = `status IN (${FINAL.map((status) => `'${status}'`).join()})`;
 const AGED = `
   SELECT seq FROM tasks INDEXED BY tasks_by_end WHERE finished_at < :endedBefore AND ${IN_FINAL}
   ORDER BY finished_at LIMIT ${STEP}`;
@@ -94,7 +95,7 @@ export function removeEmptyBatch(sql: Statements, id: string): void {
   if (sql.numbers(ended, { id }).length > 0) removeBatch(sql, id);
 }
 
-function removeBatch(sql: Statements, id: string): void {
+export function removeBatch(sql: Statements, id: string): void {
   type Range = { readonly first_seq: number; readonly size: number };
   const [range] = sql.records<Range>("SELECT first_seq, size FROM batches WHERE id = :id", { id });
   sql.run("DELETE FROM batches WHERE id = :id", { id });
@@ -134,8 +135,8 @@ function dueTasks(sql: Statements, counts: Counts, limits: SweepLimits): number[
   return ended > maxEnded ? sql.numbers(LOWEST, { count: Math.min(ended - maxEnded, STEP) }) : [];
 }
 
-/** Removes the first of these tasks, and as many more of them as there is time for. */
-function removeTasks(sql: Statements, counts: Counts, seqs: readonly number[]): void {
+/** Removes the first of these tasks, and as many more of them as there is time for. @returns how many */
+export function removeTasks(sql: Statements, counts: Counts, seqs: readonly number[]): number {
   const changes: CountChange[] = [];
   const batches = new Set<string>();
   const end = performance.now() + STEP_TIME;
@@ -157,6 +158,7 @@ function removeTasks(sql: Statements, counts: Counts, seqs: readonly number[]): 
     for (const id of batches) removeEmptyBatch(sql, id);
   });
   counts.apply(changes);
+  return changes.length;
 }
 
 function removeDeliveries(sql: Statements, subject: string): void {

@@ -15,7 +15,7 @@ type Handlers<Of extends Kind> = {
 };
 
 /** Requests that need only the database. The thread handles the others: its life, copies, and the work after a sweep. */
-export type ServedKind = Exclude<Kind, "open" | "sweep" | "copy" | "stopCopy" | "close">;
+export type ServedKind = Exclude<Kind, "open" | "sweep" | "forget" | "copy" | "stopCopy" | "close">;
 
 const TASKS: Handlers<
   "request" | "notes" | "get" | "list" | "scan" | "batch" | "ends" | "endsIn" | "remove" | "removeTexts" | "countEnded"

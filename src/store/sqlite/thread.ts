@@ -1,4 +1,5 @@
 /* The storage thread: the only place that waits for the disk. */
+import type { ForgetOptions, ForgetStep } from "../forget.ts";
 import { parentPort } from "node:worker_threads";
 import type { DatabaseSync } from "node:sqlite";
 import { AltLasError, messageOf } from "../../errors.ts";
@@ -36,7 +37,7 @@ const ROW_CODES: ReadonlySet<number> = new Set([18, 19, 20, 25]);
 const LONG = 5;
 /** A move of the log into the database cuts off free pages; a log that is very long is cut when it begins anew. */
 const CHANGED: Shortest = (file) => (file === "log" ? LONGEST_LOG : (upkeep?.bytes() ?? 0));
-const CHANGES: ReadonlySet<Kind> = new Set(["write", "remove", "removeTexts", "sweep"]);
+const CHANGES: ReadonlySet<Kind> = new Set(["write", "remove", "removeTexts", "sweep", "forget"]);
 
 const port = parentPort;
 if (port === null) throw new Error("thread.ts is started by SqliteStore");
@@ -68,7 +69,7 @@ function answer(request: Request): void {
     // A commit into a file that was deleted must not be answered with success.
     if (isChange && performance.now() - started > LONG) throwIfLost(files?.missingAtAGlance(CHANGED));
     // The values of changes say whether they removed something.
-    removed = value === true;
+    removed = value === true || request.kind === "forget";
     send({ kind: "done", number, value });
   } catch (error) {
     send({ kind: "failed", number, failure: failureOf(error, request.kind) });
@@ -84,6 +85,16 @@ function answer(request: Request): void {
 function afterChange(removed: boolean): void {
   noteLoss(() => files?.noteEnds(CHANGED));
   if (missing === null && upkeep?.done(removed) === true) noteLoss(() => files?.noteEnds(CHANGED));
+}
+
+/** After the last step the log is emptied at once: it still has what was removed. */
+function forget(from: TaskDatabase, options: ForgetOptions): ForgetStep {
+  const step = from.forget(options);
+  if (step.next !== null) return step;
+  while (upkeep?.giveBack() === true);
+  upkeep?.emptyLog();
+  noteLoss(() => files?.missing(LOG_EMPTIED));
+  return step;
 }
 
 /** Reports a missing file once. */
@@ -129,6 +140,8 @@ function serve(request: Request): Value {
   switch (request.kind) {
     case "sweep":
       return database.sweep(request.limits) || (upkeep?.giveBack() ?? false);
+    case "forget":
+      return forget(database, request.options);
     case "copy":
       copying = beginCopy(request.path);
       return null;

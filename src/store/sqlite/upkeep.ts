@@ -70,13 +70,18 @@ export class Upkeep {
     if (this.#removedAt === null) return false;
     if (wasBusy && performance.now() - this.#removedAt < LONGEST_IN_LOG) return false;
     try {
-      this.#mark.logIsEmptied();
-      this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
-      this.#removedAt = null;
+      this.emptyLog();
     } catch {
       // The disk takes no writes now; the next tick tries again.
     }
     return true;
+  }
+
+  /** @throws what SQLite throws, when the disk takes no writes */
+  emptyLog(): void {
+    this.#mark.logIsEmptied();
+    this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    this.#removedAt = null;
   }
 
   /** Bytes of the whole database, with what stands only in its log. */

@@ -1,4 +1,5 @@
 /* Messages between a store and the thread that has its database. Rows and the end of a reply name the request that they answer. */
+import type { ForgetOptions, ForgetStep } from "../forget.ts";
 import type { ErrorCode } from "../../errors.ts";
 import type { Past } from "../gap.ts";
 import type { Batch } from "../../task.ts";
@@ -93,6 +94,7 @@ export interface Exchange {
   removeTexts: { request: { readonly seqs: readonly number[] }; value: boolean };
   countEnded: { request: { readonly limits: EndLimits }; value: number };
   sweep: { request: { readonly limits: SweepLimits }; value: boolean };
+  forget: { request: { readonly options: ForgetOptions }; value: ForgetStep };
   /** Rows of deliveries. */
   pending: { request: { readonly limit: number }; value: null };
   countPending: { request: { readonly most: number }; value: number };

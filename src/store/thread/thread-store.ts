@@ -1,3 +1,4 @@
+import type { ForgetOptions, ForgetStep } from "../forget.ts";
 import { AltLasError } from "../../errors.ts";
 import type { Task, TaskStatus } from "../../task.ts";
 import { STORE_COMMITTED } from "../../topics.ts";
@@ -107,6 +108,10 @@ export class ThreadStore implements Store {
 
   async sweep(limits: SweepLimits): Promise<boolean> {
     return (await this.request("sweep", { limits })).value;
+  }
+
+  async forget(options: ForgetOptions): Promise<ForgetStep> {
+    return (await this.request("forget", { options })).value;
   }
 
   close(): Promise<void> {
