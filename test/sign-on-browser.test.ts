@@ -111,8 +111,13 @@ test("behind a trusted proxy with TLS the cookies are for this host and TLS alon
 test("auth.oidc.redirect_url is where the issuer sends browsers back to", async (t) => {
   const issuer = await startIssuer(t);
   const { app } = serverFor(t, issuer, ", redirect_url: https://other.example/x/auth/callback");
-  const back = await new Browser(app).leave();
+  const browser = new Browser(app);
+  const back = await browser.leave();
   assert.equal(back.origin + back.pathname, "https://other.example/x/auth/callback");
+  // Whatever the connection says that a proxy opens here, browsers come by TLS.
+  await browser.ask(`/auth/callback${back.search}`);
+  assert.match(browser.kept.at(-1)!, /^__Host-altlas-session-8642=.*; SameSite=Strict; Secure$/);
+  assert.equal((await browser.me()).statusCode, 200);
 });
 
 test("no page of another site acts by the cookie, not even one that may call with a key", async (t) => {

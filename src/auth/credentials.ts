@@ -149,8 +149,9 @@ export class Credentials {
   /** Why somebody who could call may not be able to now, as a sentence; null: nothing is wrong. `isShut`: nobody can call. */
   get trouble(): { readonly sentence: string; readonly isShut: boolean } | null {
     if (!this.#isGone || !this.#config.enabled) return null;
-    const isShut = !this.#tables.hasCredentials;
-    const rest = isShut ? "nobody can call" : "only the users of the configuration can call";
+    const isShut = !this.#tables.hasCredentials && this.signOn === null;
+    const others = this.signOn === null ? "" : " and of the issuer";
+    const rest = isShut ? "nobody can call" : `only the users of the configuration${others} can call`;
     return { sentence: `The file of users and keys is gone: ${rest}.`, isShut };
   }
 

@@ -10,26 +10,33 @@ export interface CookieKind {
   readonly sameSite: "Strict" | "Lax";
 }
 
+/** What is the same for all of them. */
+export interface Site {
+  /** `server.port` */
+  readonly port: number;
+  /** Whether browsers reach the dashboard by TLS, whatever the connection here says. */
+  readonly isSecure: boolean;
+}
+
 /**
  * Its name. Browsers keep those that begin with `__Host-` from anybody but this host, and only send them over TLS. Cookies know no ports, so the
  * port tells two servers of one host apart, and the path below which clients see it, two behind one proxy.
- * @param port `server.port`
  */
-function nameOf(request: FastifyRequest, { name }: CookieKind, port: number): string {
-  const place = `${port}${request.prefix.replaceAll("/", ".")}`;
-  return `${isSecure(request) ? "__Host-" : ""}${MARK}${name}-${place}`;
+function nameOf(request: FastifyRequest, { name }: CookieKind, site: Site): string {
+  const place = `${site.port}${request.prefix.replaceAll("/", ".")}`;
+  return `${isSecure(request, site) ? "__Host-" : ""}${MARK}${name}-${place}`;
 }
 
 /** Behind a trusted proxy, as that says. */
-function isSecure({ protocol }: FastifyRequest): boolean {
-  return protocol === "https";
+function isSecure({ protocol }: FastifyRequest, site: Site): boolean {
+  return protocol === "https" || site.isSecure;
 }
 
 /** null: it has none. */
-export function cookieOf(request: FastifyRequest, kind: CookieKind, port: number): string | null {
+export function cookieOf(request: FastifyRequest, kind: CookieKind, site: Site): string | null {
   const { cookie } = request.headers;
   if (cookie === undefined) return null;
-  const start = `${nameOf(request, kind, port)}=`;
+  const start = `${nameOf(request, kind, site)}=`;
   const found = cookie.split(";").find((part) => part.trimStart().startsWith(start));
   return found?.trimStart().slice(start.length).trimEnd() || null;
 }
@@ -43,17 +50,17 @@ export function hasCookie({ headers: { cookie } }: FastifyRequest): boolean {
 export function setCookie(
   reply: FastifyReply,
   kind: CookieKind,
-  port: number,
+  site: Site,
   { value, seconds }: { readonly value: string | null; readonly seconds?: number },
 ): void {
   const { request } = reply;
   const age = value === null ? 0 : seconds;
   const parts = [
-    `${nameOf(request, kind, port)}=${value ?? ""}`,
+    `${nameOf(request, kind, site)}=${value ?? ""}`,
     "Path=/",
     "HttpOnly",
     `SameSite=${kind.sameSite}`,
-    ...(isSecure(request) ? ["Secure"] : []),
+    ...(isSecure(request, site) ? ["Secure"] : []),
     ...(age === undefined ? [] : [`Max-Age=${age}`]),
   ];
   // Beside others of the same answer.

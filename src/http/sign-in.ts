@@ -4,7 +4,7 @@ import type { Caller } from "../auth/credentials.ts";
 import type { SignOn } from "../auth/oidc/sign-on.ts";
 import { htmlText } from "../common/html-text.ts";
 import { AltLasError } from "../errors.ts";
-import { type CookieKind, cookieOf, setCookie } from "./cookies.ts";
+import { type CookieKind, cookieOf, setCookie, type Site } from "./cookies.ts";
 import { isForeignPage, refuseForeignPages } from "./cross-origin.ts";
 import type { Proxies } from "./proxies.ts";
 import type { ServerParts } from "./server-parts.ts";
@@ -23,36 +23,36 @@ const HIDDEN = { schema: { hide: true } };
 export function signInRoutes(app: FastifyInstance, { config, credentials }: ServerParts, proxies: Proxies): void {
   const { signOn } = credentials;
   if (signOn === null || signOn.name === null) return;
-  const { port } = config.server;
+  const site = siteOf(config);
   const back = (request: FastifyRequest): string =>
     config.auth.oidc.redirect_url ?? `${request.protocol}://${request.host}${request.prefix}/auth/callback`;
 
   app.get("/auth/sign_in", HIDDEN, async (request, reply) =>
     orPage(reply, async () => {
       const { url, secret } = await signOn.depart(back(request));
-      setCookie(reply, SIGN_IN, port, { value: secret, seconds: PATIENCE });
+      setCookie(reply, SIGN_IN, site, { value: secret, seconds: PATIENCE });
       return url;
     }),
   );
   app.get("/auth/callback", HIDDEN, async (request, reply) =>
     orPage(reply, async () => {
-      const secret = cookieOf(request, SIGN_IN, port);
-      setCookie(reply, SIGN_IN, port, { value: null });
+      const secret = cookieOf(request, SIGN_IN, site);
+      setCookie(reply, SIGN_IN, site, { value: null });
       const arriving = arrive(signOn, request, secret, back(request));
       const session = await credentials.signedIn(arriving, ({ caller }) => caller, proxies.clientOf(request.raw));
-      setCookie(reply, SESSION, port, { value: session.secret });
+      setCookie(reply, SESSION, site, { value: session.secret });
       return "../";
     }),
   );
   // A page that has a cookie cannot read it, and to find out by a refusal would be one each time.
   app.get("/auth/session", HIDDEN, (request) => {
-    const secret = cookieOf(request, SESSION, port);
+    const secret = cookieOf(request, SESSION, site);
     return { user: secret === null ? null : (signOn.bySession(secret)?.name ?? null) };
   });
   app.post("/auth/sign_out", { ...HIDDEN, onRequest: refuseForeignPages(config) }, (request, reply) => {
-    const secret = cookieOf(request, SESSION, port);
+    const secret = cookieOf(request, SESSION, site);
     if (secret !== null) signOn.end(secret);
-    setCookie(reply, SESSION, port, { value: null });
+    setCookie(reply, SESSION, site, { value: null });
     return { user: null };
   });
 }
@@ -60,8 +60,12 @@ export function signInRoutes(app: FastifyInstance, { config, credentials }: Serv
 /** The session of a request; null: it has none. Foreign pages have none, even those that may call with a key of their own. */
 export function sessionOf(request: FastifyRequest, { config, credentials }: ServerParts): Caller | null {
   if (request.headers.cookie === undefined || credentials.signOn === null) return null;
-  const secret = cookieOf(request, SESSION, config.server.port);
+  const secret = cookieOf(request, SESSION, siteOf(config));
   return secret === null || isForeignPage(request, []) ? null : credentials.bySession(secret);
+}
+
+function siteOf({ server, auth }: ServerParts["config"]): Site {
+  return { port: server.port, isSecure: auth.oidc.redirect_url?.startsWith("https:") === true };
 }
 
 async function arrive(signOn: SignOn, request: FastifyRequest, secret: string | null, back: string) {
