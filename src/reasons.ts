@@ -46,6 +46,9 @@ export function wordsOf(whyNot: string): string {
 const WHY = {
   lowest_load: ({ load, equals }: { readonly load: number; readonly equals: number }) =>
     `has the lowest load, ${load.toFixed(2)}${drawnAmong(equals)}`,
+  /** Others are slower, as they were measured, even if less is placed there. */
+  fastest: ({ tokensPerSecond, load, equals }: Fastest) =>
+    `is among the fastest for one task more, ${tokensPerSecond.toFixed(1)} tokens/s, and has the lowest load of these, ${load.toFixed(2)}${drawnAmong(equals)}`,
   /** `within`: how much more than `least` its load may be. */
   cached_prefix: ({ characters, within, least, equals }: CachedPrefix) =>
     `has had the first ${COUNT.format(characters)} characters of this prompt and a load within ${within} of the least, ${least.toFixed(2)}${drawnAmong(equals)}`,
@@ -58,6 +61,12 @@ const WHY = {
   requested: () => "alone may run this task: the request named it",
   whole_batch: () => "alone may run this task: its batch was not to be split",
 } as const satisfies Readonly<Record<string, (values: never) => string>>;
+
+interface Fastest {
+  readonly tokensPerSecond: number;
+  readonly load: number;
+  readonly equals: number;
+}
 
 interface CachedPrefix {
   readonly characters: number;

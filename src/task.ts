@@ -170,6 +170,8 @@ export interface Placement {
   readonly candidates: readonly { readonly gpuId: number; readonly score: number | null }[];
   /** GPUs that were not listed above. */
   readonly others: CountsByReason;
+  /** Tokens that its answer was expected to have; absent: an earlier version placed it. */
+  readonly expectedTokens?: number;
 }
 
 /** GPUs counted by why they were not chosen. Of a task that an earlier version stored, the keys are words instead of codes. */

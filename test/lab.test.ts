@@ -46,7 +46,7 @@ interface Printed {
   readonly about: string;
   readonly results: readonly (Pick<
     Result,
-    "strategy" | "completed" | "refused" | "unserved" | "makespan" | "use" | "cached"
+    "strategy" | "completed" | "refused" | "unserved" | "makespan" | "bound" | "use" | "fairness" | "cached"
   > & {
     readonly waiting: Result["waiting"];
     readonly first_token: Result["firstToken"];
@@ -75,8 +75,9 @@ for (const kind of KINDS)
 test("two tasks on one slot: the second waits for the first, and all times follow", async () => {
   const trace = fileOf("two.csv", `${HEAD}\n0,anna,10,100\n0.5,bob,10,200\n`);
   const { results } = await labRun(trace, "--speed", speedsOf("simple.json", {}));
-  for (const { strategy, makespan, waiting, first_token, end_to_end, use, ...rest } of results) {
+  for (const { strategy, makespan, bound, waiting, first_token, end_to_end, use, ...rest } of results) {
     assert.ok(Math.abs(makespan - 3) < 1e-9, strategy);
+    assert.ok(Math.abs(bound - 3) < 1e-9, "300 tokens at 100 a second");
     assert.ok(Math.abs(waiting.mean - 0.25) < 1e-9, "none, and half a second");
     assert.ok(Math.abs(first_token.mean - (0.01 + 0.51) / 2) < 1e-9);
     assert.ok(Math.abs(end_to_end.mean - (1 + 2.5) / 2) < 1e-9);
@@ -139,6 +140,36 @@ test("the table has a column for each strategy and a row for each figure", async
   ])
     assert.match(stdout, line);
 });
+
+for (const gpus of ["4", "1:2:4"])
+  test(`on GPUs ${gpus} least_loaded is within 5 % of the best rule that does not know lengths, and fair`, async () => {
+    for (const kind of KINDS) {
+      const rate = gpus === "4" ? "5.5" : "9.625";
+      const { stdout } = await runCommand([
+        "lab",
+        "make",
+        "--kind",
+        kind,
+        "--tasks",
+        "3000",
+        "--seed",
+        "7",
+        "--rate",
+        rate,
+      ]);
+      const trace = fileOf(`best-${kind}.csv`, stdout);
+      const { results } = await labRun(trace, "--gpus", gpus, "--strategy", "least_loaded,random,rules");
+      const [own, ...others] = results.filter(({ strategy }) => strategy !== "known-lengths");
+      const best = (of: (result: Printed["results"][number]) => number): number => Math.min(...others.map(of));
+      const { end_to_end, waiting, fairness, completed } = own!;
+      const words = `${kind}: ${JSON.stringify(results.map((one) => [one.strategy, one.end_to_end.mean, one.waiting.p99]))}`;
+      assert.ok(end_to_end.mean <= 1.05 * best((one) => one.end_to_end.mean), words);
+      // Waits of a tenth of a second are the luck of the draw.
+      assert.ok(waiting.p99 <= 1.05 * best((one) => one.waiting.p99) + 0.15, words);
+      assert.ok(fairness === null || fairness >= 0.98, `${kind}: ${fairness}`);
+      assert.equal(completed, 3000, "nobody starves");
+    }
+  });
 
 for (const [what, text, problem] of [
   ["unknown columns", "when,tokens\n1,2\n", /, line 1: its columns are of no known format\. Known are ALT_LAS \(at,/],

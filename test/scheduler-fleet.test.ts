@@ -92,7 +92,7 @@ class History {
     }
     const known = this.#fleet.on(event.ref.gpuId).find(({ id }) => id === event.ref.id);
     if (known === undefined) return;
-    if (event.do === "occupy") this.#fleet.occupy(event.ref, this.#task(event.look));
+    if (event.do === "occupy") this.#fleet.occupy(event.ref, this.#task(event.look), 1);
     else if (event.do === "reserve") this.#fleet.reserve(event.ref, event.isFor ? this.#suspect : null);
     else if (event.do === "vacate") for (const task of [...known.running].slice(0, 1)) this.#fleet.vacate(known, task);
     else if (known.running.size === 0) {
@@ -233,9 +233,9 @@ test("who gives back a slot that its task does not have, or names a GPU that is 
   const task = new World([]).task();
   assert.throws(() => fleet.vacate(ONLY, task), /task-1 does not run on GPU 0/);
   assert.throws(() => fleet.of(task), /task-1 does not run on GPU null/);
-  assert.throws(() => fleet.occupy({ gpuId: 1, id: 0 }, task), /there is no instance 0 on GPU 1/);
-  assert.throws(() => fleet.occupy({ gpuId: 0, id: 1 }, task), /there is no instance 1 on GPU 0/);
-  fleet.occupy(ONLY, task);
+  assert.throws(() => fleet.occupy({ gpuId: 1, id: 0 }, task, 1), /there is no instance 0 on GPU 1/);
+  assert.throws(() => fleet.occupy({ gpuId: 0, id: 1 }, task, 1), /there is no instance 1 on GPU 0/);
+  fleet.occupy(ONLY, task, 1);
   assert.throws(() => fleet.tell({ ...gpuOf(facts(0)), instances: [] }), /tasks still run on instance 0 of GPU 0/);
 });
 

@@ -18,7 +18,7 @@ export function addLab(cli: Command, io: LabIo): void {
     .description("replay a trace and compare strategies: a file of lab make, or of Azure, BurstGPT or Mooncake")
     .option("--config <file>", CONFIG_WORDS)
     .option("--speed <file>", "the measured speeds of GPUs (default: the built-in model)")
-    .option("--strategy <list>", "all, baselines, or names with commas between", "all")
+    .option("--strategy <list>", "all, baselines, rules, or names with commas between", "all")
     .option("--gpus <list>", "4 for so many equal ones, 1:2:4 for GPUs of such speeds (default: as configured, else 4)")
     .addOption(new Option("--slots <number>", "slots of each GPU (default: as configured)").argParser(integer(1, 256)))
     .addOption(new Option("--seed <number>", "of what is drawn").argParser(integer(0, 2 ** 32 - 1)).default(1))

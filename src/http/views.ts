@@ -178,6 +178,7 @@ function viewOfPlacement(placement: NonNullable<TaskSnapshot["placement"]>): Non
     reason: sentenceOf(placement.reason, placement.gpuId),
     candidates: placement.candidates.map(({ gpuId, score }) => ({ gpu_id: gpuId, score })),
     others: Object.fromEntries(Object.entries(placement.others).map(([why, count]) => [wordsOf(why), count])),
+    ...(placement.expectedTokens !== undefined && { expected_tokens: placement.expectedTokens }),
   };
 }
 

@@ -7,7 +7,7 @@ import { schedulerSettings } from "../tasks/scheduler-settings.ts";
 import { HEAD, lineOf } from "./formats/own.ts";
 import { type GpuOptions, gpusOf } from "./gpus.ts";
 import { KINDS, made, type Kind, RATE } from "./make.ts";
-import { BASELINES, OWN } from "./policies.ts";
+import { BASELINES, OWN, RULES } from "./policies.ts";
 import { traceOf } from "./read.ts";
 import { type Policy, replay } from "./replay.ts";
 import { readSpeeds } from "./speed-file.ts";
@@ -19,7 +19,7 @@ export interface RunOptions extends GpuOptions {
   readonly config?: string | undefined;
   /** The file of speeds. */
   readonly speed?: string | undefined;
-  /** Names with commas between, `all` or `baselines`. */
+  /** Names with commas between, `all`, `baselines` or `rules`. */
   readonly strategy?: string | undefined;
   readonly seed?: number;
   readonly firstToken?: number;
@@ -56,14 +56,15 @@ function snake(key: string): string {
 
 /** @throws {AltLasError} `bad_config`: there is no such strategy */
 function policiesOf(text: string): readonly Policy[] {
-  const all = [...OWN, ...BASELINES];
+  const all = [...OWN, ...BASELINES, ...RULES];
   return text.split(",").flatMap((part) => {
     const name = part.trim();
     if (name === "all") return OWN;
     if (name === "baselines") return BASELINES;
+    if (name === "rules") return RULES;
     const policy = all.find((one) => one.name === name);
     if (policy !== undefined) return policy;
-    const known = ["all", "baselines", ...all.map((one) => one.name)].join(", ");
+    const known = ["all", "baselines", "rules", ...all.map((one) => one.name)].join(", ");
     throw new AltLasError("bad_config", `--strategy must be one or more of ${known}; got ${JSON.stringify(name)}.`);
   });
 }

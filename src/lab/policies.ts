@@ -3,6 +3,7 @@ import type { Choice, Instance, Strategy, StrategyInput } from "../scheduler/pla
 import { drawFrom } from "../scheduler/placement.ts";
 import { STRATEGIES } from "../task.ts";
 import type { Machine } from "./machine.ts";
+import { at } from "./speed.ts";
 import type { Policy } from "./replay.ts";
 
 /** The server's own strategies. */
@@ -85,4 +86,41 @@ export const BASELINES: readonly Policy[] = [
   as("push-fewest-tokens", () => lowest(tokensOn)),
   as("push-session", () => session),
   as("push-known-lengths", clairvoyant),
+];
+
+/** Seconds of a middling task beside so many, on a GPU whose speed is known. */
+function secondsOf({ speed, slots }: Machine, tasks: number): number {
+  const [prompt, answer] = [500, 180];
+  const ofPrompt = speed.prompt === null ? 0 : prompt / at(speed.prompt, slots)[tasks]!;
+  return ofPrompt + answer / at(speed.generation, slots)[tasks]!;
+}
+
+/** A rule by a figure that is told the speeds. */
+function fast(figure: (machine: Machine, tasks: number) => number): NonNullable<Policy["instead"]> {
+  return (machines) => {
+    // Of each GPU, by the tasks that run there.
+    const figures = machines.map((one) => Array.from({ length: one.slots }, (_, tasks) => figure(one, tasks)));
+    return lowest((instance) => figures[instance.gpuId]![tasksOn(instance)]!);
+  };
+}
+
+/** Rules in the place of the strategy, in the queue of this server. The last one knows what nobody can. */
+export const RULES: readonly Policy[] = [
+  { name: "fewest-tasks", strategy: "random", instead: () => lowest(tasksOn) },
+  { name: "fewest-tokens", strategy: "random", instead: () => lowest(tokensOn) },
+  {
+    name: "least-delay",
+    strategy: "random",
+    instead: fast((one, tasks) => (tasks + 1) * secondsOf(one, one.slots)),
+  },
+  { name: "fastest-first", strategy: "random", instead: fast((one, tasks) => secondsOf(one, tasks + 1)) },
+  {
+    name: "least-added-delay",
+    strategy: "random",
+    instead: fast((one, tasks) => {
+      const own = secondsOf(one, tasks + 1);
+      return tasks === 0 ? own : own + tasks * (own - secondsOf(one, tasks));
+    }),
+  },
+  { name: "known-lengths", strategy: "random", instead: clairvoyant },
 ];

@@ -9,7 +9,7 @@ import { Scheduler } from "../scheduler/scheduler.ts";
 import { isFinal, newTask, type Outcome, type StrategyName, type Task } from "../task.ts";
 import { BYTES_PER_TOKEN, factsOf, type LabGpu } from "./fleet.ts";
 import { Machine, type Run } from "./machine.ts";
-import { secondsAlone } from "./speed.ts";
+import { mostSpeed, secondsAlone } from "./speed.ts";
 import { type Result, Tally } from "./tally.ts";
 import type { Trace, TraceRequest } from "./trace.ts";
 
@@ -19,6 +19,8 @@ export interface ReplayOptions {
   readonly policy: Policy;
   readonly seed: number;
   readonly firstTokenWithin: number;
+  /** Is told of each run when it has ended. @param now milliseconds since the beginning of the trace */
+  readonly ended?: (run: Run, gpuId: number, now: number) => void;
 }
 
 /** A way to place tasks: a strategy of the server, or something to compare it with. */
@@ -62,6 +64,7 @@ class Lab {
     this.#tally = new Tally({
       firstTokenWithin: options.firstTokenWithin,
       gpus: gpus.length,
+      mostSpeed: gpus.reduce((sum, gpu) => sum + mostSpeed(gpu.speed, gpu.slots), 0),
       secondsAlone: (prompt, output) => secondsAlone(fastest, prompt, output),
       weightOf: (caller) => settings.limitsOf(caller).weight,
     });
@@ -143,6 +146,7 @@ class Lab {
     const run = this.#machines[gpuId]!.end();
     this.#requests.delete(run.task);
     this.#tally.ended(run, gpuId, at);
+    this.#options.ended?.(run, gpuId, at);
     this.#scheduler.finished(run.task, completedAt(run, at));
   }
 

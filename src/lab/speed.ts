@@ -76,7 +76,7 @@ export function secondsAlone(speed: GpuSpeed, promptTokens: number, outputTokens
   return speed.startSeconds + prompt + outputTokens / speed.generation[0]![1];
 }
 
-/** Tokens of answers a second when all slots are in use: what GPUs are compared by. */
-export function fullSpeed({ generation }: GpuSpeed, slots: number): number {
-  return slots * at(generation, slots)[slots]!;
+/** The most tokens of answers a second that a GPU does, however many of its slots are in use. */
+export function mostSpeed({ generation }: GpuSpeed, slots: number): number {
+  return at(generation, slots).reduce((most, tokens, inUse) => Math.max(most, inUse * tokens), 0);
 }

@@ -24,6 +24,8 @@ export interface Result {
   /** Those that had not run when nothing could happen any more, or had failed. */
   readonly unserved: number;
   readonly makespan: number;
+  /** No schedule is shorter: all tokens of answers at the most that all GPUs do together, or the end of one request that runs alone. */
+  readonly bound: number;
   /** Requests a second whose first token came in time. */
   readonly goodput: number;
   readonly waiting: Spread;
@@ -48,6 +50,8 @@ export interface Result {
 export interface TallyOptions {
   readonly firstTokenWithin: number;
   readonly gpus: number;
+  /** The most tokens of answers a second, of all GPUs together. */
+  readonly mostSpeed: number;
   /** Seconds that a request takes alone on the fastest GPU. */
   readonly secondsAlone: (promptTokens: number, outputTokens: number) => number;
   readonly weightOf: (caller: string) => number;
@@ -66,6 +70,8 @@ export class Tally {
   reloads = 0;
   #good = 0;
   #lastEnd = 0;
+  #outputTokens = 0;
+  #soonest = 0;
   #promptTokens = 0;
   #cachedTokens = 0;
 
@@ -88,9 +94,12 @@ export class Tally {
     this.waiting.add((startedAt - arrived) / 1000);
     this.firstToken.add(first);
     this.endToEnd.add(all);
+    const alone = this.#options.secondsAlone(promptTokens - cachedTokens, outputTokens);
     this.slowdown.add(all / Math.max(1e-6, this.#options.secondsAlone(promptTokens, outputTokens)));
     if (first <= this.#options.firstTokenWithin) this.#good++;
     this.#byGpu[gpuId]!++;
+    this.#outputTokens += outputTokens;
+    this.#soonest = Math.max(this.#soonest, arrived / 1000 + alone);
     this.#promptTokens += promptTokens;
     this.#cachedTokens += cachedTokens;
     this.#lastEnd = now;
@@ -108,6 +117,7 @@ export class Tally {
       refused: this.refused,
       unserved: this.requests - completed - refusals,
       makespan,
+      bound: Math.max(this.#soonest, this.#outputTokens / this.#options.mostSpeed),
       goodput: makespan === 0 ? 0 : this.#good / makespan,
       waiting: spreadOf(this.waiting),
       firstToken: spreadOf(this.firstToken),

@@ -13,6 +13,7 @@ function spread(name: string, unit: string, of: (result: Result) => Spread): Fig
 const FIGURES: readonly Figure[] = [
   ["completed", ({ completed }) => String(completed)],
   ["makespan s", ({ makespan }) => number(makespan)],
+  ["above the bound", ({ makespan, bound }) => (bound === 0 ? "–" : (makespan / bound).toFixed(2))],
   ["goodput /s", ({ goodput }) => number(goodput)],
   ...spread("waiting", " s", ({ waiting }) => waiting),
   ["waiting longest s", ({ longestWait }) => number(longestWait)],

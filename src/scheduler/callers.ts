@@ -10,8 +10,10 @@
 import type { Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
 import type { Task, TaskResult } from "../task.ts";
+import { AnswerLengths } from "./answer-lengths.ts";
 import { Budgets } from "./budgets.ts";
 import type { BudgetRules } from "./budget-kinds.ts";
+
 import { DrainRate } from "./drain-rate.ts";
 import { estimateOf, estimateOfAll } from "./estimates.ts";
 import { type Rank, Ranking } from "./ranking.ts";
@@ -58,6 +60,7 @@ export class Caller {
   requests: TokenBucket | null = null;
   tokens: TokenBucket | null = null;
   readonly drainRate: DrainRate;
+  readonly answers = new AnswerLengths();
 
   /** @param now Unix milliseconds */
   constructor(name: string, number: number, limits: CallerLimits, now: () => number) {

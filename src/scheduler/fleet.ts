@@ -12,18 +12,10 @@ import {
 } from "../gpu/facts.ts";
 import type { WhyNot } from "../reasons.ts";
 import type { Task } from "../task.ts";
-import { Running } from "./running.ts";
+import { Member } from "./member.ts";
 import { type Demand, type Suitable, Suitability } from "./demand.ts";
-import {
-  freeMemoryOf,
-  type Instance,
-  runsSuspect,
-  loadOf,
-  memoryNeed,
-  obstacle,
-  placeOf,
-  roomFor,
-} from "./placement.ts";
+import { freeMemoryOf, type Instance, memoryNeed, placeOf, roomFor } from "./placement.ts";
+import { Speeds } from "./speeds.ts";
 
 /** Facts about an instance that are new or have changed. */
 export interface Change {
@@ -41,6 +33,7 @@ export class Fleet {
   readonly #unavailable = new Map<WhyNot, number>();
   readonly #reserved = new Set<Instance>();
   readonly #suitability = new Suitability(this.#all);
+  readonly #speeds = new Speeds();
   /** What requests call the models. */
   readonly #models = new Set<string>();
   readonly #now: () => number;
@@ -69,6 +62,11 @@ export class Fleet {
   /** Those whose place another one is to take. */
   get replaced(): ReadonlySet<Instance> {
     return this.#replaced;
+  }
+
+  /** Whether some instances are known to be faster than others. */
+  get isUneven(): boolean {
+    return this.#speeds.isUneven;
   }
 
   /** In `gpu_id` order. */
@@ -201,13 +199,21 @@ export class Fleet {
     this.#changed(member);
   }
 
-  /** Gives a task one of the instance's slots. */
-  occupy(ref: InstanceRef, task: Task): void {
+  /** Gives a task one of the instance's slots. @param work tokens of it that are expected */
+  occupy(ref: InstanceRef, task: Task, work: number): void {
     const member = this.#member(ref);
-    member.running.add(task);
+    if (this.#speeds.placed(work)) for (const one of this.#all) one.settle();
+    member.running.add(task, work);
     member.freeMemory -= memoryNeed(task, member.facts);
     this.#changed(member);
     this.#shareSlots(member);
+  }
+
+  /** A task has ended there that still has its slot. @param seconds that it took @param work tokens of it */
+  learn({ pace, running }: Pick<Instance, "pace" | "running">, seconds: number, work: number): void {
+    if (work < 1 || !this.#speeds.isTurn(this.#all.length)) return;
+    pace.learn(running.size, seconds / work);
+    if (this.#speeds.learned(this.#all)) for (const one of this.#all) one.settle();
   }
 
   /** Gives the slot back. @throws {Error} the task does not run there, which is a bug of the caller */
@@ -248,7 +254,7 @@ export class Fleet {
   }
 
   #add(card: CardFacts, facts: InstanceFacts): Member {
-    const member = new Member(card, facts, this.#now());
+    const member = new Member(card, facts, this.#now(), this.#speeds);
     if (!facts.residency.pinned) this.#guests++;
     insert(this.#byGpu.get(card.id)!, member);
     insert(this.#all, member);
@@ -323,45 +329,6 @@ export class Fleet {
 }
 
 const NONE: readonly Member[] = [];
-
-/** An instance with the values that follow from its facts and its tasks. */
-class Member implements Instance {
-  // Strategies compare these of hundreds of instances, and the first fields of an object share a cache line.
-  load = 0;
-  freeMemory = 0;
-  readonly gpuId: number;
-  readonly id: number;
-  whyNot: WhyNot | null = null;
-  readonly running = new Running();
-  reservedFor: Task | null = null;
-  beside = 0;
-  isLeaving = false;
-  loadedAt: number;
-  lastUsedAt: number;
-  card: CardFacts;
-  facts: InstanceFacts;
-
-  constructor(card: CardFacts, facts: InstanceFacts, now: number) {
-    this.loadedAt = now;
-    this.lastUsedAt = now;
-    this.gpuId = card.id;
-    this.id = facts.id;
-    this.card = card;
-    this.facts = facts;
-    this.freeMemory = freeMemoryOf(this);
-  }
-
-  isLoaded(now: number): void {
-    this.loadedAt = now;
-    this.lastUsedAt = now;
-  }
-
-  /** Works out what follows from a change, except the free memory, for which each task would have to be read. */
-  settle(): void {
-    this.whyNot = this.reservedFor !== null || runsSuspect(this) ? "reserved" : obstacle(this);
-    this.load = loadOf(this);
-  }
-}
 
 /** Whether other tasks may ever run there than before. */
 function isForOthers(before: InstanceFacts, now: InstanceFacts): boolean {

@@ -3,6 +3,7 @@ import type { CardFacts, InstanceFacts, InstanceRef } from "../gpu/facts.ts";
 import type { Why, WhyNot } from "../reasons.ts";
 import type { CountsByReason, Placement, Task } from "../task.ts";
 import { isSuspect } from "./attempts.ts";
+import type { Pace } from "./pace.ts";
 import type { Cached } from "./prefixes.ts";
 import type { RunningTasks } from "./running.ts";
 
@@ -12,6 +13,8 @@ export interface Instance extends InstanceRef {
   readonly card: CardFacts;
   readonly facts: InstanceFacts;
   readonly running: RunningTasks;
+  /** How fast it does tasks, as it was measured. */
+  readonly pace: Pace;
   /** Tasks that run on the other instances of its GPU, where these share its slots; else 0. */
   readonly beside: number;
   /** The suspect that it is reserved for: it takes nothing else until it is empty. */
@@ -25,34 +28,49 @@ export interface Instance extends InstanceRef {
   readonly lastUsedAt: number;
   /** The figure that `least_loaded` compares: see `loadOf`. */
   readonly load: number;
+  /** Tokens of work that it does in the reference span: see speeds.ts. */
+  readonly capacity: number;
+  /**
+   * Seconds that a token of one task more would cost there, with what the others wait for it; 0: not known, or all instances are about as
+   * fast.
+   */
+  readonly seconds: number;
   /** Bytes: see `freeMemoryOf`. */
   readonly freeMemory: number;
 }
 
+/** From this ratio on one instance is faster than another: noise must move nothing. */
+export const UNEVEN = 1.25;
+
 /** The inputs of a load. */
-interface Loaded extends Pick<Instance, "card" | "beside"> {
+interface Loaded extends Pick<Instance, "card" | "beside" | "capacity"> {
   readonly facts: Pick<InstanceFacts, "slots">;
-  readonly running: { readonly size: number };
+  readonly running: Pick<RunningTasks, "work">;
 }
 
 /**
- * The figure that `least_loaded` compares: e + (1 − e)·(running ÷ slots), e being the others' share of the GPU's time in steps of 0.05. Of an
- * instance that shares the slots of its GPU, the GPU counts where it is fuller.
+ * The figure that `least_loaded` compares: e + (1 − e)·w, e being the others' share of the GPU's time in steps of 0.05, and w the work placed
+ * there ÷ what it does in the reference span, at most 1. Where all tasks and all GPUs are alike, w is running ÷ slots. Of an instance that
+ * shares the slots of its GPU, the GPU counts where it is fuller.
  */
-export function loadOf({ card, facts, running, beside }: Loaded): number {
+export function loadOf({ card, facts, running, beside, capacity }: Loaded): number {
   const others = Math.round(card.othersUtilization * 20) / 20;
-  const own = running.size / facts.slots;
-  const ofGpu = card.mostTasks === null ? 0 : (running.size + beside) / card.mostTasks;
-  return others + (1 - others) * Math.max(own, ofGpu);
+  const own = running.work / capacity;
+  const tasks = own * facts.slots + beside;
+  const ofGpu = card.mostTasks === null ? 0 : tasks / card.mostTasks;
+  return others + (1 - others) * Math.min(1, Math.max(own, ofGpu));
 }
 
 /** The load of a GPU: that of all its instances as if they were one; 0: it has none. */
 export function loadOfAll(instances: readonly Instance[]): number {
   const [first] = instances;
   if (first === undefined) return 0;
-  const slots = first.card.mostTasks ?? instances.reduce((sum, { facts }) => sum + facts.slots, 0);
-  const running = instances.flatMap((instance) => [...instance.running]);
-  return loadOf({ card: first.card, facts: { slots }, running: { size: running.length }, beside: 0 });
+  const sum = (of: (one: Instance) => number): number => instances.reduce((all, one) => all + of(one), 0);
+  const slots = sum(({ facts }) => facts.slots);
+  // Of slots that they share, each one would else count once for each instance.
+  const capacity = (sum((one) => one.capacity) * (first.card.mostTasks ?? slots)) / slots;
+  const card = { ...first.card, mostTasks: null };
+  return loadOf({ card, facts: { slots }, running: { work: sum(({ running }) => running.work) }, beside: 0, capacity });
 }
 
 /** What runs on a GPU. @param all the instances of all GPUs */
@@ -109,6 +127,8 @@ export function runsSuspect({ running }: Pick<Instance, "running">): boolean {
 export interface StrategyInput {
   /** The first of those that are placed together. */
   readonly task: Task;
+  /** Whether some instances are known to be faster than others. */
+  readonly isUneven: boolean;
   /** The GPU that round robin chose last; null: none yet. */
   readonly lastRoundRobin: number | null;
   /** Uniform in [0, 1). */
@@ -151,13 +171,17 @@ export function placeOf(instances: readonly InstanceRef[], { gpuId, id }: Instan
 /** GPUs that a placement lists beside the winner. */
 const LISTED = 7;
 
-/** Records a choice: the winner and up to seven others with their scores, and the number of the rest by reason. */
+/**
+ * Records a choice: the winner and up to seven others with their scores, and the number of the rest by reason.
+ * @param expectedTokens that the answer is expected to have
+ */
 export function record(
   name: Placement["strategy"],
   strategy: Strategy,
   { instance: winner, why }: Choice,
   eligible: readonly Instance[],
   others: CountsByReason,
+  expectedTokens: number,
 ): Placement {
   const listed = [winner];
   for (const instance of eligible) {
@@ -172,6 +196,7 @@ export function record(
     reason: why,
     candidates,
     others: unlisted > 0 ? { ...others, eligible: unlisted } : others,
+    expectedTokens,
   };
 }
 

@@ -1,10 +1,12 @@
 /** Finds GPUs for tasks that are to be placed now, and reserves their slots. It neither starts nor queues them. */
-import type { CountsByReason, Placement, Task } from "../task.ts";
-import type { Callers } from "./callers.ts";
+import type { CountsByReason, Placement, Task, TaskResult } from "../task.ts";
+import { type Caller, type Callers, workOf } from "./callers.ts";
 import type { SchedulerSettings } from "./effects.ts";
 import type { Eligibility } from "./eligibility.ts";
 import type { Fleet } from "./fleet.ts";
-import { type Instance, record } from "./placement.ts";
+import { expectedWork } from "./answer-lengths.ts";
+import { workOf as workOfTokens } from "./pace.ts";
+import { type Choice, type Instance, record } from "./placement.ts";
 import type { Prefixes } from "./prefixes.ts";
 import type { Entry } from "./queue.ts";
 import { strategies } from "./strategies/index.ts";
@@ -72,6 +74,18 @@ export class Planner {
     return decision?.placement ?? null;
   }
 
+  /** Gives the slot back of a task that has run there to its end. @param result null: not known */
+  ended(instance: Instance, task: Task, result: TaskResult | null): void {
+    const { fleet, callers } = this.#parts;
+    if (result !== null && (result.finishReason === "stop" || result.finishReason === "length")) {
+      const { promptTokens, cachedTokens, completionTokens, executionTime } = result;
+      const computed = (promptTokens ?? 0) - (cachedTokens ?? 0);
+      callers.of(task).answers.learn(task, completionTokens);
+      fleet.learn(instance, executionTime, workOfTokens(computed, completionTokens));
+    }
+    this.vacate(instance, task, result === null ? null : workOf(result), result !== null);
+  }
+
   /** Gives a slot back. @param work tokens that the task took; null: not known @param used whether it has run there to its end */
   vacate(instance: Instance, task: Task, work: number | null, used: boolean): void {
     const { fleet, callers, prefixes } = this.#parts;
@@ -136,25 +150,35 @@ export class Planner {
   /** Chooses without reserving. @param without GPUs that were chosen already */
   #decide(tasks: readonly Task[], without: ReadonlySet<number>): Decision | null {
     const task = tasks[0]!;
-    if (this.#parts.isHeld() || this.#parts.callers.of(task).isCapped) return null;
+    const caller = this.#parts.callers.of(task);
+    if (this.#parts.isHeld() || caller.isCapped) return null;
     const { eligible, others } = this.#parts.eligibility.candidates(tasks, without);
     if (eligible.length === 0) return null;
     if (task.boundTo !== null) return this.#withoutStrategy(task, eligible[0]!, others);
     const { prefixes, random, settings } = this.#parts;
     const strategy = settings.instead ?? strategies[task.strategy];
     const cached = eligible.length > 1 && prefixes !== null ? prefixes.of(task.prefix) : [];
-    const choice = strategy.choose(eligible, { task, lastRoundRobin: this.#lastRoundRobin, draw: random(), cached });
+    const { isUneven } = this.#parts.fleet;
+    const choice = strategy.choose(eligible, {
+      task,
+      isUneven,
+      lastRoundRobin: this.#lastRoundRobin,
+      draw: random(),
+      cached,
+    });
     if (task.strategy === "round_robin") this.#lastRoundRobin = choice.instance.gpuId;
     return {
       instance: choice.instance,
-      placement: record(task.strategy, strategy, choice, eligible, others),
+      placement: record(task.strategy, strategy, choice, eligible, others, expectedTokensOf(caller, task, choice)),
     };
   }
 
   #withoutStrategy(task: Task, instance: Instance, others: CountsByReason): Decision {
     const name = task.pinnedGpuId === null ? "batch" : "pinned";
     const code = name === "batch" ? "whole_batch" : "requested";
-    return { instance, placement: record(name, strategies.random, { instance, why: { code } }, [instance], others) };
+    const choice = { instance, why: { code } } as const;
+    const expected = expectedTokensOf(this.#parts.callers.of(task), task, choice);
+    return { instance, placement: record(name, strategies.random, choice, [instance], others, expected) };
   }
 
   /** Reserves a slot on the instance of an earlier decision; null: it has none. */
@@ -168,7 +192,7 @@ export class Planner {
   #occupy({ instance, placement }: Decision, task: Task): Placed {
     const { fleet, callers, prefixes } = this.#parts;
     const { facts, running } = instance;
-    fleet.occupy(instance, task);
+    fleet.occupy(instance, task, expectedWork(task, placement.expectedTokens!));
     callers.starts(task, facts.context);
     prefixes?.starts(instance, task, facts.slots - running.size);
     return { task, instance, placement };
@@ -176,3 +200,7 @@ export class Planner {
 }
 
 const NONE: ReadonlySet<number> = new Set();
+
+function expectedTokensOf({ answers }: Caller, task: Task, { instance }: Choice): number {
+  return Math.round(answers.expected(task, instance.facts.context));
+}

@@ -1,35 +1,52 @@
-import { takeOut } from "../common/in-flight.ts";
 import type { Task } from "../task.ts";
 
 /** The tasks that run on one instance, in the order of their starts. */
 export interface RunningTasks extends Iterable<Task> {
   readonly size: number;
+  /** Tokens of work that they were expected to be when they started, together. */
+  readonly work: number;
   has(task: Task): boolean;
 }
 
-/** They are few, and change with every task: a Set would keep them in memory for long (common/in-flight.ts). */
+/**
+ * They are few, and change with every task: a Set would keep them in memory for long (common/in-flight.ts). Each is followed by its work, in
+ * the same list: of a thousand instances each further object is one that the processor has to fetch.
+ */
 export class Running implements RunningTasks {
-  readonly #tasks: Task[] = [];
+  readonly #list: (Task | number)[] = [];
 
   get size(): number {
-    return this.#tasks.length;
+    return this.#list.length / 2;
+  }
+
+  /** Added up each time, so that it cannot drift. */
+  get work(): number {
+    let sum = 0;
+    for (let place = 1; place < this.#list.length; place += 2) sum += this.#list[place] as number;
+    return sum;
   }
 
   has(task: Task): boolean {
-    return this.#tasks.includes(task);
+    return this.#list.includes(task);
   }
 
   /** @param task one that is not there */
-  add(task: Task): void {
-    this.#tasks.push(task);
+  add(task: Task, work: number): void {
+    this.#list.push(task, work);
   }
 
   /** @returns whether it was there */
   delete(task: Task): boolean {
-    return takeOut(this.#tasks, task);
+    const list = this.#list;
+    const place = list.indexOf(task);
+    if (place === -1) return false;
+    for (let next = place + 2; next < list.length; next++) list[next - 2] = list[next]!;
+    list.pop();
+    list.pop();
+    return true;
   }
 
-  [Symbol.iterator](): Iterator<Task> {
-    return this.#tasks.values();
+  *[Symbol.iterator](): Iterator<Task> {
+    for (let place = 0; place < this.#list.length; place += 2) yield this.#list[place] as Task;
   }
 }

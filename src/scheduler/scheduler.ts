@@ -15,7 +15,7 @@ import { type CutOff, type Interruption, type Outcome, shownGpuId, type Task, ty
 import { Admission, draining } from "./admission.ts";
 import type { Alarm } from "./alarms.ts";
 import { endAttempt, queueError, queueTimeIsOver, waitedSince } from "./attempts.ts";
-import { Callers, workOf } from "./callers.ts";
+import { Callers } from "./callers.ts";
 import { HAS_WORKER, hasLeft, letsIn } from "./changes.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -269,7 +269,7 @@ export class Scheduler {
       if (outcome.status === "interrupted") this.#tryElsewhere(instance, task, outcome);
       else {
         const result = resultOf(outcome);
-        this.#planner.vacate(instance, task, result === null ? null : workOf(result), result !== null);
+        this.#planner.ended(instance, task, result);
         this.#life.finish(task, outcome);
       }
       // Its caller may run more now, on any GPU.

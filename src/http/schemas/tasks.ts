@@ -221,6 +221,11 @@ export const Placement = Type.Object(
       { description: "The winner first, then at most seven others." },
     ),
     others: Type.Record(Type.String(), Type.Integer(), { description: "GPUs not listed above, counted by why." }),
+    expected_tokens: Type.Optional(
+      Type.Integer({
+        description: "Tokens that its answer was counted at: the mean of its user's with that model, else its bound.",
+      }),
+    ),
   },
   { description: "Why the task is where it is; absent until a GPU was chosen." },
 );

@@ -1,4 +1,4 @@
-import { drawFrom, type Instance, placeOf, type Strategy } from "../placement.ts";
+import { type Instance, placeOf, type Strategy, UNEVEN } from "../placement.ts";
 import type { Cached } from "../prefixes.ts";
 
 /** Loads that differ by no more than this are equal. */
@@ -9,22 +9,34 @@ const NEAR = 0.1;
 const EPSILON = 1e-9;
 
 /**
- * The lowest load; at random among equals, so that a burst does not pile onto the first GPU. Among those whose load is close to the
+ * Of the GPUs that are about as fast for one task more as the fastest, the one with the lowest load; at random among equals, so that a burst does not pile onto the first GPU. Among those whose load is close to the
  * lowest, the ones that have most of the prompt in their KV cache come first.
  */
 export const leastLoaded: Strategy = {
   score: ({ load }) => load,
-  choose: (eligible, { cached, draw }) => {
+  choose: (all, { cached, draw, isUneven }) => {
+    const eligible = isUneven ? fastOf(all) : all;
     const least = leastOf(eligible);
-    const warm = firstNear(eligible, cached, least);
-    const equals = warm === null ? equalsOf(eligible, least) : equalsOf(warm.instances, leastOf(warm.instances));
-    const instance = drawFrom(equals, draw);
-    const tie = equals.length;
-    if (warm === null) return { instance, why: { code: "lowest_load", load: instance.load, equals: tie } };
+    const warm = cached.length === 0 ? null : firstNear(eligible, cached, least);
+    const { instance, equals } =
+      warm === null ? drawn(eligible, least, draw) : drawn(warm.instances, leastOf(warm.instances), draw);
+    if (warm === null && eligible.length < all.length && instance.seconds > 0)
+      return {
+        instance,
+        why: { code: "fastest", tokensPerSecond: 1 / instance.seconds, load: instance.load, equals },
+      };
+    if (warm === null) return { instance, why: { code: "lowest_load", load: instance.load, equals } };
     const { characters } = warm;
-    return { instance, why: { code: "cached_prefix", characters, within: NEAR, least, equals: tie } };
+    return { instance, why: { code: "cached_prefix", characters, within: NEAR, least, equals } };
   },
 };
+
+/** Those that are about as fast for one task more as the fastest, and those whose speed is not known yet. */
+function fastOf(instances: readonly Instance[]): readonly Instance[] {
+  let fastest = Infinity;
+  for (const { seconds } of instances) if (seconds > 0 && seconds < fastest) fastest = seconds;
+  return instances.filter(({ seconds }) => seconds <= UNEVEN * fastest);
+}
 
 function leastOf(instances: readonly Instance[]): number {
   let least = Infinity;
@@ -32,8 +44,18 @@ function leastOf(instances: readonly Instance[]): number {
   return least;
 }
 
-function equalsOf(instances: readonly Instance[], least: number): readonly Instance[] {
-  return instances.filter(({ load }) => load <= least + TIE + EPSILON);
+/** Draws among those with the least load. They are counted and not listed: there may be a thousand. */
+function drawn(
+  instances: readonly Instance[],
+  least: number,
+  draw: number,
+): { readonly instance: Instance; readonly equals: number } {
+  const most = least + TIE + EPSILON;
+  let equals = 0;
+  for (const { load } of instances) if (load <= most) equals++;
+  let left = Math.min(equals - 1, Math.floor(draw * equals));
+  for (const instance of instances) if (instance.load <= most && left-- === 0) return { instance, equals };
+  throw new Error("none has the least load");
 }
 
 /**
