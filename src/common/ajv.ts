@@ -1,6 +1,9 @@
 /** What checks values by our schemas. Apart from the sentences about what is wrong, which need no library. */
-import { Ajv, type ErrorObject } from "ajv";
+import { createRequire } from "node:module";
+import type { Ajv, ErrorObject } from "ajv";
 import { fits } from "./fits.ts";
+
+const require = createRequire(import.meta.url);
 
 /** Means nothing to Ajv: for sentences, hints and documents. */
 const OUR_WORDS = ["allowed", "secret", "alsoCalled", "shorthand", "unsupported", "live"];
@@ -10,7 +13,8 @@ const OUR_WORDS = ["allowed", "secret", "alsoCalled", "shorthand", "unsupported"
  * @param options.allErrors goes on after the first misfit; not for what strangers send, who could send a million of them
  */
 export function makeAjv({ allErrors = false } = {}): Ajv {
-  const ajv = new Ajv({
+  // Loaded when something does not fit, or is asked often: it takes a hundredth of a start, and megabytes.
+  const ajv = new (require("ajv") as typeof import("ajv")).Ajv({
     allowUnionTypes: true,
     useDefaults: true,
     verbose: true,

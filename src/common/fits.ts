@@ -18,6 +18,7 @@ type Fields = Record<string, unknown>;
 /** Keywords that forbid nothing. `properties` has its defaults filled in before; `then` and `else` belong to `if`. */
 const NOTES = new Set([
   "description",
+  "examples",
   "default",
   "allowed",
   "secret",
@@ -48,6 +49,7 @@ const RULES: Readonly<Record<string, (wanted: never, value: unknown, schema: Sch
   maximum: (wanted: number, value) => typeof value !== "number" || value <= wanted,
   minLength: (wanted: number, value) => typeof value !== "string" || [...value].length >= wanted,
   maxLength: (wanted: number, value) => typeof value !== "string" || [...value].length <= wanted,
+  maxBytes: (wanted: number, value) => typeof value !== "string" || Buffer.byteLength(value) <= wanted,
   pattern: (wanted: string, value) => typeof value !== "string" || new RegExp(wanted, "u").test(value),
   minItems: (wanted: number, value) => !Array.isArray(value) || value.length >= wanted,
   uniqueItems: (_wanted, value) =>

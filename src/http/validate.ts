@@ -3,7 +3,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { type BodyRoom, readJsonBodies } from "./bodies.ts";
+import type { Ajv, ValidateFunction } from "ajv";
 import { makeAjv } from "../common/ajv.ts";
+import { fits } from "../common/fits.ts";
 import { misfitOf } from "../common/validation.ts";
 import { renewalOf } from "./live-schemas.ts";
 import { queryReader } from "./query.ts";
@@ -57,20 +59,29 @@ function checkBy(schema: Shape & object, isBody: boolean): Check {
   return check;
 }
 
-const ajv = makeAjv();
+/**
+ * Queries of a route that are walked before a check of them is compiled. Most routes are asked seldom or never, and a server that is only
+ * asked whether it is ready needs no Ajv. Bodies may be large, and a walk takes longer.
+ */
+const WALKS = 1000;
+
+let ajv: Ajv | undefined;
 /** By schema: routes share some, each GET has a HEAD, and tests make many servers. */
 const checks = new WeakMap<object, Check>();
 
 function compile(schema: Shape & object, isBody: boolean): Check {
   // Ajv has no use for a default of the whole, and refuses it.
   const { default: whenMissing, ...checked } = schema;
-  const validate = ajv.compile(checked);
+  let validate: ValidateFunction | undefined;
+  let walks = isBody ? WALKS : 0;
   const prepared = isBody ? (nullDropper(checked) ?? asItIs) : queryReader(checked);
   return (given) => {
     // A body that is missing arrives here as null too.
     const sent = isBody && given === null ? structuredClone(whenMissing) : given;
     if (sent === undefined) return { error: new AltLasError("invalid_input", EMPTY_BODY) };
     const value = prepared(sent);
+    if (walks++ < WALKS && fits(checked, value)) return { value };
+    validate ??= (ajv ??= makeAjv()).compile(checked);
     if (validate(value)) return { value };
     const { sentence, field, unsupported } = misfitOf(validate, isBody ? "the body" : "the query");
     const code = unsupported === true ? "unsupported" : "invalid_input";
