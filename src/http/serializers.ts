@@ -22,6 +22,7 @@ export function setUpSerializers(app: FastifyInstance, shared: readonly object[]
 }
 
 function writerFor(schema: Schema, named: ReadonlyMap<string, Schema>): Write {
+  if (isWrittenAsItIs(schema)) return JSON.stringify;
   const known = writers.get(schema);
   if (known !== undefined) return known;
   let made: Write | undefined;
