@@ -220,7 +220,7 @@ test("a login proven before is refused as soon as its password or user is gone",
   assert.deepEqual(await credentials.authenticate(header), { ...UNBOUND, name: "bob", role: "user", keyName: null });
   usersRemove(context, "bob");
   assert.ok(await isRefused(credentials, header));
-  await usersAdd(context, { name: "bob", role: "viewer", password: "second password" });
+  await usersAdd(context, { name: "bob", role: "viewer", again: true, password: "second password" });
   assert.ok(await isRefused(credentials, header));
   assert.deepEqual(await credentials.authenticate(basic("bob", "second password")), {
     ...UNBOUND,

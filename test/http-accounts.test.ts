@@ -80,6 +80,21 @@ test("a user is in one team at most, which GET /me and GET /users show; an empty
   assert.match(refused, /^team must be 1 to 64 letters.* or ""; got "a b"\.$/);
 });
 
+test("nobody gets the name of a removed user by chance; the same person may have it again", async (t) => {
+  const { app } = world(t);
+  const bob = { name: "bob", role: "user" };
+  await post(app, "/users", bob, AS.admin);
+  assert.equal((await remove(app, "/users/bob", AS.admin)).statusCode, 200);
+  const refused = refusal(await post(app, "/users", bob, AS.admin), 409, "conflict");
+  assert.match(
+    refused,
+    /^A user bob was removed at \S+Z, and what it had may still be stored: .*"again": true over HTTP\)\.$/,
+  );
+  assert.equal((await post(app, "/users", { ...bob, again: true }, AS.admin)).statusCode, 201);
+  assert.equal((await remove(app, "/users/bob", AS.admin)).statusCode, 200);
+  assert.equal((await post(app, "/users", bob, AS.admin)).statusCode, 409, "each time");
+});
+
 test("keys are listed without what opens, with when they were used; rotated and revoked", async (t) => {
   const { app, userOf } = world(t);
   const first = (await post(app, "/keys", { user: "user", name: "ci" }, AS.admin)).json();

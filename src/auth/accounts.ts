@@ -67,10 +67,13 @@ export function userNamed(context: AccountsContext, given: string): Account {
   return listUsers(context).find((user) => user.name === name) ?? refuse("not_found", `There is no user ${name}.`);
 }
 
-/** @throws {AltLasError} `invalid_input`, `conflict`: there is one of that name */
+/**
+ * @param options with `again` it may have the name of a removed user, and all that this one has left
+ * @throws {AltLasError} `invalid_input`, `conflict`: there is one of that name, or there was one
+ */
 export async function addUser(
   context: AccountsContext,
-  options: { readonly name: string; readonly role: string } & UserSettings,
+  options: { readonly name: string; readonly role: string; readonly again?: boolean | undefined } & UserSettings,
 ): Promise<Account> {
   const name = nameOf(options.name);
   checkName(name, "user");
@@ -89,7 +92,8 @@ export async function addUser(
       ...(password_hash !== undefined && { password_hash }),
       created_at: wallTimeText(),
     };
-    return { file: { ...file, users: [...file.users, user] }, result: null };
+    if (options.again !== true) refuseRemoved(file, name);
+    return { file: { ...withoutRemoval(file, name), users: [...file.users, user] }, result: null };
   });
   return userNamed(context, name);
 }
@@ -138,8 +142,22 @@ export function removeUser(context: AccountsContext, given: string): number {
     // A user of the same name in the configuration keeps its keys.
     const keys = isConfigured(config, name) ? file.keys : file.keys.filter((key) => key.user !== name);
     const users = file.users.filter((one) => one !== user);
-    return { file: { ...file, users, keys }, result: file.keys.length - keys.length };
+    const removed = [...(withoutRemoval(file, name).removed ?? []), { name, at: wallTimeText() }];
+    return { file: { ...file, users, keys, removed }, result: file.keys.length - keys.length };
   });
+}
+
+/** Another person of the same name would read what the first one has asked. @throws {AltLasError} `conflict` */
+function refuseRemoved({ removed = [] }: CredentialsFile, name: string): void {
+  const was = removed.find((one) => one.name === name);
+  if (was === undefined) return;
+  const sentence = `A user ${name} was removed at ${was.at}, and what it had may still be stored: a new one would have it. Take another name, or, if it is the same person, add it again (--again, or "again": true over HTTP).`;
+  refuse("conflict", sentence);
+}
+
+function withoutRemoval({ removed = [], ...file }: CredentialsFile, name: string): CredentialsFile {
+  const others = removed.filter((one) => one.name !== name);
+  return { ...file, ...(others.length > 0 && { removed: others }) };
 }
 
 /**

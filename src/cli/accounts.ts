@@ -22,6 +22,7 @@ export function addAccounts(cli: Command, io: Io): void {
 interface NewUser {
   readonly role: string;
   readonly team?: string;
+  readonly again?: boolean;
   readonly passwordStdin?: boolean;
 }
 
@@ -30,6 +31,7 @@ function addUsers(users: Command, io: Io): void {
     .description("add a user")
     .requiredOption("--role <role>", "admin, user or viewer")
     .option("--team <name>", "the team that it is in; a viewer then sees only what is the team's")
+    .option("--again", "it may be one that was removed, and has again what this one has left")
     .option("--password-stdin", "read the user's password from standard input")
     .action(async (name: string, { passwordStdin, ...options }: Options & NewUser, command: Command) => {
       const { auth, contextForAdding } = await context();

@@ -25,7 +25,7 @@ const ACTIONS: Readonly<Record<string, AuditAction>> = {
 };
 
 /** The options that say what was done; no value of them is a secret. */
-const TOLD = ["user", "name", "role", "team", "scopes", "models", "expires", "overlap"] as const;
+const TOLD = ["user", "name", "role", "team", "again", "scopes", "models", "expires", "overlap"] as const;
 
 /**
  * Leaves the row of a command that has run.
@@ -52,7 +52,7 @@ export async function leaveRowOf(command: Command, outcome: string): Promise<str
 }
 
 function toldOf(name: string, value: unknown): string[] {
-  if (value === false) return [`no ${name}`];
+  if (typeof value === "boolean") return [value ? name : `no ${name}`];
   return typeof value === "string" ? [`${name} ${value}`] : [];
 }
 

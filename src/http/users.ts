@@ -50,7 +50,10 @@ function addRoute(app: FastifyInstance, { credentials: { accounts }, log }: Part
     { schema, config: { audit: "user.add" }, onRequest },
     async (request, reply) => {
       const { body, caller } = request;
-      noteForAudit(request, { target: body.name, details: changesIn({ ...body, password: undefined }) });
+      noteForAudit(request, {
+        target: body.name,
+        details: `${changesIn({ ...body, password: undefined })}${body.again === true ? ", again" : ""}`,
+      });
       const user = await addUser(accounts, body);
       log.info({ user: user.name, role: user.role, by: caller.name }, "user added");
       return reply.code(201).send(viewOfUser(user));

@@ -22,12 +22,16 @@ const Team = Type.Optional(
   }),
 );
 
+const Again = Type.Optional(
+  Type.Boolean({ description: "Whether it is a user that was removed, and has again what this one has left." }),
+);
+
 /** Of a path. */
 export const Named = Type.Object({ name: Type.String() });
 export type Named = Static<typeof Named>;
 
 export const NewUser = closed(
-  { name: GivenUser, role: Role, team: Team, password: Type.Optional(Password) },
+  { name: GivenUser, role: Role, team: Team, password: Type.Optional(Password), again: Again },
   { title: "NewUser", examples: [{ name: "bob", role: "user", team: "research" }] },
 );
 export type NewUser = Static<typeof NewUser>;
