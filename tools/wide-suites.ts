@@ -96,7 +96,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "browser",
-    tests: ["browser", "browser-api", "browser-now", "browser-settings", "browser-sign-on"],
+    tests: ["browser", "browser-api", "browser-now", "browser-settings", "browser-accounts", "browser-sign-on"],
     dependsOn: ["src/dashboard/**", "src/http/**"],
   },
   {

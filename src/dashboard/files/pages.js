@@ -14,7 +14,9 @@
  * The server is asked with core/api.js. What changes by itself comes from core/store.js: `gpus`, `queue`, `timeline`, and `changedTasks` for
  * whoever wants to know that a task has changed. Failures are shown as the server worded them, by parts/notice.js.
  */
+import { AccountsPage } from "./accounts/page.js";
 import { ApiPage } from "./api/page.js";
+import { AuditPage } from "./audit/page.js";
 import { GpusPage } from "./gpus/page.js";
 import { ModelsPage } from "./models/page.js";
 import { NowPage } from "./now/page.js";
@@ -45,5 +47,7 @@ export const PAGES = [
   { name: "gpus", title: "nav.gpus", for: EVERYBODY, component: GpusPage },
   { name: "usage", title: "nav.usage", for: EVERYBODY, component: UsagePage },
   { name: "settings", title: "nav.settings", for: ["admin"], component: SettingsPage },
+  { name: "accounts", title: "nav.accounts", for: ["admin"], component: AccountsPage },
+  { name: "audit", title: "nav.audit", for: ["admin"], component: AuditPage },
   { name: "api", title: "nav.api", for: EVERYBODY, component: ApiPage },
 ];

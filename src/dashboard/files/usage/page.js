@@ -1,12 +1,12 @@
 /** Usage: who used the GPUs, for what, and what it cost; as a chart, a table and a file. */
 import { html } from "htm/preact";
-import { useMemo, useState } from "preact/hooks";
-import { get, open, sentenceOf } from "../core/api.js";
+import { useMemo } from "preact/hooks";
+import { get } from "../core/api.js";
 import { t } from "../core/i18n.js";
 import { href } from "../core/router.js";
 import { maySubmit, role } from "../core/session.js";
 import { Missing, useLoaded } from "../parts/loaded.js";
-import { Notice } from "../parts/notice.js";
+import { SaveCsv } from "../parts/save-csv.js";
 import { ChartPanel } from "./chart-panel.js";
 import { QuestionBar } from "./question-bar.js";
 import { dayOf, daysBetween, questionOf } from "./question.js";
@@ -56,21 +56,6 @@ function Report({ question, groups, days }) {
 
 /** @param {{ question: Question }} props */
 function Download({ question: { from, to, by } }) {
-  const [failure, setFailure] = useState(/** @type {string | null} */ (null));
-  const save = async () => {
-    setFailure(null);
-    try {
-      const query = { from, to, by: `day,${by}`, tz: ZONE, format: "csv" };
-      const file = await (await open("GET", "usage", { query })).blob();
-      const url = URL.createObjectURL(file);
-      const link = document.createElement("a");
-      Object.assign(link, { href: url, download: `usage-${from}-${to}.csv` });
-      link.click();
-      URL.revokeObjectURL(url);
-    } catch (error) {
-      setFailure(sentenceOf(error));
-    }
-  };
-  return html`<button type="button" onClick=${save}>${t("usage.csv")}</button>
-    ${failure !== null && html`<${Notice} kind="bad" text=${failure} />`}`;
+  const query = { from, to, by: `day,${by}`, tz: ZONE };
+  return html`<${SaveCsv} path="usage" query=${query} name="usage-${from}-${to}.csv" />`;
 }

@@ -47,6 +47,7 @@ export const en = {
   "common.cancel": "Cancel",
   "common.loading": "Loading…",
   "common.reload": "Reload",
+  "common.csv": "Save as CSV",
 };
 
 /** @type {typeof en} */
@@ -97,4 +98,5 @@ export const tr = {
   "common.cancel": "Vazgeç",
   "common.loading": "Yükleniyor…",
   "common.reload": "Yenile",
+  "common.csv": "CSV olarak kaydet",
 };

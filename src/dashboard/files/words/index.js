@@ -1,5 +1,7 @@
 /** All words. An area's file has the same keys in both languages; test/dashboard-words.test.ts holds that, and their places in braces. */
+import * as accounts from "./accounts.js";
 import * as api from "./api.js";
+import * as audit from "./audit.js";
 import * as common from "./common.js";
 import * as gpus from "./gpus.js";
 import * as models from "./models.js";
@@ -19,6 +21,8 @@ export const ENGLISH = {
   ...settings.en,
   ...api.en,
   ...usage.en,
+  ...accounts.en,
+  ...audit.en,
 };
 
 /** @type {typeof ENGLISH} */
@@ -32,4 +36,6 @@ export const TURKISH = {
   ...settings.tr,
   ...api.tr,
   ...usage.tr,
+  ...accounts.tr,
+  ...audit.tr,
 };
