@@ -23,14 +23,14 @@ const ENDLESS = "/api/v1/events";
 
 /** Each kind of caller, with the scope that its key is held to, and seconds. The admin comes last: it may change what others get. */
 const CALLERS = [
-  { who: "nobody", seconds: 15 },
-  { who: "a viewer", role: "viewer", seconds: 15 },
-  { who: "a key that may read", role: "admin", scopes: ["read"], seconds: 15 },
+  { who: "nobody", seconds: 12 },
+  { who: "a viewer", role: "viewer", seconds: 12 },
+  { who: "a key that may read", role: "admin", scopes: ["read"], seconds: 12 },
   { who: "a key that may collect metrics", role: "admin", scopes: ["metrics"], seconds: 10 },
-  { who: "a key that may submit", role: "user", scopes: ["submit"], seconds: 20 },
-  { who: "a user", role: "user", seconds: 30 },
-  { who: "a key that may administer", role: "admin", scopes: ["admin"], seconds: 15 },
-  { who: "an admin", role: "admin", seconds: 40 },
+  { who: "a key that may submit", role: "user", scopes: ["submit"], seconds: 18 },
+  { who: "a user", role: "user", seconds: 25 },
+  { who: "a key that may administer", role: "admin", scopes: ["admin"], seconds: 12 },
+  { who: "an admin", role: "admin", seconds: 35 },
 ] as const;
 
 const CONFIG = `
