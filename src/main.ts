@@ -197,7 +197,7 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
   const { config, live, dataDir, credentials, events, log, store, time, driverNotes, metricsClass, audit } = parts;
   const { clock } = time;
   const { allow_private: allowPrivate, allow, deny } = config.webhooks;
-  const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, allow, deny, log });
+  const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, allow, deny, live, log });
   const { tasks, pool, models } = connect(parts, webhooks);
   const uploads = new Files({ store, dataDir, clock, live, users: () => credentials.userCount, log });
   const { files, batchFiles } = filesAndBatches(uploads, { ...parts, store: parts.texts, tasks });

@@ -1,5 +1,6 @@
 /** When connections run short, idle ones give way, and no caller takes those of others. */
 import assert from "node:assert/strict";
+import { type CallerLimit } from "../src/config/caller-limits.ts";
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
@@ -53,7 +54,12 @@ interface World {
 }
 
 /** `/hold` is answered never, and everything else at once; the `caller` header says who has shown credentials. */
-async function serving(t: TestContext, kind: keyof typeof KINDS, limits = LIMITS): Promise<World> {
+async function serving(
+  t: TestContext,
+  kind: keyof typeof KINDS,
+  limits = LIMITS,
+  limitOf?: (caller: string) => CallerLimit | null,
+): Promise<World> {
   const log: string[] = [];
   const server = KINDS[kind].serve((request, response) => {
     const { caller } = request.headers;
@@ -68,6 +74,7 @@ async function serving(t: TestContext, kind: keyof typeof KINDS, limits = LIMITS
   });
   const connections = new Connections(server, {
     limits,
+    ...(limitOf && { limitOf }),
     proxies: new Proxies(false),
     log: pino({}, { write: (line: string) => void log.push(line) }),
     newRequestId: () => "id",
@@ -111,6 +118,24 @@ function closed(socket: Socket): AbortSignal {
 async function isClosed(socket: Socket): Promise<void> {
   if (!socket.closed) await once(socket.resume(), "close");
 }
+
+test("a caller with a limit of its own keeps within it: idle ones give way, busy ones do not", async (t) => {
+  let most = 1;
+  const limitOf = (caller: string) => (caller === "al" ? { most, setIn: "callers.users.al.max_connections" } : null);
+  const { open } = await serving(t, "plain", LIMITS, limitOf);
+  const first = await open();
+  assert.equal(await ask(first, "al"), "done");
+  const second = await open();
+  assert.equal(await ask(second, "al", "/hold"), "held");
+  await isClosed(first);
+  assert.equal(
+    await ask(await open(), "al"),
+    "rate_limited: al has requests under way on 1 connections, which is all that callers.users.al.max_connections allows. Try again when some have ended.",
+  );
+  for (let count = 0; count < 2; count++) assert.equal(await ask(await open(), "bo", "/hold"), "held");
+  most = 9;
+  assert.equal(await ask(await open(), "al"), "done", "no more than its share");
+});
 
 for (const kind of ["plain", "encrypted"] as const) {
   test(`${kind}: when no connection is left, the one idle longest gives way to one that is new`, async (t) => {

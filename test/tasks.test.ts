@@ -78,6 +78,7 @@ class HeldStore implements Store {
     endsIn: async () => [],
     remove: async () => false,
     removeTexts: async () => false,
+    storedBytes: async () => [],
     countEnded: async () => 0,
   };
   forget: Store["forget"] = async () => ({ tasks: 0, batches: 0, answers: 0, usageRows: 0, next: null });

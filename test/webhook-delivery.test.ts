@@ -210,14 +210,14 @@ test("a name that leads inside by the time of the delivery is not connected to",
   const world = new World(t, { allowPrivate: false, lookup: names.lookup, timing: LATER });
   const receiver = await Receiver.start(t);
   const url = receiver.url("rebind.test");
-  await world.webhooks.check(url);
+  await world.webhooks.check(url, "ada");
   world.webhooks.start();
   await world.happen("a", url);
   const { status: state, attempts } = await world.store.tried("a", 1);
   assert.equal(state, "pending");
   assert.equal(attempts[0]!.status, null);
   assert.match(attempts[0]!.error!, /^webhook_url must not lead to a private.*; rebind\.test does, or does not exist /);
-  await assert.rejects(world.webhooks.check(url), { code: "invalid_input" });
+  await assert.rejects(world.webhooks.check(url, "ada"), { code: "invalid_input" });
   assert.equal(receiver.connections, 0);
 });
 
@@ -245,7 +245,7 @@ test("of several addresses that were checked, one that answers is enough", async
 test("a name that cannot be looked up for now is accepted, and tried again", async (t) => {
   const lookup = answering("EAI_AGAIN", "EAI_AGAIN").lookup;
   const world = new World(t, { lookup, timing: LATER });
-  await world.webhooks.check("https://hooks.test/");
+  await world.webhooks.check("https://hooks.test/", "ada");
   world.webhooks.start();
   await world.happen("a", "https://hooks.test/");
   const { attempts } = await world.store.tried("a", 1);

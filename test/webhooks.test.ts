@@ -57,7 +57,7 @@ test("a stop does not wait for name servers", async (t) => {
   const world = new World(t, { lookup });
   world.webhooks.start();
   await world.happen("a", "http://silent.test/");
-  const check = world.webhooks.check("http://silent.test/");
+  const check = world.webhooks.check("http://silent.test/", "ada");
   await asked.promise;
   await world.webhooks.stop();
   await check;

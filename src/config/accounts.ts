@@ -96,6 +96,33 @@ const callerLimits = {
   ),
 };
 
+/** A number that a user may have at most, or any. @param what it is, in words */
+function mostOf(what: string, also: { readonly default?: number } = {}) {
+  return Type.Optional(
+    Type.Union([Type.Integer({ minimum: 0 }), Type.Literal("unlimited")], {
+      ...also,
+      allowed: 'a whole number from 0, or "unlimited"',
+      description: `${what}; over it: 429.`,
+    }),
+  );
+}
+
+/** What one caller may have stored or open. @param many the default of what nobody has so many of who does no harm */
+function holdings(many: { readonly default?: number }) {
+  return {
+    max_stored_bytes: mostOf("Bytes of the texts of its stored tasks, prompts and answers"),
+    max_files: mostOf("Files that it may have uploaded", many),
+    max_uploaded_bytes: mostOf("Bytes of its uploaded files, beside limits.max_stored_file_bytes"),
+    max_webhooks: mostOf("Webhooks that may wait to be delivered when a task with one is submitted", many),
+    max_connections: Type.Optional(
+      Type.Integer({ minimum: 1, description: "Open connections, beside its share of the file descriptors." }),
+    ),
+    max_open_requests: Type.Optional(
+      Type.Integer({ minimum: 1, description: "Open requests, in the place of limits.max_open_requests." }),
+    ),
+  };
+}
+
 /** An amount for a day or a month. @param what it is, in words */
 function budgetOf<Amount extends TSchema>(amount: Amount, what: string) {
   return Type.Optional(
@@ -149,6 +176,7 @@ export const CallersSection = liveSection(
         description: "Its share of the GPUs beside other users that have tasks waiting.",
       }),
       ...callerLimits,
+      ...holdings({ default: 100_000 }),
       ...budgetsOf(AmountOrNone),
     }),
     users: Type.Record(
@@ -157,6 +185,7 @@ export const CallersSection = liveSection(
         {
           weight: Type.Optional(Type.Number(Weight)),
           ...callerLimits,
+          ...holdings({}),
           ...budgetsOf(AmountOrNone),
           ...callerKeeping,
         },

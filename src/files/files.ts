@@ -9,6 +9,7 @@ import { randomUUIDv7 } from "node:crypto";
 import { open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../common/clock.ts";
+import { callerLimit } from "../config/caller-limits.ts";
 import type { Config } from "../config/config.ts";
 import { Mutex } from "../common/mutex.ts";
 import { AltLasError, messageOf } from "../errors.ts";
@@ -16,7 +17,7 @@ import { textsOf } from "../tasks/scheduler-settings.ts";
 import type { FileFilter, FileIdentity, FileLimits, StoredFile } from "../store/files.ts";
 import type { Store, StoreLog } from "../store/store.ts";
 import { shownFileId, timeOfId } from "./ids.ts";
-import { FileRoom } from "./room.ts";
+import { FileRoom, type RoomLimits } from "./room.ts";
 import type { FileContent, FileInfo, FileSource } from "./source.ts";
 import { PARTIAL, tidy } from "./tidy.ts";
 import { Upload } from "./upload.ts";
@@ -60,10 +61,7 @@ export class Files implements FileSource {
   constructor(parts: FilesParts) {
     this.#parts = parts;
     this.#folder = join(parts.dataDir, "files");
-    this.#room = new FileRoom(() => {
-      const { max_stored_file_bytes: inAll } = parts.live.config.limits;
-      return { inAll, ofUser: parts.users() > 1 ? Math.floor(inAll / 2) : inAll };
-    });
+    this.#room = new FileRoom((user) => limitsOf(user, parts));
   }
 
   /**
@@ -279,6 +277,19 @@ export class Files implements FileSource {
     const expiresAt = keptFrom + this.#lifetime(lifetime) + this.#parts.clock.ahead;
     return { id, user, team, purpose, filename, bytes, createdAt, expiresAt };
   }
+}
+
+/** With several users each may have half, and less where its own limit says so. */
+function limitsOf(user: string, { live, users }: FilesParts): RoomLimits {
+  const { limits, callers } = live.config;
+  const inAll = limits.max_stored_file_bytes;
+  const share = users() > 1 ? Math.floor(inAll / 2) : inAll;
+  const own = callerLimit(callers, user, "max_uploaded_bytes");
+  const ofUser =
+    own !== null && own.most < share
+      ? { most: own.most, why: `of ${own.setIn}` }
+      : { most: share, why: "that limits.max_stored_file_bytes leaves one user" };
+  return { inAll, ofUser, files: callerLimit(callers, user, "max_files") };
 }
 
 function stopping(): AltLasError {

@@ -1,7 +1,8 @@
 /** Counts answers in the memory for requests until clients take them, and bounds the open requests of a caller. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { getHeapStatistics } from "node:v8";
-import type { Config } from "../config/config.ts";
+import { callerLimit } from "../config/caller-limits.ts";
+import type { LiveSettings } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { onceClosed } from "./closing.ts";
 import type { RequestMemory } from "./request-memory.ts";
@@ -57,15 +58,17 @@ export function mayHold(reply: FastifyReply, characters: number): boolean {
   }
 }
 
-/** Refuses a caller's requests beyond `limits.max_open_requests`: readers that wait or read along, and what is under way. */
-export function boundOpenRequests({ limits }: Config) {
-  const most =
+/** Refuses a caller's requests beyond its own limit, or else `limits.max_open_requests`: readers that wait or read along, and what is under way. */
+export function boundOpenRequests(live: Pick<LiveSettings, "config">) {
+  const { limits } = live.config;
+  const ofAll =
     limits.max_open_requests ?? Math.min(DEFAULT_OPEN, Math.floor(getHeapStatistics().heap_size_limit / HEAP_FOR_ONE));
   const open = new Map<string, number>();
   return ({ caller: { name } }: FastifyRequest, { raw }: FastifyReply, done: () => void): void => {
     const count = open.get(name) ?? 0;
-    if (count >= most) {
-      const sentence = `${name} has ${count} requests open, and limits.max_open_requests allows no more. Try again when some have ended.`;
+    const own = callerLimit(live.config.callers, name, "max_open_requests");
+    if (count >= (own?.most ?? ofAll)) {
+      const sentence = `${name} has ${count} requests open, and ${own?.setIn ?? "limits.max_open_requests"} allows no more. Try again when some have ended.`;
       throw new AltLasError("rate_limited", sentence);
     }
     open.set(name, count + 1);

@@ -12,6 +12,7 @@ import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
 import { Server as TlsServer } from "node:tls";
 import { AltLasError } from "../errors.ts";
+import type { CallerLimit } from "../config/caller-limits.ts";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../log/log.ts";
 import type { Watcher } from "./pipelines.ts";
@@ -50,6 +51,8 @@ export function limitsWithin(room: number, { limits, auth }: Config): Connection
 
 interface Options {
   readonly limits: ConnectionLimits;
+  /** What a caller may have beside its share; null, absent: it has no such limit. */
+  readonly limitOf?: (caller: string) => CallerLimit | null;
   readonly proxies: Proxies;
   readonly log: Logger;
   readonly newRequestId: () => string;
@@ -97,8 +100,9 @@ export class Connections implements Watcher {
     const connection = this.#known.get(socket);
     if (connection === undefined || connection.caller === caller) return;
     const { ofCaller, ofCallers } = this.#options.limits;
-    if ((this.#ofCaller.get(caller) ?? 0) >= ofCaller && !this.#closeIdle((idle) => idle.caller === caller)) {
-      const sentence = `${caller} has requests under way on ${ofCaller} connections, which is one caller's share. Try again when some have ended.`;
+    const { most, why } = this.#mostOf(caller, ofCaller);
+    if ((this.#ofCaller.get(caller) ?? 0) >= most && !this.#closeIdle((idle) => idle.caller === caller)) {
+      const sentence = `${caller} has requests under way on ${most} connections, which is ${why}. Try again when some have ended.`;
       throw new AltLasError("rate_limited", sentence);
     }
     if (
@@ -113,6 +117,12 @@ export class Connections implements Watcher {
     connection.caller = caller;
     this.#ofCallers++;
     add(this.#ofCaller, caller, 1);
+  }
+
+  #mostOf(caller: string, share: number): { readonly most: number; readonly why: string } {
+    const own = this.#options.limitOf?.(caller) ?? null;
+    if (own === null || own.most >= share) return { most: share, why: "one caller's share" };
+    return { most: own.most, why: `all that ${own.setIn} allows` };
   }
 
   busy(socket: Socket): void {

@@ -15,6 +15,7 @@ import { anthropicRoutes } from "./anthropic/routes.ts";
 import { AccessLog } from "./access-log.ts";
 import { auditRoute } from "./audit.ts";
 import { auditRoutes } from "./auditing.ts";
+import { type CallerLimit, callerLimit } from "../config/caller-limits.ts";
 import { boundOpenRequests, countAnswers } from "./answers.ts";
 import { basePathOf, tellPrefixes, withoutBase } from "./base-path.ts";
 import { batchStateRoute, cancelBatchRoute, resultsRoute } from "./batches.ts";
@@ -141,10 +142,15 @@ export function createServer(parts: ServerParts): FastifyInstance {
   answerOddRequests(app.server, newRequestId, accessLog);
   cutStalledReaders(app.server);
   const limits = limitsWithin(connectionRoom(), config);
-  const open = new Connections(app.server, { limits, proxies, log, newRequestId });
+  const open = new Connections(app.server, { limits, limitOf: ownLimit(parts), proxies, log, newRequestId });
   answerInTurn(app.server, open);
   setUp(app, parts, { proxies, connections: open, accessLog });
   return app;
+}
+
+/** Connections that a caller may have, beside its share. */
+function ownLimit({ live }: Pick<ServerParts, "live">): (caller: string) => CallerLimit | null {
+  return (caller) => callerLimit(live.config.callers, caller, "max_connections");
 }
 
 function notUsed(): never {
@@ -227,7 +233,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
       connections.proven(raw, caller.name);
       done();
     });
-    closed.addHook("onRequest", boundOpenRequests(config));
+    closed.addHook("onRequest", boundOpenRequests(parts.live));
     closedRoutes(closed, parts, tickets);
   });
 }

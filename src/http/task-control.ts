@@ -58,6 +58,7 @@ export function retryRoute(app: FastifyInstance, parts: ServerParts): void {
     const first = await taskNamed(parts.tasks, request.caller, request.params);
     // It asks for the same model again; one that asked for any could run on one that this key may not use.
     heldTo(request.caller, { ...first, model: first.model ?? "" }, parts.tasks);
+    if (first.webhook !== null) await parts.webhooks.room(first.user);
     const { tasks, replayed } = await parts.tasks.retry(first.id, idempotency);
     const about = { task: tasks[0]!.id, retry_of: first.id };
     const what = "task submitted again by another user";

@@ -29,6 +29,8 @@ export interface CallerLimits {
   readonly maxRunning: number | null;
   readonly requestsPerMinute: number | null;
   readonly tokensPerMinute: number | null;
+  /** Bytes that the texts of its stored tasks may have, and where that is set; absent: no limit. */
+  readonly maxStored?: { readonly bytes: number; readonly setIn: string } | null;
 }
 
 /** What a caller may still have in this minute; null: no limit. */

@@ -55,9 +55,10 @@ export interface FileLimits {
   readonly gap: { readonly until: number; readonly milliseconds: number } | null;
 }
 
-/** Bytes of a user's files. */
+/** A user's files, and the bytes of all of them. */
 export interface FileTotal {
   readonly user: string;
+  readonly files: number;
   readonly bytes: number;
 }
 

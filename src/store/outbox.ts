@@ -65,8 +65,8 @@ export interface Outbox {
   write(records: readonly OutboxRecord[]): Promise<void>;
   /** Each user's pending deliveries, at most `limit` of one user, in the order of their next tries. */
   pendingDeliveries(limit: number): Promise<Delivery[]>;
-  /** How many are pending; `most`: as many or more. */
-  countPending(most: number): Promise<number>;
+  /** How many are pending, of one user where one is named; `most`: as many or more. */
+  countPending(most: number, user?: string): Promise<number>;
   /** All deliveries about a task or batch, oldest first. */
   deliveriesOf(subject: string): Promise<Delivery[]>;
   secret(user: string): Promise<WebhookSecret | null>;

@@ -82,6 +82,12 @@ export interface NoteRecord {
   readonly note: string;
 }
 
+/** Bytes of all tasks of a user: the contents of their requests, and their results. */
+export interface StoredBytes {
+  readonly user: string;
+  readonly bytes: number;
+}
+
 /**
  * Tasks that were saved (`Store.save`). Promises of every implementation, beside those of the whole store (test/kits/tasks.ts,
  * test/kits/task-lists.ts):
@@ -94,6 +100,7 @@ export interface NoteRecord {
  *     kept `until_read`, they go with `removeTexts`, with a sweep (`SweepLimits.unreadBefore`), and with the write that says that a
  *     webhook of its end was delivered. Then `texts` is `removed`, its deliveries tell no result, and of its note `custom_id` alone stays.
  *     A list has no texts of either.
+ *  7. What the tasks of a user take is counted with each write and each removal, and never by reading all of them.
  */
 export interface TaskStore {
   /** A task without its request, which may be large. */
@@ -119,6 +126,8 @@ export interface TaskStore {
    * stays. Those of others are left alone. @returns whether any were removed
    */
   removeTexts(seqs: readonly number[]): Promise<boolean>;
+  /** What each user's tasks take, without reading them. */
+  storedBytes(): Promise<readonly StoredBytes[]>;
   /** Tasks that ended before a time of the server's clock. @param ofUsers as of `EndLimits` */
   countEnded(before: number, ofUsers?: readonly OwnLimit[]): Promise<number>;
 }

@@ -12,7 +12,16 @@ import { heapBytesOf, type Request } from "../request.ts";
 import { isFinal, type Task, type TaskResult, type TaskStatus } from "../task.ts";
 import type { ForgetOptions, ForgetStep } from "./forget.ts";
 import type { Opened, Store, StoreRecord, SweepLimits, When } from "./store.ts";
-import type { BatchState, ListedPage, ListedTask, OwnLimit, Reading, TaskFilter, TaskStore } from "./tasks.ts";
+import type {
+  BatchState,
+  ListedPage,
+  ListedTask,
+  OwnLimit,
+  Reading,
+  TaskFilter,
+  TaskStore,
+  StoredBytes,
+} from "./tasks.ts";
 
 interface Held {
   readonly id: string;
@@ -257,6 +266,11 @@ class TasksWithTexts implements TaskStore {
   async removeTexts(seqs: readonly number[]): Promise<boolean> {
     const wasHere = this.#texts.dropRead(seqs);
     return (await this.#tasks.removeTexts(seqs)) || wasHere;
+  }
+
+  /** Without those in memory, which are not stored. */
+  storedBytes(): Promise<readonly StoredBytes[]> {
+    return this.#tasks.storedBytes();
   }
 
   countEnded(before: number, ofUsers?: readonly OwnLimit[]): Promise<number> {

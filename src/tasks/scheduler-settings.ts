@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Credentials } from "../auth/credentials.ts";
 import { heapForWaiting } from "../common/heap.ts";
+import { type CallerLimit, callerLimit } from "../config/caller-limits.ts";
 import type { Config } from "../config/config.ts";
 import type { Device } from "../gpu/inventory/devices.ts";
 import type { Logger } from "../log/log.ts";
@@ -42,7 +43,8 @@ export function startSettings(config: Config, users: Pick<Credentials, "userCoun
   };
 }
 
-function limitsOf({ defaults, users }: Config["callers"], user: string): CallerLimits {
+function limitsOf(callers: Config["callers"], user: string): CallerLimits {
+  const { defaults, users } = callers;
   const own = Object.hasOwn(users, user) ? users[user] : undefined;
   const limits = { ...defaults, ...own };
   return {
@@ -52,6 +54,7 @@ function limitsOf({ defaults, users }: Config["callers"], user: string): CallerL
     maxRunning: limits.max_running ?? null,
     requestsPerMinute: limits.requests_per_minute ?? null,
     tokensPerMinute: limits.tokens_per_minute ?? null,
+    maxStored: bytesOf(callerLimit(callers, user, "max_stored_bytes")),
   };
 }
 
@@ -59,6 +62,10 @@ function limitsOf({ defaults, users }: Config["callers"], user: string): CallerL
 export function textsOf({ store, callers: { users } }: Pick<Config, "store" | "callers">, user: string): Texts {
   const own = Object.hasOwn(users, user) ? users[user]?.texts : undefined;
   return own === undefined ? store.texts : strictest(store.texts, own);
+}
+
+function bytesOf(limit: CallerLimit | null): CallerLimits["maxStored"] {
+  return limit && { bytes: limit.most, setIn: limit.setIn };
 }
 
 /** A mapping may name a GPU that does not exist, so that a lost card does not prevent a start. @param before which was told already */

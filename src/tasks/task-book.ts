@@ -86,10 +86,9 @@ export class TaskBook implements TaskApi {
     });
     this.#unsaved = this.#newUnsaved();
     this.scheduler = new Scheduler(settings, this.#effects(), clock, Math.random);
-    const { scheduler } = this;
-    const [live, writer] = [this.#live, this.#writer];
+    const [scheduler, live, writer] = [this.scheduler, this.#live, this.#writer];
     const held = { unsaved: this.#unsaved, subscribers: this.#subscribers, refuseTexts: parts.refuseTexts };
-    this.#intake = new Intake({ scheduler, live, writer, news: this.#news, ...held });
+    this.#intake = new Intake({ scheduler, store: store.tasks, live, writer, news: this.#news, ...held });
     const [intake, batches, newTasks] = [this.#intake, this.#batches, this.#newTasks];
     this.feeding = new Feeding({ scheduler, writer, clock, intake, batches, newTasks });
     this.#cancellation = new Cancellation({ scheduler, live, cancelTimeout, canSave: () => this.canSave });
@@ -168,7 +167,8 @@ export class TaskBook implements TaskApi {
   }
 
   dryRun(input: TaskInput, options: SubmitOptions): ReturnType<TaskApi["dryRun"]> {
-    const { wait, ...dryRun } = this.scheduler.questions.dryRun(this.#newTasks.imagine(input, options));
+    const task = this.#intake.withRoom(this.#newTasks.imagine(input, options));
+    const { wait, ...dryRun } = this.scheduler.questions.dryRun(task);
     this.#store.lost.throwIfAborted();
     return { ...dryRun, wait: this.#shown(wait) };
   }

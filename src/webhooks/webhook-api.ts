@@ -15,9 +15,11 @@ export interface WebhookApi {
   /**
    * Checks an address before anything is sent there.
    * @throws {AltLasError} `invalid_input`, naming `webhook_url`: it is not http or https, has no such host, or leads to a private,
-   *   loopback or link-local address
+   *   loopback or link-local address; as `room`
    */
-  check(url: string): Promise<void>;
+  check(url: string, user: string): Promise<void>;
+  /** Room for the webhooks of one more submission of a user. @throws {AltLasError} `rate_limited`: too many of them wait */
+  room(user: string): Promise<void>;
   /** The user's secret, made when there is none; the first time with the secret itself. */
   secretOf(user: string): Promise<SecretView>;
   /** Makes a new secret, which is shown now and never again; the one before signs beside it for a day. */

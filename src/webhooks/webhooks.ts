@@ -1,6 +1,8 @@
 /** Tells others what became of tasks and batches: the one object that the rest of the server knows. */
 import type { Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
+import { callerLimit } from "../config/caller-limits.ts";
+import type { Config } from "../config/config.ts";
 import type { Logger } from "../log/log.ts";
 import type { Delivery, Outbox } from "../store/outbox.ts";
 import { Mutex } from "../common/mutex.ts";
@@ -8,6 +10,7 @@ import { type AddressRules, askedOnce, checkUrl, type Lookup, lookupAll } from "
 import { Deliverer, type DelivererTiming } from "./deliverer.ts";
 import { Destinations } from "./destinations.ts";
 import { withLimit } from "./limit.ts";
+import { PendingRoom } from "./pending-room.ts";
 import { Secrets } from "./secrets.ts";
 import type { SecretView, WebhookApi } from "./webhook-api.ts";
 
@@ -36,6 +39,8 @@ export interface WebhooksOptions {
   /** `webhooks.allow` and `webhooks.deny`; left out: empty. */
   readonly allow?: readonly string[];
   readonly deny?: readonly string[];
+  /** Says how many of a user may wait; left out: any number. */
+  readonly live?: { readonly config: Pick<Config, "callers"> };
   readonly log: Logger;
   readonly clock: Clock;
   /** From [0, 1); this and what follows is for tests. */
@@ -51,16 +56,18 @@ export class Webhooks implements WebhookApi {
   readonly #rules: AddressRules;
   readonly #secrets: Secrets;
   readonly #deliverer: Deliverer;
+  readonly #room: PendingRoom;
   readonly #redeliveries = new Mutex();
   readonly #ended = new AbortController();
 
   constructor(options: WebhooksOptions) {
-    const { outbox, allowPrivate, log, clock, random = Math.random, timing = WEBHOOK_TIMING } = options;
+    const { outbox, allowPrivate, live = null, log, clock, random = Math.random, timing = WEBHOOK_TIMING } = options;
     this.#outbox = outbox;
     this.#clock = clock;
     const now = (): number => clock.now();
     const ahead = (): number => clock.ahead;
     this.#timing = timing;
+    this.#room = new PendingRoom(outbox, (user) => live && callerLimit(live.config.callers, user, "max_webhooks"));
     const { allow = [], deny = [], lookup = lookupAll } = options;
     this.#rules = {
       allowPrivate,
@@ -101,8 +108,13 @@ export class Webhooks implements WebhookApi {
   }
 
   /** Name servers that do not answer are no reason to refuse: each delivery checks again. */
-  async check(url: string): Promise<void> {
+  async check(url: string, user: string): Promise<void> {
+    await this.room(user);
     await withLimit(this.#timing.check, this.#ended.signal, (signal) => checkUrl(url, this.#rules, signal));
+  }
+
+  room(user: string): Promise<void> {
+    return this.#room.take(user);
   }
 
   secretOf(user: string): Promise<SecretView> {

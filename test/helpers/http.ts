@@ -549,6 +549,10 @@ export class FakeWebhooks implements WebhookApi {
     if (this.failure) throw this.failure;
   }
 
+  async room(user: string): Promise<void> {
+    this.asked.push(`room of ${user}`);
+  }
+
   async secretOf(user: string): Promise<SecretView> {
     this.asked.push(`secret of ${user}`);
     return this.secret;

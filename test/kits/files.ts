@@ -137,7 +137,7 @@ export function exerciseFiles(name: string, make: MakePlace): void {
       assert.equal(await due({ now: NOW + 2, gap: { until: NOW + 9, milliseconds: 100 } }), "1");
     });
 
-    test("the bytes of each user, and all ids in their order", async (t) => {
+    test("the files and bytes of each user, and all ids in their order", async (t) => {
       const { store } = await opened(t, make);
       assert.deepEqual(await store.files.totals(), []);
       const all = ["c", "a", "d", "b"].map((id, index) => ({
@@ -149,8 +149,8 @@ export function exerciseFiles(name: string, make: MakePlace): void {
       }));
       await store.save([], all.map(file));
       assert.deepEqual(await store.files.totals(), [
-        { user: "ada", bytes: 7 },
-        { user: "bob", bytes: 8 },
+        { user: "ada", files: 3, bytes: 7 },
+        { user: "bob", files: 1, bytes: 8 },
       ]);
       assert.deepEqual(await store.files.ids("", 3), ["a", "b", "c"]);
       assert.deepEqual(await store.files.ids("c", 3), ["d"]);

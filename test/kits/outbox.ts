@@ -100,6 +100,12 @@ export function exerciseOutbox(name: string, make: MakePlace): void {
       assert.equal(idsOf(await store.outbox.pendingDeliveries(2)), "bd");
       assert.equal(await store.outbox.countPending(10), 3);
       assert.equal(await store.outbox.countPending(2), 2);
+      const { user } = deliveries.find(({ status }) => status === "pending")!;
+      const own = deliveries.filter((one) => one.status === "pending" && one.user === user).length;
+      assert.deepEqual(
+        [await store.outbox.countPending(10, user), await store.outbox.countPending(10, "nobody")],
+        [own, 0],
+      );
       assert.equal(idsOf(await store.outbox.deliveriesOf("1")), "cab");
     });
 

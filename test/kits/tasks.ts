@@ -222,6 +222,29 @@ export function exerciseTasks(name: string, make: MakePlace): void {
       assert.deepEqual(await storedTask(store, tasks[2]!.id), { ...first.live[2]!, request: tasks[2]!.request });
     });
 
+    test("what each user's tasks take follows their writes, their ends and their removal, also after a restart", async (t) => {
+      const world = await opened(t, make);
+      assert.deepEqual(await takenIn(world.store), {});
+      const one = newTask(1, { user: "ada" });
+      const two = complete(run(newTask(2, { user: "bob" })));
+      two.result = { ...two.result!, text: "ü".repeat(5000) };
+      await world.store.save([one, two, newTask(3, { user: "ada" })]);
+      const { size } = one;
+      assert.deepEqual(await takenIn(world.store), { ada: 2 * size, bob: two.size + 10_000 });
+      run(one);
+      await world.store.save([one]);
+      complete(one);
+      one.result = { ...one.result!, text: "abc" };
+      await world.store.save([one]);
+      const { store } = await world.restart();
+      assert.deepEqual(await takenIn(store), { ada: 2 * size + 3, bob: two.size + 10_000 });
+      // A task that is written again is not stored twice.
+      await store.save([(await store.tasks.get(two.id))!]);
+      assert.equal(await store.tasks.remove(one.id), true);
+      assert.equal(await store.tasks.remove(two.id), true);
+      assert.deepEqual(await takenIn(store), { ada: size });
+    });
+
     test("an unknown id is null", async (t) => {
       const { store } = await opened(t, make);
       assert.equal(await store.tasks.get("nothing"), null);
@@ -407,4 +430,9 @@ function placeOf(task: Pick<Task, "startedAt" | "gpuId" | "boundTo" | "pinnedGpu
   const { startedAt, gpuId, boundTo, pinnedGpuId, wholeBatch } = task;
   if (startedAt === null) return { gpuId: null, boundTo };
   return { gpuId, boundTo: wholeBatch ? gpuId : pinnedGpuId };
+}
+
+/** Bytes by user. */
+async function takenIn(store: Store): Promise<Record<string, number>> {
+  return Object.fromEntries((await store.tasks.storedBytes()).map(({ user, bytes }) => [user, bytes]));
 }

@@ -43,7 +43,7 @@ import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.t
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
-import type { BatchState, EndLimits, TaskFilter } from "../tasks.ts";
+import type { BatchState, EndLimits, StoredBytes, TaskFilter } from "../tasks.ts";
 import type { UsageFilter } from "../usage.ts";
 import type { Exchange } from "../thread/messages.ts";
 import { type AuditPart, auditPart } from "./audit.ts";
@@ -243,6 +243,10 @@ export class TaskDatabase {
     return this.#sql.transaction(() => removeTexts(this.#sql, seqs));
   }
 
+  storedBytes(): StoredBytes[] {
+    return this.#sql.records<StoredBytes>("SELECT user, bytes FROM stored_bytes");
+  }
+
   countEnded(limits: EndLimits): number {
     return countDue(this.#sql, limits);
   }
@@ -271,9 +275,10 @@ export class TaskDatabase {
   }
 
   /** Pending deliveries; `most`: as many or more, as counting a million of them would hold up writes. */
-  countPending(most: number): number {
-    const counted = "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE status = 'pending' LIMIT :most)";
-    return this.#sql.numbers(counted, { most })[0] ?? 0;
+  countPending(most: number, user?: string): number {
+    const where = `status = 'pending'${user === undefined ? "" : " AND user = :user"}`;
+    const counted = `SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE ${where} LIMIT :most)`;
+    return this.#sql.numbers(counted, { most, ...(user !== undefined && { user }) })[0] ?? 0;
   }
 
   /** Those about a task or batch, oldest first. */

@@ -65,8 +65,8 @@ export function removeFile(sql: Statements, id: string): "removed" | "held" | "a
 }
 
 export function fileTotals(sql: Statements): FileTotal[] {
-  return sql.records<{ user: string; bytes: number }>(
-    "SELECT user, sum(bytes) AS bytes FROM files INDEXED BY files_by_user GROUP BY user",
+  return sql.records<FileTotal>(
+    "SELECT user, count(*) AS files, sum(bytes) AS bytes FROM files INDEXED BY files_by_user GROUP BY user",
   );
 }
 

@@ -18,7 +18,18 @@ type Handlers<Of extends Kind> = {
 export type ServedKind = Exclude<Kind, "open" | "sweep" | "forget" | "copy" | "stopCopy" | "close">;
 
 const TASKS: Handlers<
-  "request" | "notes" | "get" | "list" | "scan" | "batch" | "ends" | "endsIn" | "remove" | "removeTexts" | "countEnded"
+  | "request"
+  | "notes"
+  | "get"
+  | "list"
+  | "scan"
+  | "batch"
+  | "ends"
+  | "endsIn"
+  | "remove"
+  | "removeTexts"
+  | "storedBytes"
+  | "countEnded"
 > = {
   request: (database, { seq }) => database.request(seq),
   notes: (database, { seqs }, sendRows) => {
@@ -49,6 +60,7 @@ const TASKS: Handlers<
   },
   remove: (database, { id }) => database.remove(id),
   removeTexts: (database, { seqs }) => database.removeTexts(seqs),
+  storedBytes: (database) => database.storedBytes(),
   countEnded: (database, { limits }) => database.countEnded(limits),
 };
 
@@ -57,7 +69,7 @@ const OUTBOX: Handlers<"pending" | "countPending" | "deliveries" | "secret"> = {
     sendRows(database.pendingDeliveries(limit));
     return null;
   },
-  countPending: (database, { most }) => database.countPending(most),
+  countPending: (database, { most, user }) => database.countPending(most, user),
   deliveries: (database, { subject }, sendRows) => {
     sendRows(database.deliveriesOf(subject));
     return null;

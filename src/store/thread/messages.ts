@@ -13,7 +13,7 @@ import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.t
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
-import type { BatchState, EndLimits, Reading, TaskFilter } from "../tasks.ts";
+import type { BatchState, EndLimits, Reading, StoredBytes, TaskFilter } from "../tasks.ts";
 import type { UsageFilter } from "../usage.ts";
 
 /** Bytes. The rows and index pages of tasks that are still alive need not be read again when they end. */
@@ -93,11 +93,12 @@ export interface Exchange {
   remove: { request: { readonly id: string }; value: boolean };
   removeTexts: { request: { readonly seqs: readonly number[] }; value: boolean };
   countEnded: { request: { readonly limits: EndLimits }; value: number };
+  storedBytes: { request: object; value: StoredBytes[] };
   sweep: { request: { readonly limits: SweepLimits }; value: boolean };
   forget: { request: { readonly options: ForgetOptions }; value: ForgetStep };
   /** Rows of deliveries. */
   pending: { request: { readonly limit: number }; value: null };
-  countPending: { request: { readonly most: number }; value: number };
+  countPending: { request: { readonly most: number; readonly user: string | undefined }; value: number };
   /** Rows of deliveries. */
   deliveries: { request: { readonly subject: string }; value: null };
   secret: { request: { readonly user: string }; value: WebhookSecret | null };

@@ -16,6 +16,7 @@ import {
   type TaskFilter,
   type TaskStore,
   WHOLE,
+  type StoredBytes,
 } from "../tasks.ts";
 import type { UsageFilter, UsageRow, UsageStore } from "../usage.ts";
 import { auditOf } from "./audit-rows.ts";
@@ -90,6 +91,10 @@ export class StoredTasks implements TaskStore {
     return (await this.#ask("remove", { id })).value;
   }
 
+  async storedBytes(): Promise<StoredBytes[]> {
+    return (await this.#ask("storedBytes", {})).value;
+  }
+
   async removeTexts(seqs: readonly number[]): Promise<boolean> {
     return (await this.#ask("removeTexts", { seqs })).value;
   }
@@ -150,8 +155,8 @@ export class StoredOutbox implements Outbox {
     return (await this.#ask("pending", { limit })).rows.map(deliveryOf);
   }
 
-  async countPending(most: number): Promise<number> {
-    return (await this.#ask("countPending", { most })).value;
+  async countPending(most: number, user?: string): Promise<number> {
+    return (await this.#ask("countPending", { most, user })).value;
   }
 
   async deliveriesOf(subject: string): Promise<Delivery[]> {

@@ -3,7 +3,16 @@ import { html } from "htm/preact";
 import { t } from "../core/i18n.js";
 
 const BUDGETS = ["tokens_per_day", "tokens_per_month", "gpu_seconds_per_day", "gpu_seconds_per_month"];
-const LIMITS = ["weight", "max_queued", "max_running", "requests_per_minute", "tokens_per_minute", ...BUDGETS];
+const HOLDINGS = [
+  "max_stored_bytes",
+  "max_files",
+  "max_uploaded_bytes",
+  "max_webhooks",
+  "max_connections",
+  "max_open_requests",
+];
+const RATES = ["weight", "max_queued", "max_running", "requests_per_minute", "tokens_per_minute"];
+const LIMITS = [...RATES, ...HOLDINGS, ...BUDGETS];
 
 /** The keys below a name, and where it stands. @type {Readonly<Record<string, readonly (readonly string[])[]>>} */
 const PLACES = {
