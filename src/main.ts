@@ -37,7 +37,7 @@ import { useOf } from "./models/commands.ts";
 import { refuseOwnPlaces } from "./models/pull-rules.ts";
 import { type ModelEntry, ModelRegistry } from "./models/registry.ts";
 import { countAfter, countPast } from "./tasks/past-use.ts";
-import { schedulerSettings, startSettings, textsOf, warnOfMissing } from "./tasks/scheduler-settings.ts";
+import { schedulerSettings, textsOf, warnOfMissing } from "./tasks/scheduler-settings.ts";
 import { tellTakenOver } from "./tasks/taken-over.ts";
 import { stopper } from "./tasks/stopper.ts";
 import { TaskBook } from "./tasks/task-book.ts";
@@ -271,7 +271,7 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
     textsOf: (user) => textsOf(live.config, user),
     refuseTexts: (news) => texts.refuseIfFull(news),
     log,
-    settings: startSettings(config, credentials),
+    settings: { ...schedulerSettings(config), isShared: () => credentials.userCount > 1 },
     clock,
     timeout: config.tasks.timeout ?? null,
     cancelTimeout: config.tasks.cancel_timeout,
@@ -283,7 +283,6 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
     modelOfTaskType: (type) => pool.modelOfTaskType(type),
     webhooks: { ...announcer(clock), wake: () => webhooks.wake() },
   });
-  credentials.onChange(() => tasks.scheduler.callers.budgets.regroup());
   const models: ModelRegistry = new ModelRegistry({
     config,
     dataDir,

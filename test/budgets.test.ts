@@ -20,11 +20,11 @@ function rules(callers: string): BudgetRules {
 }
 
 /** The teams of users. */
-let teams: Record<string, string> = {};
+const TEAMS: Readonly<Record<string, string>> = { bob: "research", eve: "research" };
 
 class Counted extends World {
   constructor(callers: string, slots = 100) {
-    super([facts(0, { slots })], { budgets: rules(callers), teamOf: (user) => teams[user] ?? null });
+    super([facts(0, { slots })], { budgets: rules(callers) });
     this.now = NOON;
     this.budgets.begin(NOON);
   }
@@ -34,8 +34,8 @@ class Counted extends World {
   }
 
   /** Submits one task that is estimated at so many tokens, by a key of its user. */
-  ask(tokens: number, user = "bob", keyName: string | null = null): Task {
-    return this.submit({ user, keyName, text: "1234", maxTokens: tokens - 1 });
+  ask(tokens: number, user = "bob", keyName: string | null = null, team = TEAMS[user] ?? null): Task {
+    return this.submit({ user, team, keyName, text: "1234", maxTokens: tokens - 1 });
   }
 
   refused(tokens: number, user = "bob", keyName: string | null = null): AltLasError {
@@ -138,7 +138,6 @@ test("what the queue refuses has nothing reserved", () => {
 });
 
 test("of a user, its team and its key, the one that lasts longest is named, of equals the tightest", () => {
-  teams = { bob: "research", eve: "research" };
   const world = new Counted(
     "{ users: { bob: { tokens_per_day: 100 } }, teams: { research: { tokens_per_day: 150, tokens_per_month: 400 } }, keys: { k1: { tokens_per_day: 60 } } }",
   );
@@ -165,19 +164,17 @@ test("of a user, its team and its key, the one that lasts longest is named, of e
   assert.equal(error.retryAfter, 14 * 24 * 3600);
 });
 
-test("a team has what its members have, whichever they are now", () => {
-  teams = { bob: "research" };
+test("a task counts for the team in which its user was when it submitted it", () => {
   const world = new Counted("{ teams: { research: { tokens_per_day: 100 }, sales: { tokens_per_day: 100 } } }");
   world.spend(70);
   const open = world.ask(10);
+  const other = world.ask(20, "bob", null, "sales");
   assert.deepEqual(world.of("team", "research"), [{ used: 70, reserved: 10 }]);
-  teams = { bob: "sales" };
-  world.budgets.regroup();
-  assert.deepEqual(world.of("team", "research"), [{ used: 0, reserved: 0 }]);
-  assert.deepEqual(world.of("team", "sales"), [{ used: 70, reserved: 10 }]);
+  assert.deepEqual(world.of("team", "sales"), [{ used: 0, reserved: 20 }]);
   world.end(open, 20);
-  assert.deepEqual(world.of("team", "sales"), [{ used: 90, reserved: 0 }]);
-  teams = {};
+  world.end(other, 5);
+  assert.deepEqual(world.of("team", "research"), [{ used: 90, reserved: 0 }]);
+  assert.deepEqual(world.of("team", "sales"), [{ used: 5, reserved: 0 }]);
 });
 
 test("GPU-seconds are reserved at the pace of the tasks that have ended", () => {
@@ -264,5 +261,5 @@ test("without any budget nothing is counted, and a first one can come while task
   world.complete(running);
   assert.equal(budgets.facts(null)[0]?.reserved, 0);
   budgets.renew(null);
-  assert.deepEqual(budgets.facts({ user: "ada", keyName: null }), []);
+  assert.deepEqual(budgets.facts({ user: "ada", team: null, keyName: null }), []);
 });

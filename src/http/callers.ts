@@ -19,7 +19,7 @@ export function callersRoute(app: FastifyInstance, { credentials, tasks }: Serve
   app.get("/callers", { schema }, ({ caller }) => {
     const { user = null, team } = ownersFor(caller);
     const isMember = (name: string): boolean => team === undefined || credentials.teamOf(name) === team;
-    const budgets = tasks.budgets(user === null ? null : { user, keyName: caller.keyName });
+    const budgets = tasks.budgets(user === null ? null : { user, team: caller.team, keyName: caller.keyName });
     const isSeen = ({ of, name }: BudgetFacts): boolean => {
       return team === undefined || (of === "team" ? name === team : of === "user" && isMember(name));
     };

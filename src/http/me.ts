@@ -27,7 +27,7 @@ export function meRoute(app: FastifyInstance, { tasks }: ServerParts): void {
       models,
       expires_at: expiresAt === null ? null : isoTime(expiresAt),
       signed_on_by: by ?? null,
-      budgets: tasks.budgets({ user: name, keyName }).map(viewOfBudget),
+      budgets: tasks.budgets({ user: name, team, keyName }).map(viewOfBudget),
     }),
   );
 }

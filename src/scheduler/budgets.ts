@@ -6,7 +6,7 @@
  *  2. What was accepted and has not ended is reserved, as estimated. So a crowd of submissions cannot go over a budget together.
  *  3. A submission is accepted when it fits beside what is used and reserved. One task is also accepted when something is left and nothing is
  *     reserved, however much it may need: so the rest of a budget can be used, and no more than one task goes over it.
- *  4. What a team has used is what its members have, whichever team they were in then.
+ *  4. A task counts for the team that its user was in when it submitted it.
  */
 import { CalendarPeriod, type Period } from "../common/calendar-period.ts";
 import type { Clock } from "../common/clock.ts";
@@ -16,12 +16,10 @@ import { overBudget, type Shortage, tooLargeForBudget, worstOf } from "./budget-
 import { estimateOf, estimateOfAll } from "./estimates.ts";
 
 /** What a task belongs to. */
-export type Owner = Pick<Task, "user" | "keyName">;
+export type Owner = Pick<Task, "user" | "team" | "keyName">;
 
 /** What somebody has used by the end of some tasks. */
-export interface PastUse {
-  readonly user: string;
-  readonly keyName: string | null;
+export interface PastUse extends Owner {
   readonly tokens: number;
   readonly gpuSeconds: number;
 }
@@ -34,8 +32,6 @@ interface Account {
   readonly used: number[];
   /** Tokens. */
   reserved: number;
-  /** Of a user: the team that it was in when it was seen last. */
-  team: string | null;
 }
 
 /** GPU-seconds of a token, until tasks have ended that say more. */
@@ -43,7 +39,6 @@ const SECONDS_OF_TOKEN = 0.01;
 
 export class Budgets {
   readonly #clock: Clock;
-  readonly #teamOf: (user: string) => string | null;
   #rules: BudgetRules | null;
   #accounts = noAccounts();
   /** The tokens that are reserved for a task. */
@@ -52,11 +47,10 @@ export class Budgets {
   /** Of ended tasks: what a token takes. */
   readonly #pace = { tokens: 0, gpuSeconds: 0 };
 
-  /** @param rules null: nobody has one @param teamOf the team that a user is in; null: none */
-  constructor(rules: BudgetRules | null, clock: Clock, teamOf: (user: string) => string | null) {
+  /** @param rules null: nobody has one */
+  constructor(rules: BudgetRules | null, clock: Clock) {
     this.#rules = rules;
     this.#clock = clock;
-    this.#teamOf = teamOf;
     this.#periods = this.#periodsFrom(clock.now() + clock.ahead);
   }
 
@@ -86,11 +80,6 @@ export class Budgets {
   count(past: PastUse, period: Period): void {
     for (const account of this.#accountsOf(past)) add(account, past, period === "day");
     this.#learn(past);
-  }
-
-  /** The members of teams may have changed. */
-  regroup(): void {
-    this.#accounts.team.clear();
   }
 
   /**
@@ -130,10 +119,10 @@ export class Budgets {
     if (this.#rules === null) return;
     this.#roll();
     this.#release(task);
-    const { user, keyName, use } = task;
+    const { user, team, keyName, use } = task;
     if (use === null) return;
     const { promptTokens, completionTokens, gpuSeconds } = use;
-    this.count({ user, keyName, tokens: (promptTokens ?? 0) + completionTokens, gpuSeconds }, "day");
+    this.count({ user, team, keyName, tokens: (promptTokens ?? 0) + completionTokens, gpuSeconds }, "day");
   }
 
   /** Those of a user, its team and a key; null: all, by their holders. */
@@ -200,14 +189,8 @@ export class Budgets {
   }
 
   /** Those that a task counts for. */
-  #accountsOf({ user, keyName }: Owner): readonly Account[] {
-    const own = this.#account("user", user);
-    const team = this.#teamOf(user);
-    if (own.team !== team) {
-      own.team = team;
-      this.regroup();
-    }
-    const accounts = [own];
+  #accountsOf({ user, team, keyName }: Owner): readonly Account[] {
+    const accounts = [this.#account("user", user)];
     if (team !== null) accounts.push(this.#account("team", team));
     if (keyName !== null) accounts.push(this.#account("key", keyName));
     return accounts;
@@ -217,20 +200,9 @@ export class Budgets {
     const known = this.#accounts[of].get(name);
     if (known !== undefined) return known;
     const sizes = this.#rules?.sizesOf(of, name) ?? null;
-    const account: Account = { of, name, sizes, used: BUDGETS.map(() => 0), reserved: 0, team: null };
-    if (of === "user") account.team = this.#teamOf(name);
-    if (of === "team") this.#gather(account);
+    const account: Account = { of, name, sizes, used: BUDGETS.map(() => 0), reserved: 0 };
     this.#accounts[of].set(name, account);
     return account;
-  }
-
-  /** A team has what its members have. */
-  #gather(team: Account): void {
-    for (const member of this.#accounts.user.values()) {
-      if (this.#teamOf(member.name) !== team.name) continue;
-      member.used.forEach((amount, index) => (team.used[index]! += amount));
-      team.reserved += member.reserved;
-    }
   }
 
   /** Begins another day or month when one has ended. */

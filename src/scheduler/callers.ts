@@ -103,8 +103,6 @@ export interface CallerRules {
   readonly limitsOf: (user: string) => CallerLimits;
   /** null, absent: nobody has a budget. */
   readonly budgets?: BudgetRules | null;
-  /** The team that a user is in; null, absent: none. */
-  readonly teamOf?: (user: string) => string | null;
 }
 
 export class Callers {
@@ -128,12 +126,12 @@ export class Callers {
   #uncertain = 0;
   #mostUncertain = 0;
 
-  constructor({ limitsOf, budgets = null, teamOf = () => null }: CallerRules, clock: Clock) {
+  constructor({ limitsOf, budgets = null }: CallerRules, clock: Clock) {
     const now = (): number => clock.now();
     this.#limitsOf = limitsOf;
     this.#now = now;
     this.drainRate = new DrainRate(now);
-    this.budgets = new Budgets(budgets, clock, teamOf);
+    this.budgets = new Budgets(budgets, clock);
   }
 
   of({ user }: Pick<Task, "user">): Caller {

@@ -45,10 +45,10 @@ async function count({ tasks, store, time }: PastUseParts): Promise<void> {
   ] as const;
   for (const { period, from, to } of spans) {
     if (from >= to) continue;
-    for await (const rows of store.usage.sums({ from, to, user: undefined, by: ["user", "key"] }))
-      for (const { user, key, promptTokens, completionTokens, gpuSeconds } of rows) {
+    for await (const rows of store.usage.sums({ from, to, user: undefined, by: ["user", "team", "key"] }))
+      for (const { user, team, key, promptTokens, completionTokens, gpuSeconds } of rows) {
         const tokens = (promptTokens ?? 0) + completionTokens;
-        budgets.count({ user: user!, keyName: key, tokens, gpuSeconds }, period);
+        budgets.count({ user: user!, team, keyName: key, tokens, gpuSeconds }, period);
       }
   }
 }

@@ -1,6 +1,5 @@
 /** The scheduler's settings, as the configuration has them. */
 import { isDeepStrictEqual } from "node:util";
-import type { Credentials } from "../auth/credentials.ts";
 import { heapForWaiting } from "../common/heap.ts";
 import { type CallerLimit, callerLimit } from "../config/caller-limits.ts";
 import type { Config } from "../config/config.ts";
@@ -31,15 +30,6 @@ export function schedulerSettings({
     prefixAffinity: scheduling.prefix_affinity,
     limitsOf: (user) => limitsOf(callers, user),
     budgets: budgetRules(callers),
-  };
-}
-
-/** Those of a start. @param users whoever may call, as they are at any time */
-export function startSettings(config: Config, users: Pick<Credentials, "userCount" | "teamOf">): SchedulerSettings {
-  return {
-    ...schedulerSettings(config),
-    isShared: () => users.userCount > 1,
-    teamOf: (user) => users.teamOf(user),
   };
 }
 
