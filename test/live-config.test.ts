@@ -332,7 +332,13 @@ test("every key that sounds like a secret is marked as one", () => {
   };
   look(ConfigSchema as unknown as Part, "");
   assert.deepEqual(bare, []);
-  const known = ["auth.keys.sha256", "auth.users.password_hash", "engine.api_key", "gpu.devices.engine.api_key"];
+  const known = [
+    "auth.keys.sha256",
+    "auth.oidc.client_secret",
+    "auth.users.password_hash",
+    "engine.api_key",
+    "gpu.devices.engine.api_key",
+  ];
   assert.deepEqual([...new Set(found)].toSorted(), known);
 });
 
