@@ -117,6 +117,12 @@ test("lab run counts what is refused by its code, and says whose speeds these ar
   assert.deepEqual([results[0]!.completed, results[0]!.refused], [1, { prompt_too_long: 1 }]);
 });
 
+test("whatever models a trace names, they count as one", async () => {
+  const trace = fileOf("models.csv", `${HEAD},model\n0,anna,10,1,small\n0,anna,10,1,large\n`);
+  const { results } = await labRun(trace, "--strategy", "least_loaded");
+  assert.deepEqual([results[0]!.completed, results[0]!.refused], [2, {}]);
+});
+
 test("lab run takes GPUs, slots and limits from the configuration", async () => {
   const config = fileOf(
     "lab.yaml",

@@ -164,7 +164,7 @@ class Lab {
     this.#requests.delete(task);
   }
 
-  #taskOf({ caller, promptTokens, maxTokens, prefix, model, taskType, priority }: TraceRequest): Task {
+  #taskOf({ caller, promptTokens, maxTokens, prefix, taskType, priority }: TraceRequest): Task {
     const task = newTask({
       id: String(++this.#seq),
       seq: this.#seq,
@@ -179,7 +179,8 @@ class Lab {
       taskType,
       priority,
       timeoutSeconds: null,
-      model,
+      // The GPUs of the lab have one model, which stands for all.
+      model: null,
       request: maxTokens === null ? ANY_LENGTH : completionOf("", { maxTokens }),
     });
     const size = promptTokens * BYTES_PER_TOKEN;
