@@ -1,5 +1,4 @@
 /** Wires the parts together, starts them in order, and stops them in reverse. */
-import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { FastifyInstance } from "fastify";
 import { announcer } from "./webhooks/announcements.ts";
@@ -45,7 +44,7 @@ import { Retention } from "./store/retention.ts";
 import { retentionSettings } from "./store/retention-settings.ts";
 import type { Opened } from "./store/store.ts";
 import type { TaskStatus } from "./task.ts";
-import { SqliteStore } from "./store/sqlite/sqlite.ts";
+import { databaseOf, storeOf, type ServerStore } from "./store/server-store.ts";
 import { TextsInMemory } from "./store/texts-in-memory.ts";
 import { Timekeeper } from "./store/timekeeper.ts";
 import { VERSION } from "./common/version.ts";
@@ -103,7 +102,7 @@ export async function startServer(
   const { config } = live;
   // A logger that was made with the level of the configuration; else its owner has chosen another one.
   if (config.log.level !== given.log.level) setLevel(log, config.log.level);
-  const begun = beginVersion(dataDir, databaseOf(config, dataDir));
+  const begun = beginVersion(dataDir, databaseOf(config.store, dataDir));
   const audit = new AuditLog({ enabled: config.audit.enabled, log });
   const credentials = new Credentials({ config: config.auth, dataDir, log, audit });
   const place = { config, live, dataDir, log, credentials, events, audit };
@@ -141,7 +140,7 @@ interface Place {
 
 /** The parts that all others need. */
 interface Ground extends Pick<PoolParts, "devices" | "monitor"> {
-  readonly store: SqliteStore;
+  readonly store: ServerStore;
   /** The same, with what is in memory only. */
   readonly texts: TextsInMemory;
   readonly stored: Opened;
@@ -155,9 +154,8 @@ interface Ground extends Pick<PoolParts, "devices" | "monitor"> {
 
 /** Opens the store, and finds the devices. */
 async function open({ config, dataDir, log }: Place, started: AsyncDisposableStack): Promise<Ground> {
-  const databasePath = databaseOf(config, dataDir);
-  const opened = new SqliteStore({ path: databasePath, cacheBytes: config.store.cache_bytes, log });
-  const store = started.adopt(opened, (running) => running.close());
+  const databasePath = databaseOf(config.store, dataDir);
+  const store = started.adopt(await storeOf(config.store, dataDir, log), (running) => running.close());
   const { monitoring, worker_environment: inherit } = config.gpu;
   const monitor = started.adopt(new GpuMonitor({ interval: monitoring.interval_ms, inherit, log }), (running) =>
     running.stop(),
@@ -256,10 +254,6 @@ async function begin(
   started.defer(takeCommandRows(dataDir, parts.audit, log));
   started.defer(parts.known.watch(log));
   return listen(parts.app, config.server, log);
-}
-
-function databaseOf({ store: { path } }: Config, dataDir: string): string {
-  return path ?? join(dataDir, "alt-las.db");
 }
 
 /** The task book and the GPUs, each knowing the other. */

@@ -1,9 +1,5 @@
 /* Every store does what is promised of the whole, and of tasks. */
-import { exerciseStore } from "./kits/store.ts";
-import { exerciseTasks } from "./kits/tasks.ts";
 import { STORES } from "./helpers/store.ts";
+import { TASK_KITS } from "./kits/every.ts";
 
-for (const [name, make] of Object.entries(STORES)) {
-  exerciseStore(name, make);
-  exerciseTasks(name, make);
-}
+for (const [name, make] of Object.entries(STORES)) for (const exercise of TASK_KITS) exercise(name, make);

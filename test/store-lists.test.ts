@@ -1,7 +1,5 @@
 /* Every store does what is promised of lists and sweeps. */
-import { exerciseTaskLists } from "./kits/task-lists.ts";
 import { STORES } from "./helpers/store.ts";
+import { LIST_KITS } from "./kits/every.ts";
 
-for (const [name, make] of Object.entries(STORES)) {
-  exerciseTaskLists(name, make);
-}
+for (const [name, make] of Object.entries(STORES)) for (const exercise of LIST_KITS) exercise(name, make);

@@ -195,6 +195,11 @@ export const SUITES: readonly Suite[] = [
     dependsOn: ["docs/operating.md", "src/{backup,cli,control,doctor,upgrade}/**", "src/store/sqlite/**"],
   },
   {
+    name: "postgres",
+    tests: ["postgres-kits", "postgres-server", "postgres-store"],
+    dependsOn: ["src/store/*.ts", "src/store/{postgres,thread}/**", "test/kits/**"],
+  },
+  {
     name: "memory",
     tests: ["large-bodies", "small-heap"],
     dependsOn: ["src/{http,scheduler,store,tasks}/**"],

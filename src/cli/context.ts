@@ -2,6 +2,8 @@
 import type { Command } from "commander";
 import type { AccountsContext } from "../auth/accounts.ts";
 import { type Check, type Config, loadConfig } from "../config/config.ts";
+import { AltLasError } from "../errors.ts";
+import { BY_POSTGRES } from "../store/store.ts";
 import { dataDirOf, existingData, existingOrNewData } from "./data-dir.ts";
 
 export { anonymousUserExists } from "../auth/anonymous.ts";
@@ -25,7 +27,9 @@ export function configOf(
 
 export function storeOf(config: string | undefined, command: Command) {
   const dataDir = existingData(dataDirOf(command));
-  return { dataDir, storePath: loadConfig(config).store.path };
+  const { path, url } = loadConfig(config).store;
+  if (url !== undefined) throw new AltLasError("conflict", BY_POSTGRES);
+  return { dataDir, storePath: path };
 }
 
 export function placeOf(config: string | undefined, command: Command) {

@@ -16,6 +16,7 @@ export function checkTogether(config: Config): Finding[] {
     ...checkWebhooks(config),
     ...checkUsers(config),
     ...checkSignOn(config),
+    ...checkStore(config),
     ...checkDevices(config),
     ...checkModels(config),
   ];
@@ -36,6 +37,13 @@ function* checkUsers({ auth: { users, enabled, anonymous_user: anonymous } }: Co
   if (enabled || anonymous === undefined) return;
   const sentence = `is ${anonymous}, but auth.enabled is false, with which everybody is an admin.`;
   yield finding(["auth", "anonymous_user"], sentence, ["auth", "enabled"]);
+}
+
+function* checkStore({ store: { path, url } }: Config): Iterable<Finding> {
+  if (url === undefined) return;
+  if (path !== undefined)
+    yield finding(["store", "path"], `is ${path}, but store.url is set, too: tasks are in one place.`);
+  if (!URL.canParse(url)) yield finding(["store", "url"], "is no address; a password in it has to be percent-encoded.");
 }
 
 const ENGINE_KIND = ["engine", "kind"];

@@ -1,6 +1,5 @@
 /** The one schema of the configuration, from which come the defaults, the types, the checks and config.example.yaml. */
 import { type Static, Type } from "../common/type.ts";
-import { CACHE_BYTES } from "../store/thread/messages.ts";
 import { CallersSection, KeySchema, UserName, UserSchema } from "./accounts.ts";
 import { AUDIT } from "./audit-section.ts";
 import { EngineSection } from "./engine-section.ts";
@@ -8,8 +7,8 @@ import { GpuSection } from "./gpu-section.ts";
 import { MODELS } from "./models-section.ts";
 import { OIDC } from "./oidc-section.ts";
 import { LONGEST_SECONDS, MIB, section } from "./section.ts";
+import { STORE } from "./store-section.ts";
 import { SERVER } from "./server-section.ts";
-import { TEXTS } from "../texts.ts";
 import { WEBHOOKS } from "./webhooks-section.ts";
 
 export const ConfigSchema = Type.Object(
@@ -199,30 +198,7 @@ export const ConfigSchema = Type.Object(
       ),
     }),
     webhooks: WEBHOOKS,
-    store: section("Where tasks are kept.", {
-      path: Type.Optional(
-        Type.String({ minLength: 1, description: "Path of the SQLite file; null: alt-las.db in the data directory." }),
-      ),
-      cache_bytes: Type.Integer({
-        default: CACHE_BYTES,
-        minimum: MIB,
-        description:
-          "Bytes of the file that are kept in memory at most, so that tasks need not be read again when they end.",
-      }),
-      texts: Type.Enum([...TEXTS], {
-        live: true,
-        default: "keep",
-        description:
-          "How long prompts and answers are on disk. keep: as long as their tasks; until_read: until the answer was read; never: they are in memory only, and tasks that have not ended fail at a restart. See docs/privacy.md.",
-      }),
-      unread_seconds: Type.Number({
-        live: true,
-        default: 86_400,
-        minimum: 1,
-        maximum: LONGEST_SECONDS,
-        description: "Seconds after a task's end for which its texts wait to be read, where texts is not keep.",
-      }),
-    }),
+    store: STORE,
     usage: section("What tasks have cost, by hours; see docs/usage.md.", {
       retention: Type.Number({
         default: 34_560_000,

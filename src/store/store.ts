@@ -70,6 +70,10 @@ export class StoreLost extends AltLasError {
   }
 }
 
+/** For what copies files: a sentence that says what to do where the tasks are in none. */
+export const BY_POSTGRES =
+  "The tasks are on a PostgreSQL server (store.url): copy them by pg_dump, and the data directory beside it; see docs/postgres.md.";
+
 /** How much a write hurries. */
 export type When = "now" | "soon";
 
@@ -97,6 +101,8 @@ export interface Store {
   readonly audit: AuditStore;
   /** Aborted, with a `StoreLost` as its reason, when the store is lost for good. From then on everything but `close` rejects with it. */
   readonly lost: AbortSignal;
+  /** Whether nothing can be stored until the database can be reached again; absent: it always can. */
+  readonly away?: boolean;
   /** Opens or creates the store. */
   open(): Promise<Opened>;
   /**

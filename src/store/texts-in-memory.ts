@@ -64,6 +64,10 @@ export class TextsInMemory implements Store {
     } = store);
   }
 
+  get away(): boolean {
+    return this.#store.away === true;
+  }
+
   /** @throws {AltLasError} `queue_full`: the memory has no room for the texts of these new tasks now */
   refuseIfFull(tasks: readonly Task[]): void {
     this.#texts.refuseIfFull(tasks.filter(isUnstored));

@@ -11,7 +11,7 @@ const RETRY_MS = 1000;
 const RECOVERY_MS = 5000;
 
 export interface WriterParts {
-  readonly store: Pick<Store, "save" | "statusOnDisk" | "close" | "lost">;
+  readonly store: Pick<Store, "save" | "statusOnDisk" | "close" | "lost" | "away">;
   readonly log: Logger;
   /** The records that tell a task's present state, which are written with it. */
   readonly recordsOf: (task: Task) => readonly StoreRecord[];
@@ -54,7 +54,8 @@ export class Writer {
 
   /** Whether a task sent now could be written. */
   get works(): boolean {
-    return !this.#parts.store.lost.aborted && this.unwritten === 0 && performance.now() - this.#failedAt > RECOVERY_MS;
+    const { lost, away } = this.#parts.store;
+    return !lost.aborted && away !== true && this.unwritten === 0 && performance.now() - this.#failedAt > RECOVERY_MS;
   }
 
   /**

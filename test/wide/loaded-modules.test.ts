@@ -26,7 +26,7 @@ test("a plain server loads nothing that its configuration does not use", async (
   const { own, packages, heavy } = loadedBy(file);
   assert.deepEqual(heavy, []);
   // Of fast-json-stringify Fastify itself takes a part.
-  const needless = "@fastify/cors node-llama-cpp pino-pretty string-width tar-stream typebox undici".split(" ");
+  const needless = "@fastify/cors node-llama-cpp pg pino-pretty string-width tar-stream typebox undici".split(" ");
   const loaded = new Set(packages);
   assert.deepEqual(
     needless.filter((name) => loaded.has(name)),

@@ -18,7 +18,8 @@ import {
   timesOf,
 } from "../thread/records.ts";
 import { countDue, remove, removeEmptyBatch, sweep } from "./removal.ts";
-import { LISTED_TEXTS, removeDelivered, removeTexts } from "./gone-texts.ts";
+import { LISTED_TEXTS } from "../thread/gone-text-rows.ts";
+import { removeDelivered, removeTexts } from "./gone-texts.ts";
 import type { Row } from "../thread/columns.ts";
 import {
   IN_CHANGED,

@@ -1,22 +1,13 @@
 /* Removes the texts of tasks whose texts are kept until they are read. All else of such a task stays. */
-import type { ErrorCode } from "../../errors.ts";
-import { attemptsWithoutText, errorWithoutText } from "../../gone-texts.ts";
-import type { Sampling } from "../../request.ts";
-import { isFinal, TASK_STATUSES, type Attempt } from "../../task.ts";
+import { isFinal, TASK_STATUSES } from "../../task.ts";
 import type { Row } from "../thread/columns.ts";
 import { IN_TRIED } from "../thread/records.ts";
-import { parsed, withoutStop } from "../thread/rows.ts";
+import { shortNote, TEXT_COLUMNS, withoutResult, withoutWords, type Worded } from "../thread/gone-text-rows.ts";
 import type { Statements } from "./statements.ts";
 
 const IS_FINAL = `status IN (${TASK_STATUSES.filter((status) => isFinal(status))
   .map((status) => `'${status}'`)
   .join()})`;
-const TEXT_COLUMNS = ["result_text", "reasoning", "embeddings", "beside", "logprobs"] as const;
-
-/** What a list has in the place of columns with texts: nothing, of tasks whose texts are not simply kept. */
-export const LISTED_TEXTS: Readonly<Record<string, string>> = Object.fromEntries(
-  TEXT_COLUMNS.map((name) => [name, `CASE WHEN texts IS NULL THEN ${name} END`]),
-);
 
 const FOUND = `
   SELECT id, attempts, sampling, error_code, error_sentence FROM tasks
@@ -29,12 +20,8 @@ const DELIVERED = `
   SELECT seq FROM deliveries JOIN tasks ON tasks.id = deliveries.subject
   WHERE deliveries.id = :id AND deliveries.event <> 'task.running' AND texts = 'until_read'`;
 
-interface Found {
+interface Found extends Worded {
   readonly id: string;
-  readonly attempts: string;
-  readonly sampling: string | null;
-  readonly error_code: ErrorCode | null;
-  readonly error_sentence: string | null;
 }
 
 /**
@@ -61,15 +48,8 @@ export function removeDelivered(sql: Statements, row: Row): boolean {
   return removeTexts(sql, sql.numbers(DELIVERED, { id: row[IN_TRIED.id]! }));
 }
 
-function removeText(sql: Statements, seq: number, found: Found): void {
-  const { id, attempts, sampling, error_code: code, error_sentence: sentence } = found;
-  const drawn = parsed<Sampling>(sampling);
-  sql.run(EMPTY, {
-    seq,
-    attempts: JSON.stringify(attemptsWithoutText(JSON.parse(attempts) as Attempt[])),
-    sampling: drawn && JSON.stringify(withoutStop(drawn)),
-    error: code && errorWithoutText({ code, sentence: sentence ?? "" }).sentence,
-  });
+function removeText(sql: Statements, seq: number, { id, ...found }: Found): void {
+  sql.run(EMPTY, { seq, ...withoutWords(found) });
   sql.run("DELETE FROM requests WHERE seq = :seq", { seq });
   shortenNote(sql, seq);
   for (const { number, body } of sql.records<{ number: number; body: string }>(
@@ -79,17 +59,10 @@ function removeText(sql: Statements, seq: number, found: Found): void {
     sql.run("UPDATE deliveries SET body = :body WHERE number = :number", { number, body: withoutResult(body) });
 }
 
-/** A line of a batch is still to be told by the name that its client gave it. */
 function shortenNote(sql: Statements, seq: number): void {
   const [row] = sql.records<{ note: string }>("SELECT note FROM notes WHERE seq = :seq", { seq });
   if (row === undefined) return;
-  const { custom_id } = JSON.parse(row.note) as { readonly custom_id?: string };
-  if (custom_id === undefined) sql.run("DELETE FROM notes WHERE seq = :seq", { seq });
-  else sql.run("UPDATE notes SET note = :note WHERE seq = :seq", { seq, note: JSON.stringify({ custom_id }) });
-}
-
-function withoutResult(body: string): string {
-  const { data = {}, ...message } = JSON.parse(body) as { data?: Readonly<Record<string, unknown>> };
-  const { result: _result, error: _error, attempts: _attempts, stop: _stop, ...rest } = data;
-  return JSON.stringify({ ...message, data: { ...rest, texts: "removed" } });
+  const note = shortNote(row.note);
+  if (note === null) sql.run("DELETE FROM notes WHERE seq = :seq", { seq });
+  else sql.run("UPDATE notes SET note = :note WHERE seq = :seq", { seq, note });
 }

@@ -73,6 +73,8 @@ export class ThreadStore implements Store {
   #refusal: AltLasError | null = new AltLasError("store_unavailable", "the task database is not open");
   /** Why saves are refused until the database is back; null: they are not. */
   #away: AltLasError | null = null;
+  /** Ends the wait for a write, at a close; undefined: nothing waits. */
+  #giveUp: (() => void) | undefined;
   /** The status in the row of each task that has one. Weak, so that finished tasks can be forgotten. */
   readonly #stored = new WeakMap<Task, TaskStatus>();
 
@@ -87,6 +89,10 @@ export class ThreadStore implements Store {
     this.batchFiles = new StoredBatchFiles(ask);
     this.files = new StoredFiles(ask);
     this.audit = new StoredAudit(ask);
+  }
+
+  get away(): boolean {
+    return this.#away !== null;
   }
 
   /** @throws {AltLasError} `conflict` when another server uses the database, `bad_config` when it cannot be used as it is */
@@ -192,7 +198,7 @@ export class ThreadStore implements Store {
     // 1. Nothing new is taken. 2. Pending saves are written or refused. 3. The thread closes the database and ends.
     this.#refusal = new AltLasError("store_unavailable", "the task database is closed");
     if (usable) {
-      await this.#commits.idle();
+      await Promise.race([this.#commits.idle(), this.#untilAway()]);
       await this.ask("close", {}).catch(() => undefined);
     }
     await this.#thread?.exited;
@@ -221,10 +227,18 @@ export class ThreadStore implements Store {
     this.#options.log?.error({ reason: error.message, ...this.#options.named, saves }, "tasks could not be written");
   }
 
+  /** Resolves when the database is away: nobody knows for how long. */
+  #untilAway(): Promise<void> {
+    if (this.#away !== null) return Promise.resolve();
+    return new Promise((resolve) => (this.#giveUp = resolve));
+  }
+
   /** A write under way may be in the database or not: its saves wait until that is known. Those behind it need not. */
   #onAway(sentence: string | null): void {
     this.#away = sentence === null ? null : new AltLasError("store_unavailable", sentence);
-    if (this.#away !== null) this.#commits.refuse(this.#away);
+    if (this.#away === null) return;
+    this.#commits.refuse(this.#away);
+    this.#giveUp?.();
   }
 
   #lose(error: StoreLost): void {

@@ -1,0 +1,134 @@
+/* The tasks and the records in one schema of a PostgreSQL server, opened for this server alone. */
+import { AltLasError } from "../../errors.ts";
+import type { Row } from "../thread/columns.ts";
+import type { CountChange, Counts } from "../thread/counts.ts";
+import type { Exchange, News, Opening, Place } from "../thread/messages.ts";
+import type { SweepLimits } from "../store.ts";
+import { openFailure, READERS, shownUrl } from "./failures.ts";
+import { newHolder, sessionName, takeLease } from "./lease.ts";
+import { Link } from "./link.ts";
+import { Readers } from "./readers.ts";
+import { writeRecords } from "./record-writes.ts";
+import { removeTask, sweep } from "./removal.ts";
+import { checkServer, migrate } from "./schema.ts";
+import { Session } from "./session.ts";
+import { addUsageRows, insertTasks, updateTasks } from "./task-writes.ts";
+import { countsOf, lastSeq, live, past, unfinishedBatches } from "./tasks.ts";
+import { Writer } from "./writer.ts";
+
+type Written = Exchange["write"]["request"];
+export type PostgresPlace = Extract<Place, { readonly url: string }>;
+
+export class Database {
+  readonly #link: Link;
+  readonly #writer: Writer;
+  readonly #readers: Readers;
+  readonly counts: Counts;
+
+  private constructor(link: Link, writer: Writer, readers: Readers, counts: Counts) {
+    this.#link = link;
+    this.#writer = writer;
+    this.#readers = readers;
+    this.counts = counts;
+  }
+
+  /**
+   * Checks the server, takes the lease, and reads what has not ended.
+   * @param take gets the rows of live tasks
+   * @throws {AltLasError} `conflict`: another server has it; `bad_config`, `store_unavailable`
+   */
+  static async open(
+    { url, schema, about }: PostgresPlace,
+    send: (news: News) => void,
+    take: (rows: readonly Row[]) => void,
+  ): Promise<{ readonly database: Database; readonly opening: Opening }> {
+    const shown = shownUrl(url);
+    const holder = newHolder();
+    const place = { url, schema, name: sessionName(holder) };
+    let session: Session | undefined;
+    let link: Link | undefined;
+    try {
+      session = await Session.open(place);
+      await checkServer(session, place, shown);
+      await migrate(session, { schema, shown }, (step, last, migration) => {
+        const message = `the task database gets step ${step} of ${last} of its schema`;
+        send({ kind: "line", level: "info", fields: { database: shown, migration }, message });
+      });
+      const epoch = await takeLease(session, holder, about, shown);
+      link = new Link(place, holder, session, send);
+      const writer = new Writer(link, epoch);
+      const readers = new Readers(link, READERS);
+      await Promise.all([writer.connect(), readers.connect()]);
+      const opened = await readers.read(async (reading) => {
+        await live(reading, (rows) => (take(rows), true));
+        const batches = await unfinishedBatches(reading);
+        const opening = { lastSeq: await lastSeq(reading), past: await past(reading), batches, quarantined: null };
+        return { opening, counts: await countsOf(reading) };
+      });
+      await warnOfStandbys(session, shown, send);
+      return { database: new Database(link, writer, readers, opened.counts), opening: opened.opening };
+    } catch (error) {
+      if (link !== undefined) await link.close();
+      session?.destroy();
+      throw openFailure(error, shown);
+    }
+  }
+
+  /** Runs reads, again when their connection is lost. */
+  read<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    return this.#readers.read(work);
+  }
+
+  /** Runs writes that change no counts, all or none. */
+  change<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    return this.#writer.transact(work);
+  }
+
+  /** Writes all of these rows or none. @returns whether texts were removed by that */
+  async write({ inserts, updates, usage, records }: Written): Promise<boolean> {
+    const { made: changes, removed } = await this.#writer.transact(async (session) => {
+      const made: CountChange[] = [];
+      await insertTasks(session, inserts, made);
+      await updateTasks(session, updates, made);
+      await addUsageRows(session, usage);
+      return { made, removed: await writeRecords(session, records) };
+    });
+    this.counts.apply(changes);
+    return removed;
+  }
+
+  /** Removes a task that has ended; false: there is none. */
+  async remove(id: string): Promise<boolean> {
+    const changes = await this.#writer.transact((session) => removeTask(session, id));
+    this.counts.apply(changes ?? []);
+    return changes !== null;
+  }
+
+  /** One step of a sweep. @returns whether there may be more */
+  async sweep(limits: SweepLimits): Promise<boolean> {
+    const { more, changes } = await this.#writer.transact((session) => sweep(session, this.counts, limits));
+    this.counts.apply(changes);
+    if (!more) await this.#writer.prune();
+    return more;
+  }
+
+  close(): Promise<void> {
+    return this.#link.close();
+  }
+}
+
+/** A failover to a standby that lags behind loses what was acknowledged. Only a role with pg_monitor sees which standby waits for what. */
+async function warnOfStandbys(session: Session, shown: string, send: (news: News) => void): Promise<void> {
+  const asked = `SELECT count(*), current_setting('synchronous_standby_names') FROM pg_stat_replication`;
+  const [row] = await session.rows(asked);
+  const [standbys, names] = row as unknown as [number, string];
+  if (standbys === 0 || names !== "") return;
+  const message = `PostgreSQL has standbys (${standbys}), and synchronous_standby_names is empty: a failover may lose tasks that were answered`;
+  send({ kind: "line", level: "warn", fields: { database: shown }, message });
+}
+
+/** @throws {AltLasError} it is no place of this kind */
+export function postgresPlace(place: Place): PostgresPlace {
+  if ("url" in place) return place;
+  throw new AltLasError("bad_config", "that place is no address of PostgreSQL");
+}

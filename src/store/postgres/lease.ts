@@ -1,0 +1,117 @@
+/* The lease: which server uses the database. It says who should try to write; who may, the epoch decides (writer.ts). */
+import { randomUUID } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
+import { AltLasError } from "../../errors.ts";
+import type { About } from "../thread/messages.ts";
+import type { Session } from "./session.ts";
+
+/** Seconds for which a server has the lease after each renewal, by the clock of the database. */
+const LASTS = "3 seconds";
+/** Milliseconds between two looks at a lease that another server has. */
+const LOOK = 250;
+
+const READ = `
+  SELECT holder, host, process, data_dir, expires_at > clock_timestamp(), expires_at::text,
+    (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'alt-las ' || holder AND datname = current_database())
+  FROM lease FOR UPDATE`;
+const TAKE = `
+  INSERT INTO lease (holder, host, process, data_dir, since, expires_at)
+    VALUES (:holder, :host, :process, :dataDir, clock_timestamp(), clock_timestamp() + interval '${LASTS}')
+  ON CONFLICT (one) DO UPDATE SET holder = excluded.holder, host = excluded.host, process = excluded.process,
+    data_dir = excluded.data_dir, since = excluded.since, expires_at = excluded.expires_at`;
+const RENEW = `UPDATE lease SET expires_at = clock_timestamp() + interval '${LASTS}' WHERE holder = :holder`;
+const RELEASE = "UPDATE lease SET expires_at = clock_timestamp() WHERE holder = :holder";
+/** A frozen server's transaction would hold its epoch for ever. */
+const END_OTHERS = `
+  SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE application_name = :before AND datname = current_database()`;
+const RAISE = "UPDATE epoch SET number = number + 1 RETURNING number";
+
+interface Held {
+  readonly holder: string;
+  readonly host: string;
+  readonly process: number;
+  readonly dataDir: string;
+  readonly isLive: boolean;
+  readonly expiresAt: string;
+  /** Whether it still has connections. */
+  readonly isConnected: boolean;
+}
+
+/** A new name for a start of a server. */
+export function newHolder(): string {
+  return randomUUID();
+}
+
+/** By which PostgreSQL lists the connections of a holder. */
+export function sessionName(holder: string): string {
+  return `alt-las ${holder}`;
+}
+
+/**
+ * Takes the lease, and raises the epoch: no server from before can write from then on. One that was killed a moment ago seems to have it
+ * still, until its time is over; one that renews it has it.
+ * @returns the epoch
+ * @throws {AltLasError} `conflict`: another server has it
+ */
+export async function takeLease(session: Session, holder: string, about: About, shown: string): Promise<number> {
+  let seen: string | undefined;
+  for (;;) {
+    await session.run("BEGIN");
+    const held = heldOf((await session.rows(READ))[0]);
+    const isGone = held !== null && held.host === about.host && !held.isConnected;
+    if (held === null || !held.isLive || isGone) {
+      await session.change(TAKE, { holder, ...about });
+      await session.run("COMMIT");
+      return raiseEpoch(session, held?.holder ?? "");
+    }
+    await session.run("COMMIT");
+    if (seen !== undefined && seen !== held.expiresAt) throw inUse(held, shown);
+    seen = held.expiresAt;
+    await pause(LOOK);
+  }
+}
+
+/** @returns false: another server has taken it */
+export async function renewLease(session: Session, holder: string): Promise<boolean> {
+  return (await session.change(RENEW, { holder })) === 1;
+}
+
+export async function releaseLease(session: Session, holder: string): Promise<void> {
+  await session.change(RELEASE, { holder });
+}
+
+/** Which server has the lease now, for the sentence of the one that has lost it. */
+export async function holderWords(session: Session): Promise<string> {
+  const held = heldOf((await session.rows(READ))[0]);
+  return held === null ? "" : `: ${wordsOf(held)}`;
+}
+
+async function raiseEpoch(session: Session, before: string): Promise<number> {
+  await session.rows(END_OTHERS, { before: sessionName(before) });
+  const [epoch] = await session.numbers(RAISE);
+  return epoch!;
+}
+
+function heldOf(row: readonly unknown[] | undefined): Held | null {
+  if (row === undefined) return null;
+  const [holder, host, process, dataDir, isLive, expiresAt, connections] = row as [
+    string,
+    string,
+    number,
+    string,
+    boolean,
+    string,
+    number,
+  ];
+  return { holder, host, process, dataDir, isLive, expiresAt, isConnected: connections > 0 };
+}
+
+function inUse(held: Held, shown: string): AltLasError {
+  const sentence = `the database at ${shown} is in use by another server: ${wordsOf(held)}. Stop that one first, or give this one a database or a store.schema of its own; several servers on one database would need NATS, too.`;
+  return new AltLasError("conflict", sentence);
+}
+
+function wordsOf({ host, process, dataDir }: Held): string {
+  return `process ${process} on ${host}, with the data directory ${dataDir}`;
+}

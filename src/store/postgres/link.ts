@@ -1,0 +1,148 @@
+/* The connections of a server to its database: whether it can be reached, and whether it is still this server's. */
+import { StoreLost } from "../store.ts";
+import type { News } from "../thread/messages.ts";
+import { reasonOf, unreachable } from "./failures.ts";
+import { holderWords, releaseLease, renewLease } from "./lease.ts";
+import { isDisconnect, Session, type SessionPlace } from "./session.ts";
+
+/** Milliseconds between two renewals of the lease, and between two tries while the database is away. */
+const RENEW_EVERY = 1000;
+const TRY_EVERY = 250;
+/** Milliseconds after which a renewal without an answer means that the database is frozen or cut off. */
+const PATIENCE = 5000;
+/** Milliseconds that giving the lease back may take. */
+const GOODBYE = 2000;
+
+export class Link {
+  readonly #place: SessionPlace;
+  readonly #holder: string;
+  readonly #send: (news: News) => void;
+  readonly #sessions = new Set<Session>();
+  /** The connection of the lease. */
+  #lease: Session;
+  #timer: NodeJS.Timeout | undefined;
+  #beating = false;
+  /** Resolves when the database is back; null: it is not away. */
+  #back: PromiseWithResolvers<void> | null = null;
+  #lost: StoreLost | null = null;
+  #closed = false;
+
+  /** @param lease a connection, by which the lease was taken */
+  constructor(place: SessionPlace, holder: string, lease: Session, send: (news: News) => void) {
+    this.#place = place;
+    this.#holder = holder;
+    this.#lease = lease;
+    this.#send = send;
+    this.#next(RENEW_EVERY);
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** A new connection. @throws {AltLasError} `store_unavailable`: the database is away, or the store is lost */
+  async connect(): Promise<Session> {
+    if (this.#lost !== null) throw this.#lost;
+    if (this.#back !== null || this.#closed) throw unreachable();
+    try {
+      const session = await Session.open(this.#place);
+      for (const old of this.#sessions) if (old.broken !== null) this.#sessions.delete(old);
+      this.#sessions.add(session);
+      return session;
+    } catch (error) {
+      this.#away(reasonOf(error));
+      this.#next(TRY_EVERY);
+      throw unreachable(error);
+    }
+  }
+
+  /** A connection was lost: whether the database is away is found out at once. */
+  cut(): void {
+    void this.#beat();
+  }
+
+  /** Another server has taken the database. */
+  async lose(): Promise<StoreLost> {
+    const by = await holderWords(this.#lease).catch(() => "");
+    return this.#lose(by);
+  }
+
+  /** Resolves when the database may be tried again. @throws {StoreLost} */
+  async whenBack(): Promise<void> {
+    if (this.#lost !== null) throw this.#lost;
+    if (this.#closed) throw unreachable();
+    await this.#back?.promise;
+  }
+
+  /** Gives the lease back, and ends all connections. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    const late = setTimeout(() => this.#lease.destroy(), GOODBYE);
+    await releaseLease(this.#lease, this.#holder).catch(() => undefined);
+    clearTimeout(late);
+    for (const session of [this.#lease, ...this.#sessions]) session.close();
+    this.#back?.reject(unreachable());
+  }
+
+  #next(after: number): void {
+    clearTimeout(this.#timer);
+    if (!this.#closed && this.#lost === null) this.#timer = setTimeout(() => void this.#beat(), after);
+  }
+
+  /** Renews the lease once; never two at a time. */
+  async #beat(): Promise<void> {
+    if (this.#beating || this.#closed || this.#lost !== null) return;
+    this.#beating = true;
+    const late = setTimeout(() => this.#giveUp(), PATIENCE);
+    try {
+      if (this.#lease.broken !== null) this.#lease = await Session.open(this.#place);
+      // A renewal that is lost is made up for by the next one: it need not wait for the disk.
+      await this.#lease.run("SET synchronous_commit = off");
+      if (await renewLease(this.#lease, this.#holder)) this.#onBack();
+      else this.#lose(await holderWords(this.#lease));
+    } catch (error) {
+      if (isDisconnect(error, this.#lease)) this.#lease.destroy();
+      this.#away(reasonOf(error));
+    } finally {
+      clearTimeout(late);
+      this.#beating = false;
+      this.#next(this.#back === null ? RENEW_EVERY : TRY_EVERY);
+    }
+  }
+
+  /** What is under way on any connection fails, and may be tried again. */
+  #giveUp(): void {
+    this.#away(`it has not answered for ${PATIENCE / 1000} seconds`);
+    for (const session of [this.#lease, ...this.#sessions]) session.destroy();
+  }
+
+  #away(reason: string): void {
+    if (this.#back !== null || this.#closed || this.#lost !== null) return;
+    this.#back = Promise.withResolvers();
+    this.#back.promise.catch(() => undefined);
+    const message = `the task database cannot be reached: ${reason}; nothing is stored until it can, which is tried all the time`;
+    this.#send({ kind: "line", level: "error", fields: {}, message });
+    this.#send({ kind: "away", sentence: unreachable().message });
+  }
+
+  #onBack(): void {
+    if (this.#back === null || this.#closed) return;
+    this.#send({ kind: "line", level: "info", fields: {}, message: "the task database can be reached again" });
+    this.#send({ kind: "away", sentence: null });
+    this.#back.resolve();
+    this.#back = null;
+  }
+
+  #lose(by: string): StoreLost {
+    if (this.#lost !== null) return this.#lost;
+    const sentence =
+      "Another server has taken the task database. Nothing can be stored until this one is started again.";
+    this.#lost = new StoreLost(sentence);
+    const message = `another server has taken the task database${by}: this one had not renewed its lease, and stores nothing any more`;
+    this.#send({ kind: "line", level: "error", fields: {}, message });
+    this.#send({ kind: "lost", sentence });
+    this.#back?.reject(this.#lost);
+    return this.#lost;
+  }
+}

@@ -1,0 +1,63 @@
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { startedModule } from "../../common/started-module.ts";
+import { AltLasError } from "../../errors.ts";
+import { type FileLock, Locked, lockFile } from "../file-lock.ts";
+import { BY_POSTGRES, type Opened } from "../store.ts";
+import { ThreadStore, type ThreadStoreLog } from "../thread/thread-store.ts";
+
+export interface PostgresStoreOptions {
+  /** Like `postgres://user:password@host:5432/database`. */
+  readonly url: string;
+  /** Where its tables are; it is made when missing. */
+  readonly schema: string;
+  /** Named to another server that finds this one in the database. */
+  readonly dataDir: string;
+  readonly log?: ThreadStoreLog;
+}
+
+/** Milliseconds to wait for a server that ends. */
+const PATIENCE = 200;
+
+/**
+ * A store in a schema of a database on a PostgreSQL server, which one server of ALT_LAS uses at a time. When that database cannot be
+ * reached, saves and reads are refused until it can; a save whose commit was not answered waits until it is known what became of it.
+ */
+export class PostgresStore extends ThreadStore {
+  readonly #dataDir: string;
+  #lock: FileLock | undefined;
+
+  constructor({ url, schema, dataDir, log }: PostgresStoreOptions) {
+    const about = { host: hostname(), process: process.pid, dataDir };
+    const program = startedModule("./thread", import.meta.url);
+    super({ place: { url, schema, about }, program, named: {}, log });
+    this.#dataDir = dataDir;
+  }
+
+  /** Also the folder of the other data is for one server at a time, whatever database each has. */
+  override async open(): Promise<Opened> {
+    this.#lock ??= lockOf(this.#dataDir);
+    return super.open();
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    this.#lock?.release();
+    this.#lock = undefined;
+  }
+
+  /** @throws {AltLasError} `conflict`: it says how the database is copied */
+  copy(): Promise<number> {
+    return Promise.reject(new AltLasError("conflict", BY_POSTGRES));
+  }
+}
+
+function lockOf(dataDir: string): FileLock {
+  try {
+    return lockFile(join(dataDir, "alt-las.lock"), PATIENCE);
+  } catch (error) {
+    if (!(error instanceof Locked)) throw error;
+    const sentence = `${dataDir} is in use by another server. Stop that one first, or name another folder with --data-dir.`;
+    throw new AltLasError("conflict", sentence, { cause: error });
+  }
+}

@@ -1,0 +1,108 @@
+/* Writes tasks, and the usage of those that end, many rows with each statement. */
+import type { Row } from "../thread/columns.ts";
+import { IN_CHANGED, IN_NEW, INSERTED, INSERTED_LIVE, KEPT_IF_NULL, type NewRow, UPDATED } from "../thread/rows.ts";
+import type { CountChange } from "../thread/counts.ts";
+import { USAGE, USAGE_KEY, USAGE_SUMS } from "../thread/usage-rows.ts";
+import type { TaskStatus } from "../../task.ts";
+import { arrayOf, columnsOf, type Literal } from "./arrays.ts";
+import { listOf, unnested } from "./columns.ts";
+import type { Session, Values } from "./session.ts";
+
+/** Rows and characters of one statement, about. */
+const ROWS = 500;
+const CHARACTERS = 4 * 1024 * 1024;
+
+const INSERT_TASKS = insertOf(INSERTED);
+const INSERT_LIVE = insertOf(INSERTED_LIVE);
+const INSERT_REQUESTS = "INSERT INTO requests (seq, request) SELECT * FROM unnest(:seqs::bigint[], :requests::text[])";
+/** A change has its columns in this order. */
+const CHANGED = Object.keys(IN_CHANGED).toSorted(
+  (one, other) => IN_CHANGED[one as keyof typeof IN_CHANGED] - IN_CHANGED[other as keyof typeof IN_CHANGED],
+);
+const UPDATE_TASKS = `
+  UPDATE tasks SET ${UPDATED.map((name) => `"${name}" = ${newValue(name)}`).join()}
+  FROM ${unnested(CHANGED, "changed")} WHERE tasks.seq = changed.seq`;
+
+/** Sums of rows of the same key: two names may become the same in UTF-8. */
+const SUMMED = USAGE_SUMS.map((name) => `sum("${name}")${isReal(name) ? "" : "::bigint"}`);
+/** Either side may not be known. */
+const ADDED = USAGE_SUMS.map(
+  (name) =>
+    `"${name}" = coalesce(usage_hours."${name}" + excluded."${name}", usage_hours."${name}", excluded."${name}")`,
+);
+const ADD_USAGE = `
+  INSERT INTO usage_hours (${listOf(USAGE)})
+  SELECT ${listOf(USAGE_KEY)}, ${SUMMED.join()} FROM ${unnested(USAGE, "ended")} GROUP BY ${listOf(USAGE_KEY)}
+  ON CONFLICT (${listOf(USAGE_KEY)}) DO UPDATE SET ${ADDED.join()}`;
+
+function insertOf(columns: readonly string[]): string {
+  return `INSERT INTO tasks (${listOf(columns)}) SELECT * FROM ${unnested(columns, "added")}`;
+}
+
+function newValue(name: string): string {
+  return name === KEPT_IF_NULL ? `coalesce(changed."${name}", tasks."${name}")` : `changed."${name}"`;
+}
+
+function isReal(name: string): boolean {
+  return name.endsWith("seconds") || name.endsWith("joules");
+}
+
+export async function insertTasks(session: Session, rows: readonly NewRow[], changes: CountChange[]): Promise<void> {
+  for (const part of partsOf(rows)) {
+    for (const [statement, width] of [
+      [INSERT_LIVE, INSERTED_LIVE.length],
+      [INSERT_TASKS, INSERTED.length],
+    ] as const) {
+      const some = part.filter(({ row }) => row.length === width).map(({ row }) => row);
+      if (some.length > 0) await session.change(statement, namedOf(columnsOf(some, width)));
+    }
+    const stored = part.filter(({ request }) => request !== null);
+    const seqs = arrayOf(stored.map(({ row }) => row[IN_NEW.seq]!));
+    const requests = arrayOf(stored.map(({ request }) => requestText(request!)));
+    if (stored.length > 0) await session.change(INSERT_REQUESTS, { seqs, requests });
+    for (const { row } of part) {
+      const owner = { user: row[IN_NEW.user] as string, team: row[IN_NEW.team] as string | null };
+      changes.push([owner, row[IN_NEW.status] as TaskStatus, 1]);
+    }
+  }
+}
+
+export async function updateTasks(session: Session, rows: readonly Row[], changes: CountChange[]): Promise<void> {
+  for (let from = 0; from < rows.length; from += ROWS) {
+    const part = rows.slice(from, from + ROWS);
+    const changed = await session.change(UPDATE_TASKS, namedOf(columnsOf(part, CHANGED.length)));
+    if (changed !== part.length)
+      throw new Error(`${part.length - changed} of ${part.length} tasks are not in the database`);
+    for (const row of part) {
+      const owner = { user: row[IN_CHANGED.user] as string, team: row[IN_CHANGED.team] as string | null };
+      changes.push([owner, row[IN_CHANGED.was] as TaskStatus, -1], [owner, row[IN_CHANGED.status] as TaskStatus, 1]);
+    }
+  }
+}
+
+/** @param rows of `endedUsage` */
+export async function addUsageRows(session: Session, rows: readonly Row[]): Promise<void> {
+  if (rows.length > 0) await session.change(ADD_USAGE, namedOf(columnsOf(rows, USAGE.length)));
+}
+
+/** By the names that `unnested` gives them. */
+export function namedOf(columns: readonly Literal[]): Values {
+  return Object.fromEntries(columns.map((column, place) => [`c${place}`, column]));
+}
+
+function* partsOf(rows: readonly NewRow[]): Generator<readonly NewRow[]> {
+  let from = 0;
+  let characters = 0;
+  for (const [index, { request }] of rows.entries()) {
+    characters += request?.length ?? 0;
+    if (index + 1 - from < ROWS && characters < CHARACTERS) continue;
+    yield rows.slice(from, index + 1);
+    from = index + 1;
+    characters = 0;
+  }
+  if (from < rows.length) yield rows.slice(from);
+}
+
+function requestText(request: string | Uint8Array): string {
+  return typeof request === "string" ? request : new TextDecoder("utf-8", { ignoreBOM: true }).decode(request);
+}

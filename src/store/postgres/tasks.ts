@@ -1,0 +1,174 @@
+/* The statements that read tasks and batches. */
+import type { Batch, TaskStatus } from "../../task.ts";
+import type { Past } from "../gap.ts";
+import type { BatchState, TaskFilter } from "../tasks.ts";
+import { withLines } from "../thread/batch-file-rows.ts";
+import type { Row } from "../thread/columns.ts";
+import { type Counted, Counts } from "../thread/counts.ts";
+import { LISTED_TEXTS } from "../thread/gone-text-rows.ts";
+import { BATCH, batchOf, CLOCK, timesOf } from "../thread/records.ts";
+import { LISTED, type StoredRequest, TAKEN_OVER } from "../thread/rows.ts";
+import { arrayOf } from "./arrays.ts";
+import { IN_FINAL, listOf } from "./columns.ts";
+import { BYTES, type Found, matchingOfBatch, page } from "./listing.ts";
+import type { Session } from "./session.ts";
+
+/** Rows, and bytes of their long texts, that are read at once. */
+const ROWS = 500;
+const PIECE = 8 * 1024 * 1024;
+
+const WHOLE = `SELECT ${listOf(TAKEN_OVER)} FROM tasks`;
+const LIVE = `${WHOLE} WHERE status IN ('queued', 'running') AND seq > :after ORDER BY seq LIMIT ${ROWS}`;
+/** Larger than all else of a task: thousands of numbers. */
+const LARGE: ReadonlySet<string> = new Set(["embeddings", "logprobs"]);
+const FOR_LISTS = LISTED.map((name) => (LARGE.has(name) ? "NULL" : (LISTED_TEXTS[name] ?? `"${name}"`))).join();
+const FOR_ENDS = listOf(LISTED);
+const BATCHES = `SELECT ${listOf(BATCH)} FROM batches`;
+/** The latest time by the server's clock; each is read from the end of an index. */
+const NEWEST = `
+  SELECT greatest((SELECT max(finished_at) FROM tasks WHERE finished_at IS NOT NULL),
+    (SELECT coalesce(created_clock, created_at) FROM tasks ORDER BY seq DESC LIMIT 1))`;
+const BATCH_COUNTS = `
+  SELECT status, count(*), count(*) FILTER (WHERE status = 'queued' AND gpu_id IS NULL)
+  FROM tasks WHERE batch_id = :id GROUP BY status`;
+
+/** Takes rows. @returns whether more are wanted */
+export type Take = (rows: readonly Row[]) => boolean;
+
+export async function countsOf(session: Session): Promise<Counts> {
+  const counted = async (column: "user" | "team"): Promise<Counted[]> => {
+    const sql = `SELECT "${column}", status, count(*) FROM tasks WHERE "${column}" IS NOT NULL GROUP BY 1, 2`;
+    const rows = await session.rows(sql);
+    return rows.map(([name, status, count]) => ({
+      name: name as string,
+      status: status as TaskStatus,
+      count: count as number,
+    }));
+  };
+  const counts = new Counts();
+  counts.take({ users: await counted("user"), teams: await counted("team") });
+  return counts;
+}
+
+/** The highest `seq` ever stored; 0: none. */
+export async function lastSeq(session: Session): Promise<number> {
+  const last = "SELECT greatest(last_seq, (SELECT max(seq) FROM tasks)) FROM removed";
+  return (await session.numbers(last))[0] ?? 0;
+}
+
+export async function past(session: Session): Promise<Past> {
+  const [row] = await session.rows(`SELECT ${listOf(CLOCK)} FROM clock`);
+  const [[newest] = []] = await session.rows(NEWEST);
+  return { recorded: row === undefined ? null : timesOf(row), newest: newest as number | null };
+}
+
+/** The tasks that have not ended, in submission order, without their requests. */
+export async function live(session: Session, take: Take): Promise<void> {
+  let after = -1;
+  for (;;) {
+    const rows = await session.rows(LIVE, { after });
+    if (rows.length > 0) take(rows);
+    if (rows.length < ROWS) return;
+    after = rows.at(-1)![0] as number;
+  }
+}
+
+/** The batches that have not ended, in submission order. */
+export async function unfinishedBatches(session: Session): Promise<Batch[]> {
+  const rows = await session.rows(`${BATCHES} WHERE finished_at IS NULL ORDER BY first_seq`);
+  return rows.map((row) => batchOf(row));
+}
+
+export async function findRequest(session: Session, seq: number): Promise<StoredRequest | null> {
+  const found = "SELECT request, sampling FROM requests JOIN tasks USING (seq) WHERE seq = :seq";
+  const [row] = await session.rows(found, { seq });
+  return row === undefined ? null : { request: row[0] as string, sampling: row[1] as string };
+}
+
+export function findNotes(session: Session, seqs: readonly number[]): Promise<Row[]> {
+  return session.rows("SELECT seq, note FROM notes WHERE seq = ANY(:seqs::bigint[])", { seqs: arrayOf(seqs) });
+}
+
+export function findTask(session: Session, id: string): Promise<Row[]> {
+  return session.rows(`${WHOLE} WHERE id = :id`, { id });
+}
+
+/** The tasks of a page and how many match in all; for a filter that needs no scan. */
+export async function list(
+  session: Session,
+  counts: Counts,
+  filter: TaskFilter,
+): Promise<{ readonly found: readonly Found[]; readonly total: number }> {
+  const { status, batchId, limit, offset } = filter;
+  const total = batchId === undefined ? counts.total(filter, status) : await matchingOfBatch(session, filter);
+  if (offset >= total || limit === 0) return { found: [], total };
+  return { found: await page(session, filter), total };
+}
+
+/** Reads tasks for a list, in their order and in pieces. */
+export function readListed(session: Session, found: readonly Found[], take: Take): Promise<void> {
+  return read(session, FOR_LISTS, found, take);
+}
+
+export async function batch(session: Session, id: string): Promise<BatchState | null> {
+  const [row] = await session.rows(`${BATCHES} WHERE id = :id`, { id });
+  if (row === undefined) return null;
+  const counts: Record<TaskStatus, number> = { queued: 0, running: 0, completed: 0, failed: 0, canceled: 0 };
+  let unbound = 0;
+  for (const [status, count, withoutGpu] of await session.rows(BATCH_COUNTS, { id })) {
+    counts[status as TaskStatus] = count as number;
+    unbound += withoutGpu as number;
+  }
+  return withLines({ batch: batchOf(row), counts, unbound });
+}
+
+/** The ended tasks of a batch, in the order of their ends. */
+export async function ends(
+  session: Session,
+  { batchId, offset, limit }: { readonly batchId: string; readonly offset: number; readonly limit: number },
+  take: Take,
+): Promise<void> {
+  const found = `
+    SELECT seq, ${BYTES} FROM tasks WHERE batch_id = :batchId AND ${IN_FINAL}
+    ORDER BY finished_at, seq LIMIT :limit OFFSET :offset`;
+  await read(session, FOR_ENDS, asFound(await session.rows(found, { batchId, offset, limit })), take);
+}
+
+/** The ended tasks with `seq`s from one to another, in the order of these. */
+export async function endsIn(
+  session: Session,
+  { from, to, limit }: { readonly from: number; readonly to: number; readonly limit: number },
+  take: Take,
+): Promise<void> {
+  const found = `
+    SELECT seq, ${BYTES} FROM tasks WHERE seq BETWEEN :from AND :to AND ${IN_FINAL} ORDER BY seq LIMIT :limit`;
+  await read(session, FOR_ENDS, asFound(await session.rows(found, { from, to, limit })), take);
+}
+
+function asFound(rows: readonly Row[]): Found[] {
+  return rows as unknown as Found[];
+}
+
+async function read(session: Session, columns: string, found: readonly Found[], take: Take): Promise<void> {
+  for (const seqs of pieces(found)) {
+    const sql = `
+      SELECT ${columns} FROM unnest(:seqs::bigint[]) WITH ORDINALITY AS wanted (number, place)
+      JOIN tasks ON seq = number ORDER BY place`;
+    if (!take(await session.rows(sql, { seqs: arrayOf(seqs) }))) return;
+  }
+}
+
+/** The same tasks, so many at a time that their texts fit into memory. */
+function* pieces(found: readonly Found[]): Generator<number[]> {
+  let seqs: number[] = [];
+  let bytes = 0;
+  for (const [seq, size] of found) {
+    seqs.push(seq);
+    bytes += size;
+    if (seqs.length < ROWS && bytes < PIECE) continue;
+    yield seqs;
+    seqs = [];
+    bytes = 0;
+  }
+  if (seqs.length > 0) yield seqs;
+}

@@ -1,0 +1,261 @@
+/* What PostgresStore adds to the promises of a store: whose database it is, exact writes over lost connections, one server at a time. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { after, test, type TestContext } from "node:test";
+import fc from "fast-check";
+import type { Client } from "pg";
+import { PostgresStore } from "../../src/store/postgres/postgres.ts";
+import { connected, PASSWORD, PostgresServer, PROGRAMS, NO_POSTGRES, storeIn } from "../helpers/postgres.ts";
+import { CommitCutter, type Cut } from "../helpers/postgres-proxy.ts";
+import { complete, EVERYTHING, newTask, run, storedSeqs, testFolder, turn } from "../helpers/store.ts";
+import { ALL_ROWS, AUDIT_ROW, KEY, idempotency } from "../kits/records.ts";
+
+const skip = PROGRAMS === null ? NO_POSTGRES : false;
+const server = skip === false ? await PostgresServer.start() : null!;
+after(() => server?.remove());
+
+function listeningLog() {
+  const messages: string[] = [];
+  const say = (_fields: object, message: string): void => void messages.push(message);
+  return { messages, log: { info: say, warn: say, error: say } };
+}
+
+async function refused(t: TestContext, url: string, error: { code: string; message: RegExp }, schema = "alt_las_x") {
+  const store = new PostgresStore({ url, schema, dataDir: testFolder(t) });
+  await assert.rejects(store.open(), error);
+  await store.close();
+}
+
+async function database(t: TestContext, name: string, how = ""): Promise<Client> {
+  const client = await connected(t, server.url());
+  await client.query(`CREATE DATABASE ${name} ${how}`);
+  return connected(t, server.url(name));
+}
+
+async function tables(client: Client): Promise<number> {
+  const { rows } = await client.query(
+    "SELECT count(*)::int AS n FROM pg_tables WHERE schemaname NOT LIKE 'pg_%' AND schemaname <> 'information_schema'",
+  );
+  return rows[0].n;
+}
+
+test(
+  "an address, a password or a database that is wrong is one sentence, which has no password",
+  { skip },
+  async (t) => {
+    const wrong = server.url().replace(encodeURIComponent(PASSWORD), "guessed");
+    await refused(t, wrong, {
+      code: "bad_config",
+      message: /^PostgreSQL at postgres:.* refuses the user or the password/,
+    });
+    await refused(t, server.url("nowhere"), {
+      code: "bad_config",
+      message: /has no such database: .*nowhere.* createdb/,
+    });
+    const absent = "postgres://ada:hidden@127.0.0.1:1/x";
+    await refused(t, absent, {
+      code: "store_unavailable",
+      message: /^PostgreSQL at postgres:\/\/127\.0\.0\.1:1\/x cannot be reached: .*ECONNREFUSED/,
+    });
+    const store = new PostgresStore({ url: absent, schema: "s", dataDir: testFolder(t) });
+    await assert.rejects(
+      store.open(),
+      (error: Error) => !JSON.stringify([error, error.message, error.stack]).includes("hidden"),
+    );
+  },
+);
+
+test(
+  "a database of another encoding, a schema of another program or of a newer version is refused, and nothing is written",
+  { skip },
+  async (t) => {
+    const latin = await database(t, "latin", "ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    await refused(t, server.url("latin"), { code: "bad_config", message: /is in the encoding LATIN1/ });
+    assert.equal(await tables(latin), 0);
+    const other = await database(t, "other");
+    await other.query(
+      "CREATE SCHEMA alt_las_x; CREATE TABLE alt_las_x.migrations (number int, name text, version text)",
+    );
+    await other.query("INSERT INTO alt_las_x.migrations VALUES (1, 'theirs.sql', '1')");
+    await refused(t, server.url("other"), { code: "bad_config", message: /schema alt_las_x .* is of another program/ });
+    await other.query("DROP SCHEMA alt_las_x CASCADE; CREATE SCHEMA alt_las_x; CREATE TABLE alt_las_x.notes ()");
+    await refused(t, server.url("other"), { code: "bad_config", message: /schema alt_las_x .* is of another program/ });
+    assert.equal(await tables(other), 1);
+    await other.query("DROP SCHEMA alt_las_x CASCADE");
+    const open = { url: server.url("other"), schema: "alt_las_x", dataDir: testFolder(t) };
+    const store = new PostgresStore(open);
+    await store.open();
+    await store.close();
+    await other.query("INSERT INTO alt_las_x.migrations VALUES (1000, '1000-later.sql', '9.0.0')");
+    await refused(t, server.url("other"), {
+      code: "bad_config",
+      message: /newer version of ALT_LAS \(schema 1000, .* up to \d+\)/,
+    });
+  },
+);
+
+test("a database that only reads, and too few connections, are each a sentence", { skip }, async (t) => {
+  const client = await database(t, "reading");
+  await client.query("ALTER DATABASE reading SET default_transaction_read_only = on");
+  await refused(t, server.url("reading"), { code: "bad_config", message: /store\.url has to lead to the primary/ });
+  await client.query("CREATE ROLE few LOGIN PASSWORD 'few' CONNECTION LIMIT 3");
+  await client.query("CREATE DATABASE few OWNER few");
+  const url = server.url("few").replace(/\/\/.*@/, "//few:few@");
+  await refused(t, url, { code: "bad_config", message: /takes no more connections: .* ALT_LAS needs 5/ });
+  await client.query("ALTER ROLE few CONNECTION LIMIT 5");
+  const store = new PostgresStore({ url, schema: "alt_las", dataDir: testFolder(t) });
+  await store.open();
+  await store.close();
+  await client.query("CREATE ROLE weak LOGIN PASSWORD 'weak'");
+  await refused(
+    t,
+    url.replace("//few:few@", "//weak:weak@"),
+    { code: "bad_config", message: /needs CREATE on the database/ },
+    "weak",
+  );
+});
+
+test(
+  "a second server is refused, and told which one has the database, until the first has closed",
+  { skip },
+  async (t) => {
+    const [url, schema] = [server.url(), "two_servers"];
+    const first = storeIn(t, url, { schema })();
+    await first.open();
+    t.after(() => first.close());
+    // The same schema, and a data directory of its own.
+    const dataDir = testFolder(t);
+    const rival = new PostgresStore({ url, schema, dataDir });
+    const message = new RegExp(`in use by another server: process ${process.pid} on .*NATS`);
+    await assert.rejects(rival.open(), { code: "conflict", message });
+    await rival.close();
+    await first.save([newTask(1)]);
+    await first.close();
+    const next = new PostgresStore({ url, schema, dataDir });
+    assert.equal((await next.open()).lastSeq, 1);
+    await next.close();
+  },
+);
+
+test("a server whose database was taken writes nothing more, and says so", { skip }, async (t) => {
+  const { messages, log } = listeningLog();
+  const schema = "taken";
+  const store = storeIn(t, server.url(), { log, schema })();
+  await store.open();
+  t.after(() => store.close());
+  await store.save([newTask(1)]);
+  const client = await connected(t, server.url());
+  // As a server does that takes over; this one's lease is over before it can renew it, as that of one that was frozen.
+  await client.query(`UPDATE ${schema}.epoch SET number = number + 1`);
+  await assert.rejects(store.save([newTask(2)]), { code: "store_unavailable", message: /Another server has taken/ });
+  assert.ok(store.lost.aborted);
+  const { rows } = await client.query(`SELECT count(*)::int AS n FROM ${schema}.tasks`);
+  assert.equal(rows[0].n, 1);
+  assert.ok(messages.some((message) => message.startsWith("another server has taken the task database")));
+});
+
+test(
+  "a lease that was not renewed is taken, and its holder loses the store at its next renewal",
+  { skip },
+  async (t) => {
+    const schema = "frozen";
+    const store = storeIn(t, server.url(), { schema })();
+    await store.open();
+    t.after(() => store.close());
+    const client = await connected(t, server.url());
+    await client.query(
+      `UPDATE ${schema}.lease SET holder = 'another', host = 'far', expires_at = now() - interval '1 s'`,
+    );
+    if (!store.lost.aborted) await once(store.lost, "abort");
+    await assert.rejects(store.save([newTask(1)]), { code: "store_unavailable" });
+  },
+);
+
+test(
+  "a save whose connection is cut in the middle of its commit is written once, wherever it is cut",
+  { skip },
+  async (t) => {
+    const property = fc.asyncProperty(
+      fc.array(fc.constantFrom<Cut>(null, "before", "after"), { minLength: 4, maxLength: 12 }),
+      async (cuts) => {
+        const left = [...cuts];
+        let cutting = false;
+        const proxy = await CommitCutter.start(t, server.folder, () => (cutting ? (left.shift() ?? null) : null));
+        const store = storeIn(t, server.url("postgres", proxy.folder))();
+        await store.open();
+        cutting = true;
+        for (let seq = 1; left.length > 0 || seq <= 3; seq++) {
+          const task = newTask(seq);
+          const records = [
+            idempotency({ ...KEY, key: `${seq}` }),
+            { kind: "audit" as const, row: { ...AUDIT_ROW, id: `${seq}` } },
+          ];
+          // A save whose connection is cut before each of its tries is refused, and nothing of it is written.
+          await saved(() => store.save([task], records));
+          complete(run(task));
+          await saved(() => store.save([task]));
+        }
+        cutting = false;
+        const seqs = await storedSeqs(store);
+        assert.deepEqual(
+          seqs,
+          Array.from({ length: seqs.length }, (_, index) => seqs.length - index),
+        );
+        const rows = await store.audit.list(ALL_ROWS);
+        assert.deepEqual(
+          rows.map(({ number, id }) => [number, id]),
+          seqs.map((seq) => [seq, String(seq)]),
+        );
+        let completed = 0;
+        for await (const part of store.usage.sums({ from: 0, to: 1e9, user: undefined, by: [] }))
+          for (const sums of part) completed += sums.completed;
+        assert.equal(completed, seqs.length);
+        assert.equal((await store.tasks.list({ ...EVERYTHING, status: "completed" })).total, seqs.length);
+        await store.close();
+      },
+    );
+    await fc.assert(property, { numRuns: 15 });
+  },
+);
+
+/** Saves until it is done, as the server does. */
+async function saved(save: () => Promise<void>): Promise<void> {
+  for (;;) {
+    try {
+      return await save();
+    } catch (error) {
+      assert.equal((error as { code?: unknown }).code, "store_unavailable");
+      await turn();
+    }
+  }
+}
+
+test(
+  "while PostgreSQL is gone saves and reads are refused, and when it is back everything goes on",
+  { skip },
+  async (t) => {
+    const own = await PostgresServer.start();
+    t.after(() => own.remove());
+    const { messages, log } = listeningLog();
+    const store = storeIn(t, own.url(), { log })();
+    await store.open();
+    t.after(() => store.close());
+    const task = newTask(1);
+    await store.save([task]);
+    await own.stop("SIGQUIT");
+    await assert.rejects(store.save([newTask(2)]), { code: "store_unavailable" });
+    await assert.rejects(store.tasks.get(task.id), { code: "store_unavailable" });
+    assert.equal(store.away, true);
+    assert.equal(store.lost.aborted, false);
+    await own.run();
+    complete(run(task));
+    await saved(() => store.save([task]));
+    assert.deepEqual(await store.tasks.get(task.id), { ...task, request: null });
+    assert.equal(store.away, false);
+    assert.deepEqual(await storedSeqs(store), [1]);
+    assert.ok(messages.some((message) => message.startsWith("the task database cannot be reached: ")));
+    assert.ok(messages.includes("the task database can be reached again"));
+    await own.stop("SIGINT");
+    await store.close();
+  },
+);
