@@ -186,7 +186,7 @@ export async function storedTask({ tasks }: Pick<Store, "tasks">, id: string): P
 /** A task as a list has it. */
 export function withoutText(task: Task): ListedTask {
   const { request: _request, size: _size, estimatedTokens: _tokens, prefix: _prefix, needs: _needs, ...listed } = task;
-  return listed;
+  return task.texts === "keep" ? listed : { ...listed, result: null };
 }
 
 /** The next turn of the event loop. */
