@@ -3,7 +3,9 @@ import { AltLasError } from "../../errors.ts";
 import type { Row } from "../thread/columns.ts";
 import type { CountChange, Counts } from "../thread/counts.ts";
 import type { Exchange, News, Opening, Place } from "../thread/messages.ts";
+import type { ForgetOptions, ForgetStep } from "../forget.ts";
 import type { SweepLimits } from "../store.ts";
+import { forgetStep } from "./forget.ts";
 import { openFailure, READERS, shownUrl } from "./failures.ts";
 import { newHolder, sessionName, takeLease } from "./lease.ts";
 import { Link } from "./link.ts";
@@ -110,6 +112,13 @@ export class Database {
     this.counts.apply(changes);
     if (!more) await this.#writer.prune();
     return more;
+  }
+
+  /** One step of forgetting a user. */
+  async forget(options: ForgetOptions): Promise<ForgetStep> {
+    const { step, changes } = await this.#writer.transact((session) => forgetStep(session, options));
+    this.counts.apply(changes);
+    return step;
   }
 
   close(): Promise<void> {

@@ -100,7 +100,7 @@ export async function removeEmptyBatches(session: Session, ids: readonly string[
   );
 }
 
-async function removeBatches(session: Session, ids: readonly string[]): Promise<void> {
+export async function removeBatches(session: Session, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
   const values = { ids: arrayOf(ids) };
   const removed = "DELETE FROM batches WHERE id = ANY(:ids::text[]) RETURNING first_seq, first_seq + size - 1";
@@ -155,7 +155,7 @@ function upTo(rows: readonly Row[]): number[] {
   return seqs;
 }
 
-async function removeTasks(session: Session, seqs: readonly number[]): Promise<CountChange[]> {
+export async function removeTasks(session: Session, seqs: readonly number[]): Promise<CountChange[]> {
   const values = { seqs: arrayOf(seqs) };
   const removed = await session.rows(
     'DELETE FROM tasks WHERE seq = ANY(:seqs::bigint[]) RETURNING id, "user", status, batch_id, team',

@@ -42,7 +42,9 @@ type Read<K extends ServedKind> = (
 
 /** Reads that need nothing but a connection. */
 const READS: {
-  readonly [K in Exclude<ServedKind, "write" | "list" | "remove" | "removeTexts" | "removeFile" | "sweep">]: Read<K>;
+  readonly [
+    K in Exclude<ServedKind, "write" | "list" | "remove" | "removeTexts" | "removeFile" | "sweep" | "forget">
+  ]: Read<K>;
 } = {
   request: (session, { seq }) => findRequest(session, seq),
   notes: rowsBy((session, { seqs }) => findNotes(session, seqs)),
@@ -106,11 +108,12 @@ export function serveStored(
   request: Exchange[ServedKind]["request"],
   sending: () => Sending,
 ): Promise<Exchange[ServedKind]["value"]> {
-  const writes: Handlers<"write" | "remove" | "removeTexts" | "removeFile" | "sweep" | "list"> = {
+  const writes: Handlers<"write" | "remove" | "removeTexts" | "removeFile" | "sweep" | "forget" | "list"> = {
     write: (written) => database.write(written),
     removeTexts: ({ seqs }) => database.change((session) => removeTexts(session, seqs)),
     remove: ({ id }) => database.remove(id),
     removeFile: ({ id }) => database.change((session) => removeFile(session, id)),
+    forget: ({ options }) => database.forget(options),
     sweep: ({ limits }) => database.sweep(limits),
     list: ({ filter, reading }) =>
       database.read(async (session) => {

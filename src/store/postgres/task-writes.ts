@@ -24,7 +24,7 @@ const UPDATE_TASKS = `
   FROM ${unnested(CHANGED, "changed")} WHERE tasks.seq = changed.seq`;
 
 /** Sums of rows of the same key: two names may become the same in UTF-8. */
-const SUMMED = USAGE_SUMS.map((name) => `sum("${name}")${isReal(name) ? "" : "::bigint"}`);
+export const SUMMED = USAGE_SUMS.map((name) => `sum("${name}")${isReal(name) ? "" : "::bigint"}`);
 /** Either side may not be known. */
 const ADDED = USAGE_SUMS.map(
   (name) =>
