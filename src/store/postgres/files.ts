@@ -51,8 +51,12 @@ export async function removeFile(session: Session, id: string): Promise<"removed
 }
 
 export async function fileTotals(session: Session): Promise<FileTotal[]> {
-  const rows = await session.rows('SELECT "user", sum(bytes)::bigint FROM files GROUP BY "user"');
-  return rows.map(([user, bytes]) => ({ user: user as string, bytes: bytes as number }));
+  const rows = await session.rows('SELECT "user", count(*), sum(bytes)::bigint FROM files GROUP BY "user"');
+  return rows.map(([user, files, bytes]) => ({
+    user: user as string,
+    files: files as number,
+    bytes: bytes as number,
+  }));
 }
 
 export function fileIds(session: Session, after: string, limit: number): Promise<Row[]> {

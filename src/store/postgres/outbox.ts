@@ -15,7 +15,6 @@ const PENDING = `
     SELECT ${listOf(DELIVERY)}, number FROM deliveries WHERE status = 'pending' AND "user" = name
     ORDER BY next_at, number LIMIT :limit) AS found
   WHERE name IS NOT NULL ORDER BY found.next_at, found.number`;
-const COUNT_PENDING = "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE status = 'pending' LIMIT :most) AS pending";
 const OF_SUBJECT = `SELECT ${listOf(DELIVERY)} FROM deliveries WHERE subject = :subject ORDER BY created_at, number`;
 const SECRET_OF = `SELECT ${listOf(SECRET)} FROM webhook_secrets WHERE "user" = :user`;
 const KEY = `SELECT ${listOf(IDEMPOTENCY)} FROM idempotency_keys WHERE "user" = :user AND key = :key`;
@@ -25,9 +24,11 @@ export function pendingDeliveries(session: Session, limit: number): Promise<Row[
   return session.rows(PENDING, { limit });
 }
 
-/** Pending deliveries; `most`: as many or more. */
-export async function countPending(session: Session, most: number): Promise<number> {
-  return (await session.numbers(COUNT_PENDING, { most }))[0] ?? 0;
+/** Pending deliveries, of one user where one is named; `most`: as many or more. */
+export async function countPending(session: Session, most: number, user?: string): Promise<number> {
+  const where = `status = 'pending'${user === undefined ? "" : ' AND "user" = :user'}`;
+  const counted = `SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE ${where} LIMIT :most) AS pending`;
+  return (await session.numbers(counted, { most, user }))[0] ?? 0;
 }
 
 /** Those about a task or batch, oldest first. */

@@ -16,7 +16,7 @@ import { countDue } from "./removal.ts";
 import { countPending, deliveriesOf, findKey, findSecret, pendingDeliveries } from "./outbox.ts";
 import { auditPart, type Part, usagePart } from "./records-read.ts";
 import type { Session } from "./session.ts";
-import { batch, ends, endsIn, findNotes, findRequest, findTask, list, readListed } from "./tasks.ts";
+import { batch, ends, endsIn, findNotes, findRequest, findTask, list, readListed, storedBytes } from "./tasks.ts";
 import type { Row } from "../thread/columns.ts";
 
 /** Rows on their way to the caller, ahead of the value. */
@@ -67,8 +67,9 @@ const READS: {
     return null;
   },
   countEnded: (session, { limits }) => countDue(session, limits),
+  storedBytes: (session) => storedBytes(session),
   pending: rowsBy((session, { limit }) => pendingDeliveries(session, limit)),
-  countPending: (session, { most }) => countPending(session, most),
+  countPending: (session, { most, user }) => countPending(session, most, user),
   deliveries: rowsBy((session, { subject }) => deliveriesOf(session, subject)),
   secret: (session, { user }) => findSecret(session, user),
   idempotency: (session, { user, key }) => findKey(session, user, key),

@@ -1,7 +1,7 @@
 /* The statements that read tasks and batches. */
 import type { Batch, TaskStatus } from "../../task.ts";
 import type { Past } from "../gap.ts";
-import type { BatchState, TaskFilter } from "../tasks.ts";
+import type { BatchState, StoredBytes, TaskFilter } from "../tasks.ts";
 import { withLines } from "../thread/batch-file-rows.ts";
 import type { Row } from "../thread/columns.ts";
 import { type Counted, Counts } from "../thread/counts.ts";
@@ -143,6 +143,11 @@ export async function endsIn(
   const found = `
     SELECT seq, ${BYTES} FROM tasks WHERE seq BETWEEN :from AND :to AND ${IN_FINAL} ORDER BY seq LIMIT :limit`;
   await read(session, FOR_ENDS, asFound(await session.rows(found, { from, to, limit })), take);
+}
+
+export async function storedBytes(session: Session): Promise<StoredBytes[]> {
+  const rows = await session.rows('SELECT "user", bytes FROM stored_bytes');
+  return rows.map(([user, bytes]) => ({ user: user as string, bytes: bytes as number }));
 }
 
 function asFound(rows: readonly Row[]): Found[] {

@@ -62,6 +62,47 @@ CREATE INDEX tasks_unread ON tasks (finished_at) WHERE texts = 'until_read' AND 
 -- Users may have a retention of their own.
 CREATE INDEX tasks_by_user_end ON tasks ("user", finished_at) WHERE finished_at IS NOT NULL;
 
+-- What the texts of each user's tasks take: requests by the bytes of their content, and all of the results; no request of a task whose texts
+-- are not stored. Triggers keep it, once for each statement. A user without tasks has no row.
+CREATE TABLE stored_bytes (
+  "user" text COLLATE "C" PRIMARY KEY,
+  tasks  bigint NOT NULL,
+  bytes  bigint NOT NULL
+);
+CREATE FUNCTION stored_bytes_of_new() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  INSERT INTO stored_bytes
+    SELECT t."user", count(*), sum(CASE WHEN coalesce(t.texts, '') IN ('never', 'removed') THEN 0 ELSE t.size END
+      + coalesce(octet_length(t.result_text), 0) + coalesce(octet_length(t.logprobs), 0) + coalesce(octet_length(t.embeddings), 0))
+    FROM added AS t GROUP BY t."user"
+    ON CONFLICT ("user") DO UPDATE SET tasks = stored_bytes.tasks + excluded.tasks, bytes = stored_bytes.bytes + excluded.bytes;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER stored_bytes_of_new AFTER INSERT ON tasks REFERENCING NEW TABLE AS added
+  FOR EACH STATEMENT EXECUTE FUNCTION stored_bytes_of_new();
+CREATE FUNCTION stored_bytes_of_changed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  UPDATE stored_bytes SET bytes = stored_bytes.bytes + change.bytes FROM (
+    SELECT n."user", sum((CASE WHEN coalesce(n.texts, '') IN ('never', 'removed') THEN 0 ELSE n.size END
+      + coalesce(octet_length(n.result_text), 0) + coalesce(octet_length(n.logprobs), 0) + coalesce(octet_length(n.embeddings), 0))
+      - (CASE WHEN coalesce(o.texts, '') IN ('never', 'removed') THEN 0 ELSE o.size END
+      + coalesce(octet_length(o.result_text), 0) + coalesce(octet_length(o.logprobs), 0) + coalesce(octet_length(o.embeddings), 0))) AS bytes
+    FROM now AS n JOIN was AS o ON n.seq = o.seq GROUP BY n."user") AS change
+  WHERE stored_bytes."user" = change."user" AND change.bytes <> 0;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER stored_bytes_of_changed AFTER UPDATE ON tasks REFERENCING OLD TABLE AS was NEW TABLE AS now
+  FOR EACH STATEMENT EXECUTE FUNCTION stored_bytes_of_changed();
+CREATE FUNCTION stored_bytes_of_removed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  UPDATE stored_bytes SET tasks = stored_bytes.tasks - gone.tasks, bytes = stored_bytes.bytes - gone.bytes FROM (
+    SELECT t."user", count(*) AS tasks, sum(CASE WHEN coalesce(t.texts, '') IN ('never', 'removed') THEN 0 ELSE t.size END
+      + coalesce(octet_length(t.result_text), 0) + coalesce(octet_length(t.logprobs), 0) + coalesce(octet_length(t.embeddings), 0)) AS bytes
+    FROM removed_tasks AS t GROUP BY t."user") AS gone
+  WHERE stored_bytes."user" = gone."user";
+  DELETE FROM stored_bytes WHERE tasks = 0;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER stored_bytes_of_removed AFTER DELETE ON tasks REFERENCING OLD TABLE AS removed_tasks
+  FOR EACH STATEMENT EXECUTE FUNCTION stored_bytes_of_removed();
+
 -- Apart from `tasks`, because a row is written anew when one of its columns changes.
 CREATE TABLE requests (
   seq     bigint PRIMARY KEY,
