@@ -43,6 +43,8 @@ function owner(): { uid: number; gid: number } | undefined {
 export class PostgresServer {
   /** Where its socket is. */
   readonly folder: string;
+  /** The lines of its log. */
+  readonly log: string[] = [];
   readonly #settings: readonly string[];
   readonly #as = owner();
   #process: ChildProcess | undefined;
@@ -94,13 +96,13 @@ export class PostgresServer {
       stdio: ["ignore", "ignore", "pipe"],
     });
     this.#process = running;
-    const lines: string[] = [];
-    for await (const line of createInterface({ input: running.stderr })) {
-      lines.push(line);
-      if (line.includes("ready to accept")) break;
-    }
-    running.stderr.resume();
-    if (running.exitCode !== null) throw new Error(lines.join("\n"));
+    const ready = Promise.withResolvers<void>();
+    createInterface({ input: running.stderr }).on("line", (line) => {
+      this.log.push(line);
+      if (line.includes("ready to accept")) ready.resolve();
+    });
+    running.once("exit", () => ready.reject(new Error(this.log.join("\n"))));
+    await ready.promise;
   }
 
   /** Ends it: SIGQUIT as in a crash, SIGINT as in a restart. */

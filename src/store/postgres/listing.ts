@@ -25,11 +25,16 @@ export const BYTES = `(
   + coalesce(octet_length(embeddings), 0) + coalesce(octet_length(logprobs), 0)
   + coalesce(octet_length(placement), 0) + octet_length(attempts))`;
 
-/** One page, newest first; for a filter that needs no scan. */
+/** One page, newest first; for a filter that needs no scan. Each part is read from its index only as far as the page goes. */
 export async function page(session: Session, filter: TaskFilter): Promise<Found[]> {
   const after = filter.after === undefined ? [] : ["seq < :after"];
-  const found = `${select(filter, [...unindexed(filter), ...after])} ORDER BY seq DESC LIMIT :limit OFFSET :offset`;
-  const sized = `SELECT seq, ${BYTES} FROM tasks WHERE seq IN (${found}) ORDER BY seq DESC`;
+  const found = parts(filter, [...unindexed(filter), ...after])
+    .map((part) => `(${part} ORDER BY seq DESC LIMIT :limit::bigint + :offset::bigint)`)
+    .join(" UNION ALL ");
+  const sized = `
+    SELECT seq, ${BYTES} FROM tasks
+    WHERE seq IN (SELECT seq FROM (${found}) AS found ORDER BY seq DESC LIMIT :limit::bigint OFFSET :offset::bigint)
+    ORDER BY seq DESC`;
   return (await session.rows(sized, valuesOf(filter))) as unknown as Found[];
 }
 
@@ -50,8 +55,12 @@ export async function scan(
 ): Promise<Window & { readonly found: Found[] }> {
   const { limit, offset, after = Number.POSITIVE_INFINITY } = filter;
   const values = { ...valuesOf(filter), below };
-  const [top] = await session.numbers(`${select(filter, ["seq < :below"])} ORDER BY seq DESC LIMIT 1`, values);
-  if (top === undefined) return { found: [], matched: 0, passed: 0, next: null };
+  const newest = parts(filter, ["seq < :below"]).map((part) => `(${part} ORDER BY seq DESC LIMIT 1)`);
+  const [top = null] = (await session.numbers(
+    `SELECT max(seq) FROM (${newest.join(" UNION ALL ")}) AS newest`,
+    values,
+  )) as (number | null)[];
+  if (top === null) return { found: [], matched: 0, passed: 0, next: null };
   const from = top - WINDOW + 1;
   const found = select(filter, ["seq BETWEEN :from AND :top", ...unindexed(filter)]);
   const bounds = { ...values, from, top };
@@ -73,10 +82,12 @@ async function sizesOf(session: Session, seqs: readonly number[]): Promise<Found
 
 /** The `seq`s of the tasks that match these conditions and the indexed ones of a filter. */
 function select(filter: TaskFilter, conditions: readonly string[]): string {
+  return parts(filter, conditions).join(" UNION ALL ");
+}
+
+function parts(filter: TaskFilter, conditions: readonly string[]): string[] {
   const rest = conditions.map((condition) => ` AND ${condition}`).join("");
-  return sources(filter)
-    .map((source) => `SELECT seq FROM tasks WHERE ${source}${rest}`)
-    .join(" UNION ALL ");
+  return sources(filter).map((source) => `SELECT seq FROM tasks WHERE ${source}${rest}`);
 }
 
 /** Parts that exclude each other. Without a batch each comes sorted by `seq` from an index, so that they are merged as they come. */

@@ -53,11 +53,12 @@ const OLD_AUDIT = `
 /** Those that ended before, and have no task any more. */
 const DUE_BATCH_FILE = `
   SELECT id FROM batch_files WHERE ended_at < :endedBefore
-    AND NOT EXISTS (SELECT 1 FROM tasks WHERE batch_id = batch_files.id)
+    AND (SELECT seq FROM tasks WHERE batch_id = batch_files.id LIMIT 1) IS NULL
   ORDER BY ended_at LIMIT 1`;
+// A subquery of its own: as a join, it might be made by reading all tasks.
 const EMPTY_BATCHES = `
   SELECT id FROM batches WHERE id = ANY(:ids::text[]) AND finished_at IS NOT NULL
-    AND NOT EXISTS (SELECT 1 FROM tasks WHERE batch_id = batches.id)`;
+    AND (SELECT seq FROM tasks WHERE batch_id = batches.id LIMIT 1) IS NULL`;
 
 /** Removes a task that has ended. @returns the changes of the counts; null: there is no such task, or it has not ended */
 export async function removeTask(session: Session, id: string): Promise<CountChange[] | null> {
