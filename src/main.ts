@@ -194,8 +194,8 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
 function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, started: AsyncDisposableStack) {
   const { config, live, dataDir, credentials, events, log, store, time, driverNotes, metricsClass, audit } = parts;
   const { clock } = time;
-  const { allow_private: allowPrivate, allow, deny } = config.webhooks;
-  const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, allow, deny, live, log });
+  const { allow_private: allowPrivate, pause_after: pauseAfter, ...lists } = config.webhooks;
+  const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, pauseAfter, ...lists, live, log });
   const { tasks, pool, models } = connect(parts, webhooks);
   const uploads = new Files({ store, dataDir, clock, live, users: () => credentials.userCount, log });
   const { files, batchFiles } = filesAndBatches(uploads, { ...parts, store: parts.texts, tasks });
@@ -211,7 +211,7 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
     batchFiles,
     usage: store.usage,
     forget: async (user: string) =>
-      (await import("./forget/server.ts")).forgetOnServer({ ...parts, tasks, batchFiles, uploads }, user),
+      (await import("./forget/server.ts")).forgetOnServer({ ...parts, tasks, batchFiles, uploads, webhooks }, user),
     lost: store.lost,
   };
   const metrics =
@@ -334,7 +334,7 @@ function retentionOf({ config, live, texts, time, log, dataDir }: Place & Ground
 
 /** What is read for a scrape. */
 function metricSources({ config, store, time }: Place & Ground, parts: Parts): MetricSources {
-  const { tasks, pool } = parts;
+  const { tasks, pool, webhooks } = parts;
   const ended = async (status: TaskStatus): Promise<number> =>
     (await store.tasks.list({ user: undefined, status, limit: 0, offset: 0 }, { maxCharacters: 0, counted: true }))
       .total;
@@ -344,6 +344,7 @@ function metricSources({ config, store, time }: Place & Ground, parts: Parts): M
     isReady: () => !tasks.scheduler.draining && readinessOf(parts).ready,
     ended,
     pendingWebhooks: (most) => store.outbox.countPending(most),
+    pausedEndpoints: () => webhooks.pausedEndpoints,
     now: () => time.clock.now(),
     namesUsers: !config.metrics.public,
   };
@@ -353,6 +354,7 @@ interface Parts extends PlainParts {
   readonly tasks: TaskBook;
   readonly pool: GpuPool;
   readonly models: ModelRegistry;
+  readonly webhooks: Webhooks;
   readonly lost: AbortSignal;
 }
 

@@ -144,6 +144,8 @@ export const OPERATOR_EVENTS = {
   store: ["failing", "working", "lost", "quarantined"],
   /** Of the file of users and keys: `gone` or `damaged` until `read`, `hangs` until `answers`. Of credentials that were sent: `refused`. */
   auth: ["gone", "damaged", "read", "hangs", "answers", "refused"],
+  /** An endpoint of a user's webhooks: nothing is sent there until it is resumed. */
+  webhook: ["paused", "resumed"],
 } as const;
 
 export type OperatorEventKind = keyof typeof OPERATOR_EVENTS;

@@ -188,3 +188,65 @@ test("a webhook that is not there cannot be sent again", async (t) => {
   const said = refusal(await post(app, `/task/${ID}/webhooks`, { webhook_id: 9 }), 400, "invalid_input");
   assert.equal(said, "webhook_id must be a string that is not empty; got 9.");
 });
+
+test("a submission to a paused endpoint is accepted, and says so", async (t) => {
+  const { app, webhooks } = testServer(t);
+  webhooks.warnings = ["Webhooks to https://example.com are paused."];
+  for (const [path, body] of [
+    ["/predict", { text: "x" }],
+    ["/predict?dry_run=true", { text: "x" }],
+    ["/batch_predict", { batch: [{ text: "x" }] }],
+  ] as const) {
+    const { statusCode, headers } = await post(app, path, { ...body, webhook_url: URL });
+    assert.deepEqual([statusCode, headers["x-warning"]], [200, webhooks.warnings[0]], path);
+    assert.equal((await post(app, path, body)).headers["x-warning"], undefined);
+  }
+});
+
+test("endpoints that fail are listed for their users, and all of them for admins and viewers", async (t) => {
+  const { app, webhooks } = testServer(t);
+  const origin = "https://example.com";
+  const times = { failing_since: "2025-08-10T12:34:56.789Z", paused_at: null };
+  webhooks.failing = ["user", "bob"].map((user) => ({ user, origin, failingSince: DONE, pausedAt: null }));
+  const both = ["user", "bob"].map((user) => ({ user, origin, ...times }));
+  assert.deepEqual((await get(app, "/webhooks", AS.user)).json(), { endpoints: [both[0]] });
+  assert.deepEqual((await get(app, "/webhooks?user=bob", AS.user)).json(), { endpoints: [] });
+  for (const as of [AS.admin, AS.viewer]) {
+    assert.deepEqual((await get(app, "/webhooks", as)).json(), { endpoints: both });
+    assert.deepEqual((await get(app, "/webhooks?user=bob", as)).json(), { endpoints: [both[1]] });
+  }
+});
+
+test("a user resumes its own endpoints, an admin those of others, and either leaves a row in the audit log", async (t) => {
+  const { app, webhooks, audited } = testServer(t);
+  const origin = "https://example.com";
+  webhooks.failing = [{ user: "user", origin, failingSince: DONE, pausedAt: DONE }];
+  const { endpoints } = (await post(app, "/webhooks/resume", { origin }, AS.user)).json();
+  assert.deepEqual([endpoints.length, endpoints[0].paused_at], [1, "2025-08-10T12:34:56.789Z"]);
+  assert.equal((await postNothing(app, "/webhooks/resume", AS.user)).statusCode, 200);
+  assert.equal((await post(app, "/webhooks/resume", { user: "user" }, AS.admin)).statusCode, 200);
+  const said = refusal(await post(app, "/webhooks/resume", { user: "bob" }, AS.user), 403, "forbidden");
+  assert.equal(said, 'Resuming webhooks of "bob" needs the role admin; user has the role user.');
+  refusal(await post(app, "/webhooks/resume", {}, AS.viewer), 403, "forbidden");
+  refusal(await post(app, "/webhooks/resume", { origin: "" }, AS.user), 400, "invalid_input");
+  assert.deepEqual(webhooks.asked, [
+    `resume user ${origin} by user`,
+    "resume user null by user",
+    "resume user null by admin",
+  ]);
+  webhooks.failure = new AltLasError("not_found", "No endpoint fails.");
+  refusal(await post(app, "/webhooks/resume", { origin }, AS.user), 404, "not_found");
+  const rows = audited.map(({ action, user, target, outcome, details }) => [action, user, target, outcome, details]);
+  assert.deepEqual(
+    rows.filter(([action]) => action === "webhook.resume"),
+    [
+      ["webhook.resume", "user", "user", "ok", origin],
+      ["webhook.resume", "user", "user", "ok", null],
+      ["webhook.resume", "admin", "user", "ok", null],
+      ["webhook.resume", "user", null, "forbidden", null],
+      ["webhook.resume", "viewer", null, "forbidden", null],
+      ["webhook.resume", "user", null, "invalid_input", null],
+      ["webhook.resume", "user", "user", "not_found", origin],
+    ],
+  );
+});

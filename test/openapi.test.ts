@@ -11,6 +11,7 @@ import {
   aTask,
   BATCH_ID,
   CPU_DEVICE,
+  DONE,
   GPU,
   GPU_GROUP,
   ID,
@@ -217,6 +218,7 @@ test("a body is required where something has to be said", async (t) => {
     "/api/v1/batch/{batch_id}/cancel": false,
     "/api/v1/batch/{batch_id}/webhooks": false,
     "/api/v1/webhook_secret": false,
+    "/api/v1/webhooks/resume": false,
     "/api/v1/gpus/{gpu_id}/drain": false,
     "/api/v1/gpus/{gpu_id}/resume": false,
     "/api/v1/models": true,
@@ -274,6 +276,8 @@ test("each route is documented with the statuses that it can answer with, and no
     "post /api/v1/batch/{batch_id}/cancel": controlling,
     "get /api/v1/webhook_secret": "200 400 401 403 405 429 500 503",
     "post /api/v1/webhook_secret": "200 400 401 403 405 413 415 417 429 500 503",
+    "get /api/v1/webhooks": "200 400 401 403 405 429 500 503",
+    "post /api/v1/webhooks/resume": "200 400 401 403 404 405 413 415 417 429 500 503",
     "get /api/v1/task/{task_id}/webhooks": reading,
     "post /api/v1/task/{task_id}/webhooks": "200 400 401 403 404 405 413 415 417 429 500 503",
     "get /api/v1/batch/{batch_id}/webhooks": reading,
@@ -395,6 +399,8 @@ function exchanges(t: TestContext) {
     { path: `${BATCH_PATH}/cancel`, status: 404, request: change("POST", `/batch/${UNKNOWN_ID}/cancel`) },
     { path: "/api/v1/webhook_secret", status: 200, request: get("/api/v1/webhook_secret") },
     { path: "/api/v1/webhook_secret", status: 200, request: change("POST", "/webhook_secret") },
+    { path: "/api/v1/webhooks", status: 200, request: get("/api/v1/webhooks") },
+    { path: "/api/v1/webhooks/resume", status: 200, request: change("POST", "/webhooks/resume") },
     { path: `${TASK_PATH}/webhooks`, status: 200, request: get(`/api/v1/task/${ID}/webhooks`) },
     { path: `${TASK_PATH}/webhooks`, status: 200, request: change("POST", `/task/${ID}/webhooks`) },
     { path: `${BATCH_PATH}/webhooks`, status: 200, request: get(`/api/v1/batch/${BATCH_ID}/webhooks`) },
@@ -467,6 +473,7 @@ function exchanges(t: TestContext) {
   tasks.batches = [aBatch()];
   tasks.results = tasks.tasks;
   webhooks.deliveries = [aDelivery(), aDelivery({ status: "delivered" })];
+  webhooks.failing = [{ user: "user", origin: "https://example.com", failingSince: DONE, pausedAt: DONE }];
   state.gpus = [GPU, CPU_DEVICE, GPU_GROUP];
   state.usage = [USAGE];
   state.auditRows = [{ ...AUDIT_ROW, number: 7 }];

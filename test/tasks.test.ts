@@ -88,6 +88,7 @@ class HeldStore implements Store {
     countPending: async () => 0,
     deliveriesOf: async () => [],
     secret: async () => null,
+    endpoints: async () => [],
   };
   readonly idempotency: Store["idempotency"] = {
     find: async (user, key) => this.keys.find((record) => record.user === user && record.key === key) ?? null,

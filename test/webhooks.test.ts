@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { pino } from "pino";
 import { unset } from "../src/common/clock.ts";
 import { Destinations } from "../src/webhooks/destinations.ts";
+import { Endpoints } from "../src/webhooks/endpoints.ts";
 import { Deliverer } from "../src/webhooks/deliverer.ts";
 import { Secrets } from "../src/webhooks/secrets.ts";
 import { aDelivery, DAY, LATER, localhost, Receiver, silence, status, TIMING, World } from "./helpers/webhook-world.ts";
@@ -165,6 +166,7 @@ test("nothing about a task is begun while its deliveries are changed", async (t)
     outbox: store,
     secrets,
     rules,
+    endpoints: new Endpoints({ outbox: store, pauseAfter: null, now, log }),
     timing: TIMING,
     log,
     now,

@@ -11,6 +11,7 @@ export const AUDIT_ACTIONS = {
   "key.rotate": "A key was replaced by another one of the same name.",
   "key.revoke": "A key was revoked.",
   "webhook_secret.rotate": "A user's webhook secret was replaced.",
+  "webhook.resume": "Webhooks are sent again to where they went in vain.",
   "config.change": "The configuration was changed while the server ran.",
   "config.reload": "The configuration was read again.",
   "gpu.drain": "A GPU was taken out of service.",

@@ -18,4 +18,10 @@ export const WEBHOOKS = section("Messages to other servers about tasks.", {
     description:
       "Hosts, addresses and networks that webhook_url must not lead to, whatever else is said; the default has those of clouds' platforms. A list of your own takes its place.",
   }),
+  pause_after: Type.Integer({
+    default: 259_200,
+    minimum: 0,
+    description:
+      "Seconds in which none of a user's webhooks has arrived at a server, after which it is paused: at most one an hour is tried, until one arrives. At least a day, as a webhook is tried for one. 0: never.",
+  }),
 });

@@ -6,6 +6,7 @@ import { AltLasError } from "../errors.ts";
 import type { Files } from "../files/files.ts";
 import type { TextsInMemory } from "../store/texts-in-memory.ts";
 import type { TaskBook } from "../tasks/task-book.ts";
+import type { Webhooks } from "../webhooks/webhooks.ts";
 import { type Forgotten, forgetUser } from "./forget.ts";
 
 export interface ServerForgetParts {
@@ -13,16 +14,18 @@ export interface ServerForgetParts {
   readonly tasks: Pick<TaskBook, "cancelMatching">;
   readonly batchFiles: Pick<BatchFiles, "endAllOf">;
   readonly uploads: Pick<Files, "forget">;
+  readonly webhooks: Pick<Webhooks, "forget">;
 }
 
 export function forgetOnServer(
-  { texts, tasks, batchFiles, uploads }: ServerForgetParts,
+  { texts, tasks, batchFiles, uploads, webhooks }: ServerForgetParts,
   user: string,
   tell?: (so: Forgotten) => void,
 ): Promise<Forgotten> {
   const cancel = async (): Promise<number> => {
     const canceled = await tasks.cancelMatching({ user, ids: undefined, status: undefined });
     await batchFiles.endAllOf(user);
+    webhooks.forget(user);
     return canceled;
   };
   return forgetUser(user, { store: texts, cancel, removeFile: (file) => uploads.forget(file) }, tell);

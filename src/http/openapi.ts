@@ -20,7 +20,7 @@ import { ModelView } from "./schemas/models.ts";
 import { ResponseAnswer } from "./schemas/response-answers.ts";
 import { DryRunAnswer } from "./schemas/submissions.ts";
 import { TaskSummary, TaskView } from "./schemas/tasks.ts";
-import { DeliveriesAnswer, SecretView } from "./schemas/webhooks.ts";
+import { DeliveriesAnswer, EndpointsAnswer, SecretView } from "./schemas/webhooks.ts";
 import { setUpSerializers } from "./serializers.ts";
 
 declare module "fastify" {
@@ -44,6 +44,7 @@ const SHARED_SCHEMAS = [
   BatchView,
   SecretView,
   DeliveriesAnswer,
+  EndpointsAnswer,
   GpuView,
   GpuDetails,
   ModelView,
@@ -111,7 +112,7 @@ const WARNING = {
   "X-Warning": {
     type: "string",
     description:
-      "Sentences: fields that mean nothing here, what of a schema is not made sure of, what the answer does not match.",
+      "Sentences: fields that mean nothing here, webhooks that are paused, what of a schema is not made sure of, what the answer does not match.",
   },
 };
 const RETRY_AFTER = { "Retry-After": { type: "integer", description: "Seconds after which to try again." } };

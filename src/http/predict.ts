@@ -87,7 +87,7 @@ async function submitOne(
   const { body } = request;
   const used = useBody(request);
   try {
-    const webhook = namesWebhook(body) ? await webhookOf(parts.webhooks, request, FINAL_EVENTS) : null;
+    const webhook = namesWebhook(body) ? await webhookOf(parts.webhooks, request, reply, FINAL_EVENTS) : null;
     const wanted = wantedBy(parts, request, webhook);
     if (mayHaveSchemas(wanted.inputs)) await tellOfSchemas(parts, request, reply, wanted.inputs);
     const { tasks, replayed } = await submit(parts, request, wanted);
@@ -113,7 +113,7 @@ async function tryOne(
 ): Promise<FastifyReply> {
   const { body, caller } = request;
   const { name: user, keyName, team } = caller;
-  const webhook = namesWebhook(body) ? await webhookOf(parts.webhooks, request, FINAL_EVENTS) : null;
+  const webhook = namesWebhook(body) ? await webhookOf(parts.webhooks, request, reply, FINAL_EVENTS) : null;
   const { inputs, ...options } = wantedBy(parts, request, webhook);
   // A key that can be none is refused.
   idempotencyOf(request);
@@ -198,7 +198,7 @@ async function submitBatch(
   const { strategy, batch_split } = body.gpu_options;
   const { max_text_bytes } = parts.live.config.limits;
   const inputs = body.batch.map((item, index) => inputOf(item, max_text_bytes, index));
-  const webhook = namesWebhook(body) ? await webhookOf(parts.webhooks, request, ["batch.completed"]) : null;
+  const webhook = namesWebhook(body) ? await webhookOf(parts.webhooks, request, reply, ["batch.completed"]) : null;
   if (mayHaveSchemas(inputs)) await tellOfSchemas(parts, request, reply, inputs, true);
   const { batchStatus, batchId, tasks, replayed } = await submit(parts, request, {
     inputs,
@@ -257,11 +257,12 @@ async function webhookOf(
     body: { webhook_url: url, webhook_events: events },
     caller,
   }: Pick<FastifyRequest<{ Body: WebhookFields }>, "body" | "caller">,
+  reply: FastifyReply,
   whenUnnamed: readonly WebhookEvent[],
 ): Promise<Webhook> {
   if (url === undefined) {
     throw new AltLasError("invalid_input", "webhook_events needs webhook_url, which says where to send them.");
   }
-  await webhooks.check(url, caller.name);
+  warn(reply, await webhooks.check(url, caller.name));
   return { url, events: events ?? whenUnnamed };
 }

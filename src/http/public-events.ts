@@ -24,6 +24,7 @@ const WORDS: { readonly [Kind in OperatorEvent["kind"]]?: Readonly<Record<string
     answers: "The disk with the file of users and keys answers again.",
     refused: "Credentials were refused.",
   },
+  webhook: { paused: "An endpoint of webhooks is paused.", resumed: "An endpoint of webhooks is resumed." },
 };
 
 /** @param gpus tells those that the server has; asked only where that matters */

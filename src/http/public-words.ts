@@ -63,7 +63,7 @@ const OURS: readonly RegExp[] = [
 
 /** How sentences of ours about webhooks begin. They name no host but that of the webhook's own URL. */
 const OURS_OF_TRIES =
-  /^(?:webhook_url must |The connection was |The time for an answer |The name servers do not answer for |It answered with a redirect|Enough is sent to )/;
+  /^(?:webhook_url must |The connection was |The time for an answer |The name servers do not answer for |It answered with a redirect|Enough is sent to |The endpoint is paused, )/;
 
 /** The failure of a task, as part of a sentence about where it ran. */
 const FAILURES: Readonly<Partial<Record<string, string>>> = {

@@ -72,6 +72,7 @@ import { usageRoute } from "./usage.ts";
 import { refuseUnknownRoutes } from "./unknown-routes.ts";
 import { usersRoutes } from "./users.ts";
 import { setUpValidation } from "./validate.ts";
+import { endpointsRoute, resumeWebhooksRoute } from "./webhook-endpoints.ts";
 import { batchWebhooksRoutes, secretRoutes, taskWebhooksRoutes } from "./webhooks.ts";
 
 export { type PlainParts, type ServerParts } from "./server-parts.ts";
@@ -300,6 +301,8 @@ function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void
   resultsRoute(api, parts);
   cancelBatchRoute(api, parts);
   secretRoutes(api, parts);
+  endpointsRoute(api, parts);
+  resumeWebhooksRoute(api, parts);
   taskWebhooksRoutes(api, parts);
   batchWebhooksRoutes(api, parts);
   meRoute(api, parts);

@@ -331,6 +331,6 @@ function wholeBytes(bytes: number | null): number | null {
   return bytes === null ? null : Math.round(bytes);
 }
 
-function isoTimeOrNull(milliseconds: number | null): string | null {
+export function isoTimeOrNull(milliseconds: number | null): string | null {
   return milliseconds === null ? null : isoTime(milliseconds);
 }

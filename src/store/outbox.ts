@@ -13,6 +13,8 @@ export interface DeliveryAttempt {
   readonly error: string | null;
   /** Milliseconds it took. */
   readonly duration: number;
+  /** Nothing was sent, because the endpoint is paused; the next try begins another round. */
+  readonly untried?: true;
 }
 
 /** One event on its way to its receiver. Times are Unix milliseconds. */
@@ -47,12 +49,27 @@ export interface WebhookSecret {
   readonly shown: boolean;
 }
 
+/** A server to which one user's webhooks go in vain. Times are Unix milliseconds by the server's clock. */
+export interface WebhookEndpoint {
+  readonly user: string;
+  /** Like `https://example.com:8443`. */
+  readonly origin: string;
+  /** The first failure after the last success. */
+  readonly failingSince: number;
+  /** Since when nothing is sent there; null: it is. */
+  readonly pausedAt: number | null;
+}
+
 export type OutboxRecord =
   /** A new delivery. If it is stored already, nothing happens. */
   | { readonly kind: "event"; readonly delivery: Delivery }
   /** The present state of a stored delivery. If it is not stored, nothing happens. */
   | { readonly kind: "delivery"; readonly delivery: Delivery }
-  | { readonly kind: "secret"; readonly secret: WebhookSecret };
+  | { readonly kind: "secret"; readonly secret: WebhookSecret }
+  /** The present state of an endpoint. */
+  | { readonly kind: "endpoint"; readonly endpoint: WebhookEndpoint }
+  /** Nothing is held against it any more. */
+  | { readonly kind: "endpoint_works"; readonly user: string; readonly origin: string };
 
 /**
  * Promises of every implementation, beside those of the whole store (test/kits/outbox.ts):
@@ -70,4 +87,6 @@ export interface Outbox {
   /** All deliveries about a task or batch, oldest first. */
   deliveriesOf(subject: string): Promise<Delivery[]>;
   secret(user: string): Promise<WebhookSecret | null>;
+  /** All endpoints against which something is held. */
+  endpoints(): Promise<WebhookEndpoint[]>;
 }

@@ -11,25 +11,27 @@
  *     later turn, which is written, by how fast their hosts have answered. A host with a long queue holds up others of its user by one
  *     look for each window of it, and by the time of its first answer.
  *  4. A delivery that finds enough others on the way to its address counts as not tried, and gets a later turn.
- *  5. While the store does not take writes, nothing is sent: it would be sent again and again.
+ *  5. What is due for a paused endpoint is noted as failed, without a try (endpoints.ts).
+ *  6. While the store does not take writes, nothing is sent: it would be sent again and again.
  */
 import { messageOf } from "../errors.ts";
 import type { Logger } from "../log/log.ts";
 import type { Delivery, DeliveryAttempt, Outbox } from "../store/outbox.ts";
 import { StoreLost } from "../store/store.ts";
-import { type AddressRules, hostOf } from "./address.ts";
-import { hostAndPort, lineOf } from "./delivery-line.ts";
+import type { AddressRules } from "./address.ts";
+import { AddressPlaces } from "./address-places.ts";
+import { lineOf } from "./delivery-line.ts";
+import type { Endpoints } from "./endpoints.ts";
 import { GivenUp } from "./given-up.ts";
-import { Lanes } from "./lanes.ts";
+import { laneOf, Lanes } from "./lanes.ts";
 import { withLimit } from "./limit.ts";
 import { tellBegins, tellTried } from "./delivery-news.ts";
 import { type Answer, send } from "./request.ts";
-import { afterTry, type RetryRules, type RetryTiming } from "./rounds.ts";
+import { afterTry, notTried, type RetryRules, type RetryTiming } from "./rounds.ts";
 import type { Secrets } from "./secrets.ts";
-import { Setbacks } from "./setbacks.ts";
+import { Setbacks, siteKey } from "./setbacks.ts";
 import { Share } from "./share.ts";
 import { signedHeaders } from "./signature.ts";
-import { ownerOf, siteOf } from "./site.ts";
 
 /** Milliseconds. */
 export interface DelivererTiming extends RetryTiming {
@@ -49,6 +51,7 @@ export interface DelivererOptions extends RetryRules {
   readonly outbox: Pick<Outbox, "write" | "pendingDeliveries">;
   readonly secrets: Pick<Secrets, "signing">;
   readonly rules: AddressRules;
+  readonly endpoints: Endpoints;
   readonly timing: DelivererTiming;
   /** Milliseconds that the wall clock shows more than `now`. */
   readonly ahead: () => number;
@@ -57,8 +60,6 @@ export interface DelivererOptions extends RetryRules {
 
 /** Places for all that is sent at once; half of them for a user that is alone. */
 const MAX_SENDING = 64;
-/** Places at one address, so that this server is no weapon against it; half of them for a user that is alone. */
-const MAX_AT_ADDRESS = 16;
 /** Deliveries of one user in memory, at most, beside those being sent. */
 const WINDOW = 64;
 /** So many of them that wait for room leave little to be seen of others: the store also shows those being sent. */
@@ -76,7 +77,7 @@ export class Deliverer {
   /** Being sent or written. */
   readonly #busy = new Map<string, Delivery>();
   readonly #share = new Share(MAX_SENDING);
-  readonly #addresses = new Map<string, Share>();
+  readonly #addresses = new AddressPlaces();
   readonly #setbacks: Setbacks;
   readonly #givenUp: GivenUp;
   /** Written since the last look began, which may show them as they were before. */
@@ -173,6 +174,7 @@ export class Deliverer {
     this.#nextLook = Infinity;
     this.#lookedAt = performance.now();
     try {
+      await this.#options.endpoints.load();
       await this.#saveUnsaved();
       this.#written = new Set();
       this.#window = await this.#options.outbox.pendingDeliveries(WINDOW);
@@ -196,8 +198,20 @@ export class Deliverer {
     for (const { id } of unsaved) this.#release(id);
   }
 
-  #save(deliveries: readonly Delivery[]): Promise<void> {
-    return this.#options.outbox.write(deliveries.map((delivery) => ({ kind: "delivery", delivery })));
+  async #save(deliveries: readonly Delivery[]): Promise<void> {
+    const { outbox, endpoints } = this.#options;
+    const { records, putBack } = endpoints.take();
+    try {
+      await outbox.write([...deliveries.map((delivery) => ({ kind: "delivery", delivery }) as const), ...records]);
+    } catch (error) {
+      putBack();
+      throw error;
+    }
+  }
+
+  /** Writes what has become of endpoints. @throws {AltLasError} as `Store.save`; it is written later */
+  saveEndpoints(): Promise<void> {
+    return this.#save([]);
   }
 
   /** Its state is written. */
@@ -220,6 +234,7 @@ export class Deliverer {
     if (this.#stopped || this.#troubled) return;
     const now = this.#options.now();
     this.#window = this.#window.filter(({ id }) => !this.#busy.has(id) && !this.#written.has(id));
+    this.#refusePaused(now);
     this.#sendByTurns(now);
     this.#window = this.#window.filter(({ id }) => !this.#busy.has(id));
     for (const [user, own] of Map.groupBy(this.#window, (delivery) => delivery.user)) {
@@ -228,10 +243,23 @@ export class Deliverer {
     }
   }
 
+  /** Not silently: its user sees it with the tries, and may have it sent again. */
+  #refusePaused(now: number): void {
+    const { endpoints, ahead } = this.#options;
+    const refused = this.#due(now).filter((delivery) => endpoints.refuses(delivery, now));
+    this.#writeUnsent(refused.map((delivery) => notTried(delivery, now, now + ahead())));
+  }
+
+  #due(now: number): readonly Delivery[] {
+    return this.#window.filter(({ nextAt, subject }) => nextAt <= now && !this.#held.has(subject));
+  }
+
   /** Each user with something to send gets one place at a time, those with the fewest first. */
   #sendByTurns(now: number): void {
-    const due = this.#window.filter(({ nextAt, subject }) => nextAt <= now && !this.#held.has(subject));
-    let users = [...Map.groupBy(due, ({ user }) => user)].map(([user, own]) => ({ user, next: own.values() }));
+    let users = [...Map.groupBy(this.#due(now), ({ user }) => user)].map(([user, own]) => ({
+      user,
+      next: own.values(),
+    }));
     while (users.length > 0) {
       users.sort((a, b) => this.#share.of(a.user) - this.#share.of(b.user));
       users = users.filter(({ user, next }) => this.#share.hasRoom(user) && this.#sendFirst(next, now));
@@ -265,13 +293,17 @@ export class Deliverer {
       const site = this.#setbacks.nextTurn(siteKey(delivery), now);
       if (turn !== null || site !== null) later.push({ ...delivery, nextAt: Math.max(turn ?? 0, site ?? 0) });
     }
-    if (later.length === 0) return;
-    for (const delivery of later) this.#busy.set(delivery.id, delivery);
-    this.#window = this.#window.filter(({ id }) => !this.#busy.has(id));
-    this.#track(this.#writePostponed(later));
+    this.#writeUnsent(later);
   }
 
-  async #writePostponed(deliveries: readonly Delivery[]): Promise<void> {
+  #writeUnsent(deliveries: readonly Delivery[]): void {
+    if (deliveries.length === 0) return;
+    for (const delivery of deliveries) this.#busy.set(delivery.id, delivery);
+    this.#window = this.#window.filter(({ id }) => !this.#busy.has(id));
+    this.#track(this.#saveUnsent(deliveries));
+  }
+
+  async #saveUnsent(deliveries: readonly Delivery[]): Promise<void> {
     try {
       await this.#save(deliveries);
     } catch (error) {
@@ -285,6 +317,8 @@ export class Deliverer {
   #sendIfRoom(delivery: Delivery, now: number): boolean {
     const [lane, site] = [laneOf(delivery), siteKey(delivery)];
     if (!this.#lanes.hasRoom(lane) || !this.#setbacks.hasRoom(site, now)) return false;
+    if (!this.#options.endpoints.hasRoom(delivery, now)) return false;
+    this.#options.endpoints.begins(delivery);
     this.#lanes.enter(lane);
     this.#setbacks.begins(site);
     this.#share.take(delivery.user);
@@ -306,6 +340,7 @@ export class Deliverer {
     this.#setbacks.ends(site, end, now);
     this.#lanes.leave(lane, performance.now() - began, now);
     this.#share.giveBack(delivery.user);
+    this.#options.endpoints.ends(delivery);
     this.#fill();
   }
 
@@ -317,6 +352,7 @@ export class Deliverer {
     const after = timedOut === null ? this.#later(delivery) : afterTry(delivery, attempt, this.#options);
     if (timedOut !== null) {
       tellTried(after);
+      this.#options.endpoints.tried(after);
       this.#tell(after);
     }
     try {
@@ -348,29 +384,11 @@ export class Deliverer {
       ...tellBegins(delivery),
       ...signedHeaders({ id, timestamp: Math.floor(wall / 1000), body }, keys),
     };
-    const admit = (addresses: readonly string[]): (() => void) | null => this.#enterAddresses(addresses, user);
+    const admit = (addresses: readonly string[]): (() => void) | null => this.#addresses.enter(addresses, user);
     const answer = await withLimit(timing.limit, this.#ended.signal, (signal) =>
       send({ url, body, headers }, { ...rules, admit }, signal),
     );
     return { at, ...(clock !== at && { clock }), ...answer, duration: Math.round(performance.now() - began) };
-  }
-
-  /** Takes a place at each address, since nobody knows which one is used. @returns what gives them back; null: there is no room */
-  #enterAddresses(addresses: readonly string[], user: string): (() => void) | null {
-    const owners = [...new Set(addresses.map(ownerOf))];
-    if (owners.some((owner) => this.#addresses.get(owner)?.hasRoom(user) === false)) return null;
-    for (const owner of owners) {
-      const share = this.#addresses.get(owner) ?? new Share(MAX_AT_ADDRESS);
-      this.#addresses.set(owner, share);
-      share.take(user);
-    }
-    return () => {
-      for (const owner of owners) {
-        const share = this.#addresses.get(owner)!;
-        share.giveBack(user);
-        if (share.sum === 0) this.#addresses.delete(owner);
-      }
-    };
   }
 
   #tell(delivery: Delivery): void {
@@ -379,15 +397,4 @@ export class Deliverer {
     const what = status === "delivered" ? "a webhook was delivered" : "a webhook failed for now";
     this.#options.log.debug(lineOf(delivery), what);
   }
-}
-
-/** One user's way to a host: what others send there takes no room on it. */
-function laneOf(delivery: Delivery): string {
-  return `${delivery.user} ${hostAndPort(delivery)}`;
-}
-
-/** One user's way to all hosts that probably belong to the same owner. */
-function siteKey({ user, url }: Delivery): string {
-  const parsed = URL.parse(url);
-  return `${user} ${parsed === null ? "" : siteOf(hostOf(parsed))}`;
 }

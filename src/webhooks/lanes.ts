@@ -1,4 +1,6 @@
 /** How much goes to each host at once, and when what finds no room there gets its turn. */
+import type { Delivery } from "../store/outbox.ts";
+import { hostAndPort } from "./delivery-line.ts";
 
 /** Sent to one host at once, at most. */
 const PER_HOST = 4;
@@ -47,4 +49,9 @@ export class Lanes {
     lane.lastTurn = Math.min(Math.max(lane.lastTurn, now) + lane.takes / PER_HOST / HASTE, now + LATEST_TURN);
     return Math.ceil(lane.lastTurn);
   }
+}
+
+/** One user's way to a host: what others send there takes no room on it. */
+export function laneOf(delivery: Delivery): string {
+  return `${delivery.user} ${hostAndPort(delivery)}`;
 }

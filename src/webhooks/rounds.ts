@@ -1,6 +1,6 @@
 /**
  * The consequences of a try. A round is all tries from a submission, or from the wish to have it sent again, until one is answered with
- * 2xx or a day of failures is over. Rounds are not stored: where one ends can be seen in the tries themselves.
+ * 2xx, a day of failures is over, or its endpoint is paused. Rounds are not stored: where one ends can be seen in the tries themselves.
  */
 import type { Delivery, DeliveryAttempt } from "../store/outbox.ts";
 
@@ -18,6 +18,7 @@ const GROWTH = 3;
 const JITTER = 0.1;
 /** Tries that are kept. */
 const KEPT = 50;
+const PAUSED = "The endpoint is paused, so nothing was sent: GET /webhooks says since when.";
 
 export interface RetryRules {
   readonly timing: RetryTiming;
@@ -41,6 +42,21 @@ export function afterTry(delivery: Delivery, attempt: DeliveryAttempt, rules: Re
   return { ...tried, nextAt: Math.round(Math.min(next, lastTry)) };
 }
 
+/** The state of a delivery that is due for a paused endpoint. @param clock when that is, by the server's clock @param wall by the wall clock */
+export function notTried(delivery: Delivery, clock: number, wall: number): Delivery {
+  // The shown time never goes backwards, whatever the wall clock does.
+  const at = Math.max(wall, delivery.createdAt, delivery.attempts.at(-1)?.at ?? 0);
+  const attempt: DeliveryAttempt = {
+    at,
+    ...(clock !== at && { clock }),
+    status: null,
+    error: PAUSED,
+    duration: 0,
+    untried: true,
+  };
+  return { ...delivery, status: "failed", attempts: [...delivery.attempts, attempt].slice(-KEPT) };
+}
+
 /** When it was made, by the server's clock. */
 function clockOf({ at, clock = at }: DeliveryAttempt): number {
   return clock;
@@ -58,7 +74,7 @@ function roundsOf(attempts: readonly DeliveryAttempt[], length: number): Deliver
     if (over) rounds.push([]);
     const round = rounds.at(-1)!;
     round.push(attempt);
-    over = arrived(attempt) || clockOf(attempt) >= clockOf(round[0]!) + length;
+    over = arrived(attempt) || attempt.untried === true || clockOf(attempt) >= clockOf(round[0]!) + length;
   }
   return rounds;
 }

@@ -2,6 +2,9 @@
  * Sites that do not answer in time. Until one answers, it gets one try at a time, with pauses that double: its hosts would else take all
  * places of their caller for the time of a try, again and again.
  */
+import type { Delivery } from "../store/outbox.ts";
+import { hostOf } from "./address.ts";
+import { siteOf } from "./site.ts";
 
 /** Milliseconds; the longest pause. */
 const LONGEST = 300_000;
@@ -69,4 +72,10 @@ export class Setbacks {
     this.#sites.set(site, { pause, until: now + pause });
     if (this.#sites.size > MOST) this.#sites.delete(this.#sites.keys().next().value!);
   }
+}
+
+/** One user's way to all hosts that probably belong to the same owner. */
+export function siteKey({ user, url }: Delivery): string {
+  const parsed = URL.parse(url);
+  return `${user} ${parsed === null ? "" : siteOf(hostOf(parsed))}`;
 }

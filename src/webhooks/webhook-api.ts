@@ -1,5 +1,5 @@
 /** The requests that other parts make of the webhooks. */
-import type { Delivery } from "../store/outbox.ts";
+import type { Delivery, WebhookEndpoint } from "../store/outbox.ts";
 
 /** A user's secret, as far as it may be told. */
 export interface SecretView {
@@ -16,8 +16,9 @@ export interface WebhookApi {
    * Checks an address before anything is sent there.
    * @throws {AltLasError} `invalid_input`, naming `webhook_url`: it is not http or https, has no such host, or leads to a private,
    *   loopback or link-local address; as `room`
+   * @returns sentences for the client about what is accepted
    */
-  check(url: string, user: string): Promise<void>;
+  check(url: string, user: string): Promise<readonly string[]>;
   /** Room for the webhooks of one more submission of a user. @throws {AltLasError} `rate_limited`: too many of them wait */
   room(user: string): Promise<void>;
   /** The user's secret, made when there is none; the first time with the secret itself. */
@@ -33,4 +34,12 @@ export interface WebhookApi {
    * @throws {AltLasError} `not_found`: there is no such delivery
    */
   redeliver(subject: string, id: string | null): Promise<readonly Delivery[]>;
+  /** Endpoints that fail, with times as they are shown. @param user of one user alone */
+  endpoints(user?: string): Promise<readonly WebhookEndpoint[]>;
+  /**
+   * Sends again to endpoints of a user, as if they had never failed.
+   * @param origin of one of them; null: all @param by the user who says so
+   * @throws {AltLasError} `not_found`: nothing is held against that one
+   */
+  resume(user: string, origin: string | null, by: string): Promise<void>;
 }

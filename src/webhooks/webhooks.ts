@@ -1,14 +1,16 @@
 /** Tells others what became of tasks and batches: the one object that the rest of the server knows. */
 import type { Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
+import { shown } from "../common/validation.ts";
 import { callerLimit } from "../config/caller-limits.ts";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../log/log.ts";
-import type { Delivery, Outbox } from "../store/outbox.ts";
+import type { Delivery, Outbox, WebhookEndpoint } from "../store/outbox.ts";
 import { Mutex } from "../common/mutex.ts";
 import { type AddressRules, askedOnce, checkUrl, type Lookup, lookupAll } from "./address.ts";
 import { Deliverer, type DelivererTiming } from "./deliverer.ts";
 import { Destinations } from "./destinations.ts";
+import { Endpoints, originOf } from "./endpoints.ts";
 import { withLimit } from "./limit.ts";
 import { PendingRoom } from "./pending-room.ts";
 import { Secrets } from "./secrets.ts";
@@ -39,6 +41,8 @@ export interface WebhooksOptions {
   /** `webhooks.allow` and `webhooks.deny`; left out: empty. */
   readonly allow?: readonly string[];
   readonly deny?: readonly string[];
+  /** `webhooks.pause_after`, seconds; left out or 0: none is paused. */
+  readonly pauseAfter?: number;
   /** Says how many of a user may wait; left out: any number. */
   readonly live?: { readonly config: Pick<Config, "callers"> };
   readonly log: Logger;
@@ -55,6 +59,7 @@ export class Webhooks implements WebhookApi {
   readonly #timing: WebhookTiming;
   readonly #rules: AddressRules;
   readonly #secrets: Secrets;
+  readonly #endpoints: Endpoints;
   readonly #deliverer: Deliverer;
   readonly #room: PendingRoom;
   readonly #redeliveries = new Mutex();
@@ -68,7 +73,8 @@ export class Webhooks implements WebhookApi {
     const ahead = (): number => clock.ahead;
     this.#timing = timing;
     this.#room = new PendingRoom(outbox, (user) => live && callerLimit(live.config.callers, user, "max_webhooks"));
-    const { allow = [], deny = [], lookup = lookupAll } = options;
+    const { allow = [], deny = [], pauseAfter = 0, lookup = lookupAll } = options;
+    this.#endpoints = new Endpoints({ outbox, pauseAfter: pauseAfter === 0 ? null : pauseAfter * 1000, now, log });
     this.#rules = {
       allowPrivate,
       lookup: askedOnce(lookup),
@@ -80,6 +86,7 @@ export class Webhooks implements WebhookApi {
       outbox,
       secrets: this.#secrets,
       rules: this.#rules,
+      endpoints: this.#endpoints,
       timing,
       log,
       now,
@@ -108,9 +115,33 @@ export class Webhooks implements WebhookApi {
   }
 
   /** Name servers that do not answer are no reason to refuse: each delivery checks again. */
-  async check(url: string, user: string): Promise<void> {
+  async check(url: string, user: string): Promise<readonly string[]> {
     await this.room(user);
     await withLimit(this.#timing.check, this.#ended.signal, (signal) => checkUrl(url, this.#rules, signal));
+    return this.#endpoints.isPaused({ user, url }) ? [pausedWarning(url)] : [];
+  }
+
+  /** How many endpoints are paused. */
+  get pausedEndpoints(): number {
+    return this.#endpoints.paused;
+  }
+
+  async endpoints(user?: string): Promise<readonly WebhookEndpoint[]> {
+    await this.#endpoints.load();
+    const { ahead } = this.#clock;
+    return this.#endpoints.list(user).map((endpoint) => ({
+      ...endpoint,
+      failingSince: endpoint.failingSince + ahead,
+      pausedAt: endpoint.pausedAt === null ? null : endpoint.pausedAt + ahead,
+    }));
+  }
+
+  async resume(user: string, origin: string | null, by: string): Promise<void> {
+    await this.#endpoints.load();
+    const count = this.#endpoints.resume(user, origin ?? undefined, by);
+    if (origin !== null && count === 0) throw new AltLasError("not_found", noSuchEndpoint(user, origin));
+    await this.#deliverer.saveEndpoints();
+    this.wake();
   }
 
   room(user: string): Promise<void> {
@@ -123,6 +154,11 @@ export class Webhooks implements WebhookApi {
 
   rotateSecret(user: string): Promise<SecretView> {
     return this.#secrets.rotate(user);
+  }
+
+  /** Holds nothing more against the endpoints of a user, whose rows go. */
+  forget(user: string): void {
+    this.#endpoints.forget(user);
   }
 
   async deliveriesOf(subject: string): Promise<readonly Delivery[]> {
@@ -149,6 +185,7 @@ export class Webhooks implements WebhookApi {
     const again = wanted.filter((delivery) => !busy.has(delivery.id));
     if (again.length === 0) return;
     const nextAt = this.#clock.now();
+    for (const delivery of again) this.#endpoints.probeNext(delivery);
     await this.#outbox.write(
       again.map((delivery) => ({ kind: "delivery", delivery: { ...delivery, status: "pending", nextAt } })),
     );
@@ -157,4 +194,12 @@ export class Webhooks implements WebhookApi {
 
 function noSuchDelivery(subject: string, id: string | null): string {
   return id === null ? `No webhook was sent about ${subject}.` : `There is no delivery ${id} about ${subject}.`;
+}
+
+function noSuchEndpoint(user: string, origin: string): string {
+  return `No endpoint ${shown(origin)} of ${user} fails or is paused; GET /webhooks lists those that do.`;
+}
+
+function pausedWarning(url: string): string {
+  return `Webhooks to ${originOf(url)} are paused, because none has arrived there for long: at most one an hour is tried. POST /webhooks/resume resumes them.`;
 }

@@ -36,7 +36,7 @@ import {
 } from "../../src/tasks/task-api.ts";
 import { allOf } from "../../src/files/source.ts";
 import { type Wait } from "../../src/scheduler/why-waiting.ts";
-import { type Delivery } from "../../src/store/outbox.ts";
+import { type Delivery, type WebhookEndpoint } from "../../src/store/outbox.ts";
 import { noUsage, type UsageRow } from "../../src/store/usage.ts";
 import { type TaskFilter } from "../../src/store/tasks.ts";
 import { newTask, type TaskInput } from "../../src/task.ts";
@@ -544,8 +544,22 @@ export class FakeWebhooks implements WebhookApi {
   secret: SecretView = { secret: "whsec_c2VjcmV0", createdAt: DONE, previousUntil: null };
   deliveries: Delivery[] = [];
 
-  async check(url: string): Promise<void> {
+  /** What `check` says of an address that it accepts. */
+  warnings: readonly string[] = [];
+  failing: WebhookEndpoint[] = [];
+
+  async check(url: string): Promise<readonly string[]> {
     this.checked.push(url);
+    if (this.failure) throw this.failure;
+    return this.warnings;
+  }
+
+  async endpoints(user?: string): Promise<readonly WebhookEndpoint[]> {
+    return this.failing.filter((one) => user === undefined || one.user === user);
+  }
+
+  async resume(user: string, origin: string | null, by: string): Promise<void> {
+    this.asked.push(`resume ${user} ${origin} by ${by}`);
     if (this.failure) throw this.failure;
   }
 

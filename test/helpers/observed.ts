@@ -15,6 +15,7 @@ export function metricsOf(sources: Partial<MetricSources> = {}): Metrics {
     isReady: () => true,
     ended: async () => 0,
     pendingWebhooks: async () => 0,
+    pausedEndpoints: () => 0,
     now: () => 0,
     namesUsers: true,
     ...sources,

@@ -8,7 +8,13 @@ import { type TestContext } from "node:test";
 import { pino } from "pino";
 import { type Clock } from "../../src/common/clock.ts";
 import { AltLasError } from "../../src/errors.ts";
-import { type Delivery, type Outbox, type OutboxRecord, type WebhookSecret } from "../../src/store/outbox.ts";
+import {
+  type Delivery,
+  type Outbox,
+  type OutboxRecord,
+  type WebhookEndpoint,
+  type WebhookSecret,
+} from "../../src/store/outbox.ts";
 import { type Lookup } from "../../src/webhooks/address.ts";
 import { deliveriesFor } from "../../src/webhooks/events.ts";
 import { Webhooks, type WebhooksOptions, type WebhookTiming } from "../../src/webhooks/webhooks.ts";
@@ -49,6 +55,7 @@ class Watched {
 export class WebhookStore extends Watched implements Outbox {
   readonly deliveries = new Map<string, Delivery>();
   readonly secrets = new Map<string, WebhookSecret>();
+  readonly failing = new Map<string, WebhookEndpoint>();
   /** Every save that was asked for. */
   saves = 0;
   /** Saves fail. */
@@ -66,6 +73,9 @@ export class WebhookStore extends Watched implements Outbox {
 
   #keep(record: OutboxRecord): void {
     if (record.kind === "secret") this.secrets.set(record.secret.user, record.secret);
+    if (record.kind === "endpoint")
+      this.failing.set(`${record.endpoint.user} ${record.endpoint.origin}`, record.endpoint);
+    if (record.kind === "endpoint_works") this.failing.delete(`${record.user} ${record.origin}`);
     if (record.kind !== "event" && record.kind !== "delivery") return;
     const { delivery } = record;
     if (this.deliveries.has(delivery.id) === (record.kind === "delivery")) this.deliveries.set(delivery.id, delivery);
@@ -92,6 +102,10 @@ export class WebhookStore extends Watched implements Outbox {
     const found = structuredClone(this.secrets.get(user) ?? null);
     await new Promise(setImmediate);
     return found;
+  }
+
+  async endpoints(): Promise<WebhookEndpoint[]> {
+    return structuredClone([...this.failing.values()]);
   }
 
   /** The delivery of an event of a task, in its present state. */

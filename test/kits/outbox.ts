@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { type Delivery, type WebhookSecret } from "../../src/store/outbox.ts";
+import { type Delivery, type OutboxRecord, type WebhookEndpoint, type WebhookSecret } from "../../src/store/outbox.ts";
 import { type MakePlace, newDelivery, newTask, opened, storedSeqs } from "../helpers/store.ts";
 import { anyId, maybe, text, time } from "./arbitraries.ts";
-import { event, NOW, secret, SECRET } from "./records.ts";
+import { ENDPOINT, event, NOW, secret, SECRET } from "./records.ts";
 import { BATCH_EVENTS } from "../../src/task.ts";
 
 /** @param name of the store @param make see `MakePlace` */
@@ -56,11 +56,32 @@ export function exerciseOutbox(name: string, make: MakePlace): void {
       await fc.assert(property, { numRuns: 50 });
     });
 
+    test("endpoints keep their last state until they work, each user's its own", async (t) => {
+      const world = await opened(t, make);
+      const ofZoe = { ...ENDPOINT, user: "zoe", pausedAt: null, failingSince: NOW - 0.5 };
+      const [other, origin] = [{ ...ENDPOINT, origin: "http://127.0.0.1:99" }, ENDPOINT.origin];
+      await world.store.save([newTask(1)], [endpoint({ ...ENDPOINT, pausedAt: null }), endpoint(ofZoe)]);
+      await world.store.outbox.write([
+        endpoint(ENDPOINT),
+        { kind: "endpoint_works", user: "zoe", origin },
+        { kind: "endpoint_works", user: "bob", origin },
+        endpoint(other),
+        endpoint(ofZoe),
+      ]);
+      const stored = [ofZoe, other, ENDPOINT];
+      assert.deepEqual(await world.store.outbox.endpoints(), stored);
+      const { outbox } = (await world.restart()).store;
+      assert.deepEqual(await outbox.endpoints(), stored);
+      await outbox.write([{ kind: "endpoint_works", user: "ada", origin }]);
+      assert.deepEqual(await outbox.endpoints(), [ofZoe, other]);
+    });
+
     test("what is not there is null or empty", async (t) => {
       const { outbox } = (await opened(t, make)).store;
       assert.deepEqual(await outbox.pendingDeliveries(10), []);
       assert.deepEqual(await outbox.deliveriesOf("b"), []);
       assert.equal(await outbox.secret("ada"), null);
+      assert.deepEqual(await outbox.endpoints(), []);
     });
 
     test("an event that is saved again is stored once, as it was first", async (t) => {
@@ -123,6 +144,10 @@ export function exerciseOutbox(name: string, make: MakePlace): void {
       );
     });
   });
+}
+
+function endpoint(of: WebhookEndpoint): OutboxRecord {
+  return { kind: "endpoint", endpoint: of };
 }
 
 function idsOf(deliveries: readonly Delivery[]): string {

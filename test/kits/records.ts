@@ -2,7 +2,7 @@
 import type { AuditFilter, AuditRow } from "../../src/store/audit.ts";
 import type { AnswerRecord, IdempotencyRecord } from "../../src/store/idempotency.ts";
 import type { StoredFile } from "../../src/store/files.ts";
-import type { Delivery, OutboxRecord, WebhookSecret } from "../../src/store/outbox.ts";
+import type { Delivery, OutboxRecord, WebhookEndpoint, WebhookSecret } from "../../src/store/outbox.ts";
 
 export const NOW = 1_700_000_000_000;
 
@@ -34,6 +34,13 @@ export const FILE: StoredFile = {
   createdAt: NOW,
   keptFrom: NOW,
   lifetime: null,
+};
+
+export const ENDPOINT: WebhookEndpoint = {
+  user: "ada",
+  origin: "https://example.com",
+  failingSince: NOW,
+  pausedAt: NOW + 5,
 };
 
 export const AUDIT_ROW: AuditRow = {

@@ -19,7 +19,7 @@ import {
   storedTask,
 } from "../helpers/store.ts";
 import { batchFile, refusedLine } from "./batch-files.ts";
-import { ALL_ROWS, AUDIT_ROW, event, FILE, idempotency, KEY, NOW, SECRET, secret } from "./records.ts";
+import { ALL_ROWS, AUDIT_ROW, ENDPOINT, event, FILE, idempotency, KEY, NOW, SECRET, secret } from "./records.ts";
 
 /** @param name of the store @param make see `MakePlace` */
 export function exerciseStore(name: string, make: MakePlace): void {
@@ -202,6 +202,7 @@ export function exerciseStore(name: string, make: MakePlace): void {
           id,
         );
         assert.equal((await store.outbox.secret(id)) === null ? 0 : 1, count, id);
+        assert.equal((await store.outbox.endpoints()).filter(({ user }) => user === id).length, count, id);
         assert.equal((await store.files.find(id)) === null ? 0 : 1, count, id);
         assert.equal((await store.audit.list({ ...ALL_ROWS, target: id })).length, count, id);
       }
@@ -285,6 +286,9 @@ function oneOfEach(id: string): OfBatch[] {
     event: { kind: "event", delivery },
     delivery: { kind: "delivery", delivery: { ...delivery, status: "failed" } },
     secret: { kind: "secret", secret: { ...SECRET, user: id } },
+    endpoint: { kind: "endpoint", endpoint: { ...ENDPOINT, user: id } },
+    // Of another one: each kind has to leave something.
+    endpoint_works: { kind: "endpoint_works", user: id, origin: "https://works.example.com" },
     batch_file: { kind: "batch_file", file: batchFile({ id }) },
     refused_line: refusedLine(seqOf(id)),
     file: { kind: "file", file: { ...FILE, id, filename: id } },

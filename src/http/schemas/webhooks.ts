@@ -66,3 +66,47 @@ export const RedeliverRequest = closed(
   { title: "RedeliverRequest", default: {}, examples: [{ webhook_id: "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W" }] },
 );
 export type RedeliverRequest = Static<typeof RedeliverRequest>;
+
+export const EndpointsQuery = closed({
+  user: Type.Optional(Type.String({ description: "Only this user's, of those that the caller may see." })),
+});
+export type EndpointsQuery = Static<typeof EndpointsQuery>;
+
+const Endpoint = Type.Object({
+  user: Type.String({ description: "Whose webhooks go there." }),
+  origin: Type.String({ description: "Scheme, host and port of their URLs." }),
+  failing_since: Time("The first failure after the last success."),
+  paused_at: TimeOrNull("Since when they are not sent; null: they are."),
+});
+
+export const EndpointsAnswer = Type.Object(
+  { endpoints: Type.Array(Endpoint) },
+  {
+    $id: "WebhookEndpoints",
+    description: "Servers to which all webhooks of a user go in vain.",
+    examples: [
+      {
+        endpoints: [
+          { user: "ada", origin: "https://example.com", failing_since: TIME_EXAMPLE, paused_at: TIME_EXAMPLE },
+        ],
+      },
+    ],
+  },
+);
+export type EndpointsAnswer = Static<typeof EndpointsAnswer>;
+export const EndpointsRef = shared(EndpointsAnswer);
+
+export const ResumeRequest = closed(
+  {
+    origin: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 2048,
+        description: "Only this one, as `GET /webhooks` shows it; without it, all of the user's.",
+      }),
+    ),
+    user: Type.Optional(Type.String({ description: "Whose; without it, the caller's. Others' are for admins." })),
+  },
+  { title: "ResumeRequest", default: {}, examples: [{ origin: "https://example.com" }] },
+);
+export type ResumeRequest = Static<typeof ResumeRequest>;

@@ -84,15 +84,17 @@ export class Metrics {
   }
 
   #showQueue(tasks: Reading): () => void {
-    const { queue, gpus, isReady, now } = this.#sources;
+    const { queue, gpus, isReady, pausedEndpoints, now } = this.#sources;
     const ready = this.#instruments.gauge("ready", "Whether a task sent now could finish, as /readyz says it.");
     const depth = this.#instruments.gauge("queue_depth", "Tasks that wait.");
     const oldest = this.#instruments.gauge(
       "queue_oldest_seconds",
       "Since the oldest waiting task was submitted; 0: none waits.",
     );
+    const paused = this.#instruments.gauge("webhook_endpoints_paused", "Endpoints of webhooks that are paused.");
     return () => {
       const waiting = queue();
+      paused.set(pausedEndpoints());
       ready.set(Number(isReady()));
       depth.set(waiting.depth);
       oldest.set(waiting.oldest === null ? 0 : Math.max(0, now() - waiting.oldest) / 1000);

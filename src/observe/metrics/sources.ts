@@ -16,6 +16,8 @@ export interface MetricSources {
   readonly ended: (status: TaskStatus) => Promise<number>;
   /** Webhooks that are neither delivered nor given up; `most`: as many or more. */
   readonly pendingWebhooks: (most: number) => Promise<number>;
+  /** Endpoints of webhooks that are paused. */
+  readonly pausedEndpoints: () => number;
   /** The server's clock. */
   readonly now: () => number;
   /** Whether users have series. */

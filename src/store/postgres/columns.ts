@@ -8,7 +8,7 @@ const BIGINT = [
 const DOUBLE = [
   ..."created_at estimated_tokens timeout_seconds created_clock started_at finished_at finished_shown".split(" "),
   ..."execution_time result_timestamp next_at now wall held_now held_wall previous_until gpu_seconds".split(" "),
-  ..."energy_joules queued_seconds kept_from lifetime ended_at at".split(" "),
+  ..."energy_joules queued_seconds kept_from lifetime ended_at at failing_since paused_at".split(" "),
 ];
 const SMALLINT = ["whole_batch", "ends_with_client", "whole", "shown"];
 

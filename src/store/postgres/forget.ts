@@ -58,7 +58,8 @@ async function forgetRecords(session: Session, { user, from, isAlone }: ForgetOp
   }
   const answers = await session.change(KEYS, { user });
   if (answers > 0) return { ...NOTHING, answers, next: from };
-  await session.change(`DELETE FROM webhook_secrets WHERE "user" = :user`, { user });
+  for (const table of ["webhook_secrets", "webhook_endpoints"])
+    await session.change(`DELETE FROM ${table} WHERE "user" = :user`, { user });
   return renameHours(session, user, from);
 }
 

@@ -1,8 +1,8 @@
 /* The statements of webhooks and of idempotency keys. */
 import type { IdempotencyRecord } from "../idempotency.ts";
-import type { WebhookSecret } from "../outbox.ts";
+import type { WebhookEndpoint, WebhookSecret } from "../outbox.ts";
 import type { Row } from "../thread/columns.ts";
-import { DELIVERY, IDEMPOTENCY, idempotencyOf, SECRET, secretOf } from "../thread/records.ts";
+import { DELIVERY, ENDPOINT, endpointOf, IDEMPOTENCY, idempotencyOf, SECRET, secretOf } from "../thread/records.ts";
 import { listOf } from "./columns.ts";
 import type { Session } from "./session.ts";
 
@@ -17,6 +17,7 @@ const PENDING = `
   WHERE name IS NOT NULL ORDER BY found.next_at, found.number`;
 const OF_SUBJECT = `SELECT ${listOf(DELIVERY)} FROM deliveries WHERE subject = :subject ORDER BY created_at, number`;
 const SECRET_OF = `SELECT ${listOf(SECRET)} FROM webhook_secrets WHERE "user" = :user`;
+const ENDPOINTS = `SELECT ${listOf(ENDPOINT)} FROM webhook_endpoints ORDER BY failing_since, "user", origin`;
 const KEY = `SELECT ${listOf(IDEMPOTENCY)} FROM idempotency_keys WHERE "user" = :user AND key = :key`;
 
 /** Each user's pending deliveries, at most `limit`, in the order of their next tries. It jumps from user to user in the index. */
@@ -39,6 +40,10 @@ export function deliveriesOf(session: Session, subject: string): Promise<Row[]> 
 export async function findSecret(session: Session, user: string): Promise<WebhookSecret | null> {
   const [row] = await session.rows(SECRET_OF, { user });
   return row === undefined ? null : secretOf(row);
+}
+
+export async function endpoints(session: Session): Promise<WebhookEndpoint[]> {
+  return (await session.rows(ENDPOINTS)).map(endpointOf);
 }
 
 export async function findKey(session: Session, user: string, key: string): Promise<IdempotencyRecord | null> {

@@ -8,6 +8,7 @@ import {
   batchOf,
   CLOCK,
   DELIVERY,
+  ENDPOINT,
   IDEMPOTENCY,
   NOTE,
   type RecordRow,
@@ -37,6 +38,7 @@ interface Write {
 }
 
 const HOLD = ["file_id", "holder"];
+const ENDPOINT_KEY = ["user", "origin"];
 const TRY = [...TRIED, "id"];
 
 const WRITES: Readonly<Record<Kind, Write>> = {
@@ -54,6 +56,15 @@ const WRITES: Readonly<Record<Kind, Write>> = {
   },
   clock: upsert("clock", CLOCK, ["number"]),
   secret: upsert("webhook_secrets", SECRET, ["user"]),
+  endpoint: upsert("webhook_endpoints", ENDPOINT, ENDPOINT_KEY),
+  endpoint_works: {
+    table: "webhook_endpoints",
+    columns: ENDPOINT_KEY,
+    key: ENDPOINT_KEY,
+    counts: "last",
+    sql: `DELETE FROM webhook_endpoints USING ${unnested(ENDPOINT_KEY, "well")}
+      WHERE webhook_endpoints."user" = well."user" AND webhook_endpoints.origin = well.origin`,
+  },
   batch_file: upsert("batch_files", BATCH_FILE, ["id"], ["output_file", "error_file", "facts", "ended_at"]),
   refused_line: upsert("refused_lines", REFUSED_LINE, ["seq"]),
   file: upsert("files", FILE, ["id"], ["kept_from", "lifetime", "team"]),

@@ -13,7 +13,7 @@ import { dueFiles, fileIds, fileTotals, findFile, listFiles, removeFile, sameFil
 import { scan } from "./listing.ts";
 import { removeTexts } from "./gone-texts.ts";
 import { countDue } from "./removal.ts";
-import { countPending, deliveriesOf, findKey, findSecret, pendingDeliveries } from "./outbox.ts";
+import { countPending, deliveriesOf, endpoints, findKey, findSecret, pendingDeliveries } from "./outbox.ts";
 import { auditPart, type Part, usagePart } from "./records-read.ts";
 import type { Session } from "./session.ts";
 import { batch, ends, endsIn, findNotes, findRequest, findTask, list, readListed, storedBytes } from "./tasks.ts";
@@ -72,6 +72,7 @@ const READS: {
   countPending: (session, { most, user }) => countPending(session, most, user),
   deliveries: rowsBy((session, { subject }) => deliveriesOf(session, subject)),
   secret: (session, { user }) => findSecret(session, user),
+  endpoints: (session) => endpoints(session),
   idempotency: (session, { user, key }) => findKey(session, user, key),
   usage: (session, { filter, atOnce }, sending) => sentPart(usagePart(session, filter, atOnce), sending),
   audit: (session, { filter, atOnce }, sending) => sentPart(auditPart(session, filter, atOnce), sending),

@@ -5,18 +5,7 @@ import { type Counted, type CountChange, Counts, type Owner } from "../thread/co
 import type { Past } from "../gap.ts";
 import { matchingOfBatch, page, scan } from "./listing.ts";
 import type { Window } from "../thread/scans.ts";
-import {
-  BATCH,
-  batchOf,
-  CLOCK,
-  DELIVERY,
-  IDEMPOTENCY,
-  idempotencyOf,
-  type RecordRow,
-  SECRET,
-  secretOf,
-  timesOf,
-} from "../thread/records.ts";
+import { BATCH, batchOf, CLOCK, IDEMPOTENCY, idempotencyOf, type RecordRow, timesOf } from "../thread/records.ts";
 import { countDue, remove, removeEmptyBatch, sweep } from "./removal.ts";
 import { LISTED_TEXTS } from "../thread/gone-text-rows.ts";
 import { removeDelivered, removeTexts } from "./gone-texts.ts";
@@ -42,7 +31,7 @@ import type { ForgetOptions, ForgetStep } from "../forget.ts";
 import { forgetStep } from "./forget.ts";
 import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
-import type { WebhookSecret } from "../outbox.ts";
+import type { WebhookEndpoint, WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
 import type { BatchState, EndLimits, StoredBytes, TaskFilter } from "../tasks.ts";
 import type { UsageFilter } from "../usage.ts";
@@ -56,6 +45,7 @@ import {
   refusedLines,
   unfinishedBatchFiles,
 } from "./batch-files.ts";
+import { countPending, deliveriesOf, endpoints, findSecret, pendingDeliveries } from "./outbox.ts";
 import { dueFiles, fileIds, fileTotals, findFile, listFiles, removeFile, sameFile } from "./files.ts";
 import { addRows, type UsagePart, usagePart } from "./usage.ts";
 
@@ -75,7 +65,6 @@ const INSERT_LIVE = insertOf(INSERTED_LIVE);
 const INSERT_REQUEST = "INSERT INTO requests (seq, request) VALUES (?, CAST(? AS TEXT))";
 const UPDATE_TASK = `UPDATE tasks SET ${UPDATED.map((name) => `${name} = ${newValue(name)}`).join()} WHERE seq = ${parameter("seq")}`;
 const BATCHES = `SELECT ${BATCH.join()} FROM batches`;
-const DELIVERIES = `SELECT ${DELIVERY.join()} FROM deliveries`;
 const ENDED = TASK_STATUSES.filter((status) => isFinal(status)).map((status) => `'${status}'`);
 
 /**
@@ -262,35 +251,24 @@ export class TaskDatabase {
     return sweep(this.#sql, this.#counts, limits);
   }
 
-  /** Each user's pending deliveries, at most `limit`, in the order of their next tries. */
   pendingDeliveries(limit: number): Iterable<Row> {
-    // Jumps from user to user in the index.
-    const numbers = `WITH RECURSIVE users(name) AS (
-        SELECT min(user) FROM deliveries WHERE status = 'pending'
-        UNION ALL
-        SELECT (SELECT min(user) FROM deliveries WHERE status = 'pending' AND user > name) FROM users WHERE name IS NOT NULL)
-      SELECT number FROM users JOIN deliveries ON number IN (
-        SELECT number FROM deliveries WHERE status = 'pending' AND user = name ORDER BY next_at, number LIMIT :limit)
-      WHERE name IS NOT NULL ORDER BY next_at, number`;
-    return this.#deliveries(this.#sql.numbers(numbers, { limit }));
+    return pendingDeliveries(this.#sql, limit);
   }
 
-  /** Pending deliveries; `most`: as many or more, as counting a million of them would hold up writes. */
   countPending(most: number, user?: string): number {
-    const where = `status = 'pending'${user === undefined ? "" : " AND user = :user"}`;
-    const counted = `SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE ${where} LIMIT :most)`;
-    return this.#sql.numbers(counted, { most, ...(user !== undefined && { user }) })[0] ?? 0;
+    return countPending(this.#sql, most, user);
   }
 
-  /** Those about a task or batch, oldest first. */
   deliveriesOf(subject: string): Iterable<Row> {
-    const numbers = "SELECT number FROM deliveries WHERE subject = :subject ORDER BY created_at, number";
-    return this.#deliveries(this.#sql.numbers(numbers, { subject }));
+    return deliveriesOf(this.#sql, subject);
   }
 
   secret(user: string): WebhookSecret | null {
-    const [row] = this.#sql.rows(`SELECT ${SECRET.join()} FROM webhook_secrets WHERE user = :user`, { user });
-    return row === undefined ? null : secretOf(row);
+    return findSecret(this.#sql, user);
+  }
+
+  endpoints(): WebhookEndpoint[] {
+    return endpoints(this.#sql);
   }
 
   batchFile(id: string): Row[] {
@@ -392,9 +370,5 @@ export class TaskDatabase {
 
   *#rowsOf(select: string, seqs: readonly number[]): Iterable<Row> {
     for (const seq of seqs) yield* this.#sql.rows(`${select} WHERE t.seq = :seq`, { seq });
-  }
-
-  *#deliveries(numbers: readonly number[]): Iterable<Row> {
-    for (const number of numbers) yield* this.#sql.rows(`${DELIVERIES} WHERE number = :number`, { number });
   }
 }

@@ -38,7 +38,8 @@ export function forgetStep(sql: Statements, counts: Counts, { user, from, isAlon
   }
   const answers = sql.run(KEYS, { user });
   if (answers > 0) return { ...NOTHING, answers, next: from };
-  sql.run("DELETE FROM webhook_secrets WHERE user = :user", { user });
+  for (const table of ["webhook_secrets", "webhook_endpoints"])
+    sql.run(`DELETE FROM ${table} WHERE user = :user`, { user });
   return renameHours(sql, user, from);
 }
 

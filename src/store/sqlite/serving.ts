@@ -64,7 +64,7 @@ const TASKS: Handlers<
   countEnded: (database, { limits }) => database.countEnded(limits),
 };
 
-const OUTBOX: Handlers<"pending" | "countPending" | "deliveries" | "secret"> = {
+const OUTBOX: Handlers<"pending" | "countPending" | "deliveries" | "secret" | "endpoints"> = {
   pending: (database, { limit }, sendRows) => {
     sendRows(database.pendingDeliveries(limit));
     return null;
@@ -75,6 +75,7 @@ const OUTBOX: Handlers<"pending" | "countPending" | "deliveries" | "secret"> = {
     return null;
   },
   secret: (database, { user }) => database.secret(user),
+  endpoints: (database) => database.endpoints(),
 };
 
 const IDEMPOTENCY: Handlers<"idempotency"> = {

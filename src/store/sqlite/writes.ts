@@ -3,7 +3,7 @@ import type { StoreRecord } from "../store.ts";
 import { AUDIT } from "../thread/audit-rows.ts";
 import { BATCH_FILE, REFUSED_LINE } from "../thread/batch-file-rows.ts";
 import { FILE } from "../thread/file-rows.ts";
-import { BATCH, CLOCK, DELIVERY, IDEMPOTENCY, NOTE, SECRET, TRIED } from "../thread/records.ts";
+import { BATCH, CLOCK, DELIVERY, ENDPOINT, IDEMPOTENCY, NOTE, SECRET, TRIED } from "../thread/records.ts";
 import { BATCH_FILE_RENEWED } from "./batch-files.ts";
 import { HOLD, RELEASE, RENEWED } from "./files.ts";
 
@@ -16,6 +16,8 @@ export const WRITES: Readonly<Record<StoreRecord["kind"], string>> = {
   delivery: `UPDATE deliveries SET ${assigned(TRIED)} WHERE ${assigned(["id"])}`,
   clock: insert("INSERT OR REPLACE", "clock", CLOCK),
   secret: insert("INSERT OR REPLACE", "webhook_secrets", SECRET),
+  endpoint: insert("INSERT OR REPLACE", "webhook_endpoints", ENDPOINT),
+  endpoint_works: "DELETE FROM webhook_endpoints WHERE user = ? AND origin = ?",
   batch_file: `${insert("INSERT", "batch_files", BATCH_FILE)} ON CONFLICT (id) DO UPDATE SET ${BATCH_FILE_RENEWED}`,
   refused_line: insert("INSERT OR REPLACE", "refused_lines", REFUSED_LINE),
   file: `${insert("INSERT", "files", FILE)} ON CONFLICT (id) DO UPDATE SET ${RENEWED}`,

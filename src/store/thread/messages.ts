@@ -11,7 +11,7 @@ import type { AuditFilter } from "../audit.ts";
 import type { BatchFileFilter, OutputFilter } from "../batch-files.ts";
 import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
-import type { WebhookSecret } from "../outbox.ts";
+import type { WebhookEndpoint, WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
 import type { BatchState, EndLimits, Reading, StoredBytes, TaskFilter } from "../tasks.ts";
 import type { UsageFilter } from "../usage.ts";
@@ -102,6 +102,7 @@ export interface Exchange {
   /** Rows of deliveries. */
   deliveries: { request: { readonly subject: string }; value: null };
   secret: { request: { readonly user: string }; value: WebhookSecret | null };
+  endpoints: { request: object; value: WebhookEndpoint[] };
   /** At most one row. */
   batchFile: { request: { readonly id: string }; value: null };
   /** At most one row. */

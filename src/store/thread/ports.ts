@@ -6,7 +6,7 @@ import type { AuditEntry, AuditFilter, AuditStore } from "../audit.ts";
 import type { BatchFile, BatchFileFilter, BatchFileStore, OutputFilter, RefusedLine } from "../batch-files.ts";
 import type { FileFilter, FileIdentity, FileLimits, FileStore, FileTotal, StoredFile } from "../files.ts";
 import type { IdempotencyRecord, IdempotencyStore } from "../idempotency.ts";
-import type { Delivery, Outbox, OutboxRecord, WebhookSecret } from "../outbox.ts";
+import type { Delivery, Outbox, OutboxRecord, WebhookEndpoint, WebhookSecret } from "../outbox.ts";
 import {
   type BatchState,
   type ListedPage,
@@ -165,6 +165,10 @@ export class StoredOutbox implements Outbox {
 
   async secret(user: string): Promise<WebhookSecret | null> {
     return (await this.#ask("secret", { user })).value;
+  }
+
+  async endpoints(): Promise<WebhookEndpoint[]> {
+    return (await this.#ask("endpoints", {})).value;
   }
 }
 

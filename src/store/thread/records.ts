@@ -7,7 +7,7 @@ import { rowOfBatchFile, rowOfRefusedLine } from "./batch-file-rows.ts";
 import { rowOfFile } from "./file-rows.ts";
 import { jsonOf, parsed } from "./rows.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
-import type { Delivery, DeliveryAttempt, WebhookSecret } from "../outbox.ts";
+import type { Delivery, DeliveryAttempt, WebhookEndpoint, WebhookSecret } from "../outbox.ts";
 import type { StoreRecord } from "../store.ts";
 import type { NoteRecord } from "../tasks.ts";
 
@@ -73,6 +73,13 @@ const SECRET_COLUMNS = {
   shown: ({ shown }) => (shown ? 1 : 0),
 } as const satisfies Columns<WebhookSecret>;
 
+const ENDPOINT_COLUMNS = {
+  user: ({ user }) => user,
+  origin: ({ origin }) => origin,
+  failing_since: ({ failingSince }) => failingSince,
+  paused_at: ({ pausedAt }) => pausedAt,
+} as const satisfies Columns<WebhookEndpoint>;
+
 export const BATCH = namesOf(BATCH_COLUMNS);
 export const NOTE = namesOf(NOTE_COLUMNS);
 export const IDEMPOTENCY = namesOf(IDEMPOTENCY_COLUMNS);
@@ -81,6 +88,7 @@ export const DELIVERY = namesOf(DELIVERY_COLUMNS);
 export const TRIED = namesOf(TRIED_COLUMNS);
 export const CLOCK = namesOf(CLOCK_COLUMNS);
 export const SECRET = namesOf(SECRET_COLUMNS);
+export const ENDPOINT = namesOf(ENDPOINT_COLUMNS);
 /** The indexes in the row of a delivery that was tried. */
 export const IN_TRIED = placesOf([...namesOf(TRIED_COLUMNS), "id"] as const);
 
@@ -99,6 +107,7 @@ const rowOfDelivery = rowMaker<Delivery>(DELIVERY_COLUMNS);
 const rowOfTry = rowMaker<Delivery>({ ...TRIED_COLUMNS, ...BY_ID });
 const rowOfTimes = rowMaker<RecordedTimes>(CLOCK_COLUMNS);
 const rowOfSecret = rowMaker<WebhookSecret>(SECRET_COLUMNS);
+const rowOfEndpoint = rowMaker<WebhookEndpoint>(ENDPOINT_COLUMNS);
 
 export function recordRow(record: StoreRecord): RecordRow {
   return { kind: record.kind, row: rowOf(record) };
@@ -120,6 +129,10 @@ function rowOf(record: StoreRecord): Row {
       return rowOfTimes(record.clock);
     case "secret":
       return rowOfSecret(record.secret);
+    case "endpoint":
+      return rowOfEndpoint(record.endpoint);
+    case "endpoint_works":
+      return [record.user, record.origin];
     case "batch_file":
       return rowOfBatchFile(record.file);
     case "refused_line":
@@ -150,6 +163,10 @@ export function recordKey(record: StoreRecord): string {
       return "clock";
     case "secret":
       return `secret ${record.secret.user}`;
+    case "endpoint":
+      return `endpoint ${record.endpoint.origin} ${record.endpoint.user}`;
+    case "endpoint_works":
+      return `endpoint ${record.origin} ${record.user}`;
     case "batch_file":
       return `batch ${record.file.id}`;
     case "refused_line":
@@ -169,6 +186,7 @@ const IN_KEY = placesOf(IDEMPOTENCY);
 const IN_DELIVERY = placesOf(DELIVERY);
 const IN_CLOCK = placesOf(CLOCK);
 const IN_SECRET = placesOf(SECRET);
+const IN_ENDPOINT = placesOf(ENDPOINT);
 
 /** The batch of a row of `BATCH`. */
 export function batchOf(row: Row): Batch {
@@ -229,5 +247,15 @@ export function secretOf(row: Row): WebhookSecret {
     previousUntil: row[IN_SECRET.previous_until] as number | null,
     createdAt: row[IN_SECRET.created_at] as number,
     shown: row[IN_SECRET.shown] === 1,
+  };
+}
+
+/** The endpoint of a row of `ENDPOINT`. */
+export function endpointOf(row: Row): WebhookEndpoint {
+  return {
+    user: row[IN_ENDPOINT.user] as string,
+    origin: row[IN_ENDPOINT.origin] as string,
+    failingSince: row[IN_ENDPOINT.failing_since] as number,
+    pausedAt: row[IN_ENDPOINT.paused_at] as number | null,
   };
 }
