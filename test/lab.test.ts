@@ -72,6 +72,15 @@ for (const kind of KINDS)
     assert.equal(requests.length, 300);
   });
 
+test("lab run - replays the trace of standard input with each strategy, as it does one of a file", async () => {
+  const { stdout: trace } = await runCommand(["lab", "make", "--kind", "zipf", "--tasks", "200"]);
+  const choice = ["--json", "--strategy", "least_loaded,random"];
+  const piped = await runCommand(["lab", "run", "-", ...choice], { cwd: folder, input: trace });
+  assert.equal(piped.stdout, (await runCommand(["lab", "run", fileOf("piped.csv", trace), ...choice])).stdout);
+  const wrong = await runCommand(["lab", "run", "-"], { cwd: folder, input: `${trace}oops\n` });
+  assert.match(wrong.stderr, /^standard input, line 202: it must have \d+ cells/);
+});
+
 test("two tasks on one slot: the second waits for the first, and all times follow", async () => {
   const trace = fileOf("two.csv", `${HEAD}\n0,anna,10,100\n0.5,bob,10,200\n`);
   const { results } = await labRun(trace, "--speed", speedsOf("simple.json", {}));

@@ -1,4 +1,5 @@
 /** `alt-las lab`: replays traffic through the scheduler in virtual time. Its modules are loaded when one of its commands is called. */
+import type { Readable } from "node:stream";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { CONFIG_WORDS } from "../config/place.ts";
 import type { MakeFlags, RunOptions } from "../lab/commands.ts";
@@ -6,6 +7,7 @@ import type { MaybeTerminal } from "./remote/terminal.ts";
 
 interface LabIo {
   readonly log: (text: string) => void;
+  readonly stdin: () => Readable;
   readonly stdout: MaybeTerminal;
 }
 
@@ -15,7 +17,9 @@ export function addLab(cli: Command, io: LabIo): void {
   const lab = cli.command("lab").description("replay traffic through the scheduler, faster than life");
   lab
     .command("run <trace>")
-    .description("replay a trace and compare strategies: a file of lab make, or of Azure, BurstGPT or Mooncake")
+    .description(
+      "replay a trace and compare strategies: a file of lab make, or of Azure, BurstGPT or Mooncake; - is standard input",
+    )
     .option("--config <file>", CONFIG_WORDS)
     .option("--speed <file>", "the measured speeds of GPUs (default: the built-in model)")
     .option("--strategy <list>", "all, baselines, rules, or names with commas between", "all")
@@ -29,7 +33,7 @@ export function addLab(cli: Command, io: LabIo): void {
     )
     .option("--json", "print the results as JSON")
     .action(async (trace: string, flags: Omit<RunOptions, "trace">) =>
-      io.log(await (await commands()).labRun({ ...flags, trace })),
+      io.log(await (await commands()).labRun({ ...flags, trace }, io.stdin)),
     );
   lab
     .command("make")

@@ -1,5 +1,5 @@
 /** What `alt-las lab` does. */
-import type { Writable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { once } from "node:events";
 import { loadConfig } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
@@ -8,7 +8,7 @@ import { HEAD, lineOf } from "./formats/own.ts";
 import { type GpuOptions, gpusOf } from "./gpus.ts";
 import { KINDS, made, type Kind, RATE } from "./make.ts";
 import { BASELINES, OWN, RULES } from "./policies.ts";
-import { traceOf } from "./read.ts";
+import { traceOf, traceOfStream } from "./read.ts";
 import { type Policy, replay } from "./replay.ts";
 import { readSpeeds } from "./speed-file.ts";
 import { FIRST_TOKEN_WITHIN, type Result } from "./tally.ts";
@@ -27,12 +27,12 @@ export interface RunOptions extends GpuOptions {
 }
 
 /** @returns what is to be printed @throws {AltLasError} what is wrong with the trace, the configuration or the options */
-export async function labRun(options: RunOptions): Promise<string> {
+export async function labRun(options: RunOptions, stdin: () => Readable): Promise<string> {
   const policies = policiesOf(options.strategy ?? "all");
   const config = loadConfig(options.config);
   const measured = options.speed === undefined ? null : { file: options.speed, gpus: readSpeeds(options.speed) };
   const { gpus, words } = gpusOf(options, config, measured);
-  const trace = traceOf(options.trace);
+  const trace = options.trace === "-" ? await traceOfStream(stdin()) : traceOf(options.trace);
   const results: Result[] = [];
   const shared = { gpus, settings: schedulerSettings(config), seed: options.seed ?? 1 };
   const firstTokenWithin = options.firstToken ?? FIRST_TOKEN_WITHIN;

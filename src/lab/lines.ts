@@ -1,24 +1,30 @@
-/** The lines of a file, chunk by chunk, whatever its length. */
-import { createReadStream } from "node:fs";
+/** The lines of a text, chunk by chunk, whatever its length. */
 import { AltLasError } from "../errors.ts";
 
 /** The most characters of a line: a file that is no text would else be read as one. */
 const LONGEST = 1024 * 1024;
 
+/** Where a trace is read from: as often as somebody asks, each time from its beginning. */
+export interface Source {
+  /** As sentences call it. */
+  readonly name: string;
+  readonly chunks: () => AsyncIterable<string> | Iterable<string>;
+}
+
 /** @throws {AltLasError} `invalid_input`: it cannot be read */
-export async function* linesOf(file: string): AsyncGenerator<readonly string[]> {
+export async function* linesOf({ name, chunks }: Source): AsyncGenerator<readonly string[]> {
   let rest = "";
   try {
-    for await (const chunk of createReadStream(file, { encoding: "utf8", highWaterMark: 256 * 1024 })) {
-      const lines = (rest + (chunk as string)).split("\n");
+    for await (const chunk of chunks()) {
+      const lines = (rest + chunk).split("\n");
       rest = lines.pop()!;
-      if (rest.length > LONGEST) throw new AltLasError("invalid_input", `${file} is no trace: it has no lines.`);
+      if (rest.length > LONGEST) throw new AltLasError("invalid_input", `${name} is no trace: it has no lines.`);
       yield lines.map(withoutReturn);
     }
   } catch (error) {
     if (error instanceof AltLasError) throw error;
     const { code = String(error) } = error as NodeJS.ErrnoException;
-    throw new AltLasError("invalid_input", `${file} cannot be read (${code}).`, { cause: error });
+    throw new AltLasError("invalid_input", `${name} cannot be read (${code}).`, { cause: error });
   }
   if (rest !== "") yield [withoutReturn(rest)];
 }

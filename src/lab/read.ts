@@ -1,11 +1,13 @@
 /** Reads a trace: finds out its format, checks each line, and counts time from its first request. */
+import { createReadStream } from "node:fs";
+import type { Readable } from "node:stream";
 import { azure } from "./formats/azure.ts";
 import { burstGpt } from "./formats/burstgpt.ts";
 import { BadValue } from "./formats/columns.ts";
 import type { Format } from "./formats/formats.ts";
 import { readMooncake } from "./formats/mooncake.ts";
 import { own } from "./formats/own.ts";
-import { cellsOf, linesOf } from "./lines.ts";
+import { cellsOf, linesOf, type Source } from "./lines.ts";
 import { badTrace, type Trace, type TraceRequest } from "./trace.ts";
 
 const TABLES: readonly Format[] = [own, azure, burstGpt];
@@ -15,15 +17,26 @@ type Reader = (line: string) => TraceRequest;
 
 /** @throws {AltLasError} `invalid_input`, with the line, while it is read */
 export function traceOf(file: string): Trace {
-  return () => read(file);
+  return () =>
+    read({ name: file, chunks: () => createReadStream(file, { encoding: "utf8", highWaterMark: 256 * 1024 }) });
 }
 
-async function* read(file: string): AsyncGenerator<readonly TraceRequest[]> {
+/** Keeps all of it in memory: it can be read once, and each strategy reads the trace. */
+export async function traceOfStream(stream: Readable): Promise<Trace> {
+  const decoder = new TextDecoder();
+  const chunks: string[] = [];
+  for await (const chunk of stream)
+    chunks.push(decoder.decode(Buffer.from(chunk as Buffer | string), { stream: true }));
+  return () => read({ name: "standard input", chunks: () => chunks });
+}
+
+async function* read(source: Source): AsyncGenerator<readonly TraceRequest[]> {
+  const file = source.name;
   let line = 0;
   let reader: Reader | undefined;
   let first: number | undefined;
   let last = { at: -Infinity, line: 0 };
-  for await (const lines of linesOf(file)) {
+  for await (const lines of linesOf(source)) {
     const requests: TraceRequest[] = [];
     for (const text of lines) {
       line++;
