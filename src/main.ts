@@ -262,7 +262,7 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
   const { clock } = parts.time;
   const tasks: TaskBook = new TaskBook({
     store: texts,
-    textsOf: (user) => textsOf(live.config, user),
+    textsOf: (of) => textsOf(live.config, of),
     refuseTexts: (news) => texts.refuseIfFull(news),
     log,
     settings: { ...schedulerSettings(config), isShared: () => credentials.userCount > 1 },

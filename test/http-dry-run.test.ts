@@ -129,8 +129,12 @@ gpu: { multi_gpu: { max_queue_size: 100 } }`;
     limits: { weight: 3, max_running: 1, max_queued: 7, requests_per_minute: null, tokens_per_minute: 1_000_000 },
   };
   const path = `${API}/callers`;
-  assert.deepEqual((await server.request("GET", path)).body, { callers: [ada, bob] });
-  assert.deepEqual((await server.request("GET", path, { headers: asBob })).body, { callers: [bob] });
+  assert.deepEqual((await server.request("GET", path)).body, { callers: [ada, bob], teams: [], budgets: [] });
+  assert.deepEqual((await server.request("GET", path, { headers: asBob })).body, {
+    callers: [bob],
+    teams: [],
+    budgets: [],
+  });
   const { app, tasks } = testServer(t);
   tasks.callersKnown = ["other", "user"].map((user) => ({
     user,

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { AltLasError } from "../src/errors.ts";
 import { GPU_STATES } from "../src/gpu/facts.ts";
 import { type Need, PLAIN_NEEDS, sharedNeeds } from "../src/request.ts";
+import { type TeamRules } from "../src/scheduler/teams.ts";
 import { isFinal, type Outcome, PRIORITIES, STRATEGIES, type Task } from "../src/task.ts";
 import {
   couldRun,
@@ -29,11 +30,17 @@ import { COMPLETED, facts, type FlatFacts, NO_LIMITS, SETTINGS, World } from "./
 const GPUS = 3;
 const MAPPINGS = new Map([["summary", new Set([1])]]);
 /** At ten bytes to a token: one that fits everywhere, and one too long for a context of 500 tokens. */
-/** Users, and how many of their tasks may run at once. */
+const USERS = ["ada", "bob"];
+/** Users and a team, and how many of their tasks may run at once. */
 const MAX_RUNNING = new Map([
   ["ada", Infinity],
   ["bob", 2],
+  ["red", 3],
 ]);
+function teamsWith(maxRunning: number): TeamRules {
+  const limits = { maxRunning, maxQueued: null, requestsPerMinute: null, tokensPerMinute: null };
+  return { limitsOf: () => limits, named: ["red"] };
+}
 const QUEUE_TIMEOUT = 300;
 const BACKOFF = 20;
 const TEXTS = { short: "x".repeat(10), long: "x".repeat(5000) };
@@ -62,6 +69,7 @@ const looks = {
   taskType: fc.constantFrom("summary", "other"),
   text: fc.constantFrom("short", "short", "long"),
   user: fc.constantFrom("ada", "ada", "bob"),
+  team: fc.constantFrom(null, "red"),
   priority: fc.constantFrom(...PRIORITIES),
   model: fc.constantFrom(null, null, null, "a", "b", "c"),
   needs: fc.constantFrom(PLAIN_NEEDS, PLAIN_NEEDS, ...NEEDS),
@@ -123,6 +131,7 @@ const configureStep = fc.record({
   summary: fc.constantFrom([], [0], [1], [0, 2]),
   other: fc.constantFrom([], [], [1], [2]),
   maxRunning: fc.constantFrom(1, 2, 3, Infinity),
+  maxRunningOfTeam: fc.constantFrom(1, 2, 4, Infinity),
   weight: fc.constantFrom(0.1, 1, 10),
   maxQueueSize: fc.constantFrom(1000, 1000, 1000, 2),
   minBatchSizePerGpu: fc.constantFrom(1, 2),
@@ -151,6 +160,7 @@ class History implements Situation {
       retryBackoff: BACKOFF,
       queueTimeout: QUEUE_TIMEOUT,
       limitsOf: (user: string) => ({ ...NO_LIMITS, maxRunning: MAX_RUNNING.get(user)! }),
+      teams: teamsWith(MAX_RUNNING.get("red")!),
     };
     this.world = new World(this.gpus, settings, seed);
     this.world.onRun = (gpuId, task) => this.#checkStart(gpuId, task);
@@ -184,14 +194,22 @@ class History implements Situation {
     }
   }
 
-  #configure({ summary, other, maxRunning, weight, ...settings }: Extract<Step, { do: "configure" }>): void {
+  #configure({
+    summary,
+    other,
+    maxRunning,
+    maxRunningOfTeam,
+    weight,
+    ...settings
+  }: Extract<Step, { do: "configure" }>): void {
     const mapped = Object.entries({ summary, other }).filter(([, ids]) => ids.length > 0);
     this.mappings = new Map(mapped.map(([type, ids]) => [type, new Set(ids)]));
-    this.maxRunning = new Map([...MAX_RUNNING, ["bob", maxRunning]]);
+    this.maxRunning = new Map([...MAX_RUNNING, ["bob", maxRunning], ["red", maxRunningOfTeam]]);
     this.#maxQueueSize = settings.maxQueueSize;
     const limitsOf = (user: string) => ({ ...NO_LIMITS, weight, maxRunning: this.maxRunning.get(user)! });
     const { maxQueueBytes } = SETTINGS;
-    this.world.scheduler.configure({ ...settings, maxQueueBytes, mappings: this.mappings, limitsOf });
+    const teams = teamsWith(maxRunningOfTeam);
+    this.world.scheduler.configure({ ...settings, maxQueueBytes, mappings: this.mappings, limitsOf, teams });
   }
 
   tell(id: number, news: Partial<FlatFacts>): void {
@@ -232,10 +250,14 @@ class History implements Situation {
       assert.ok(!waitsInVain(this, group), `${group[0]!.id} waits in vain`);
     this.#checkKept();
     this.#checkTimes();
-    for (const user of MAX_RUNNING.keys()) {
+    for (const user of USERS) {
       const own = this.tasks.filter((task) => task.user === user && task.status === "running");
       assert.deepEqual(new Set(scheduler.callers.of({ user }).running.keys()), new Set(own.map(({ id }) => id)));
     }
+    const red = this.tasks.filter(({ team }) => team === "red");
+    const { running: runs, queued: waits } = scheduler.callers.teams.of({ team: "red" })!;
+    const countOf = (wanted: Task["status"]): number => red.filter(({ status }) => status === wanted).length;
+    assert.deepEqual([runs, waits], [countOf("running"), countOf("queued")], "what the team has");
   }
 
   /** A GPU becomes empty only for a waiting suspect that may go there, and for each of these one GPU at most. */
@@ -274,7 +296,7 @@ class History implements Situation {
   }
 
   #submit(event: Extract<Step, { do: "submit" | "batch" }> & { pinned: number | null }): void {
-    const { pinned: pinnedGpuId, strategy, taskType, user, priority, timeoutSeconds, model } = event;
+    const { pinned: pinnedGpuId, strategy, taskType, user, team, priority, timeoutSeconds, model } = event;
     const grouping = event.do === "submit" ? "single" : event.whole ? "whole" : "split";
     const size = event.do === "submit" ? 1 : event.size;
     const batchId = event.do === "submit" ? null : `batch-${this.tasks.length}`;
@@ -287,6 +309,7 @@ class History implements Situation {
         pinnedGpuId,
         strategy,
         user,
+        team,
         priority,
         timeoutSeconds,
         model,
@@ -374,6 +397,8 @@ class History implements Situation {
     assert.ok(running.length <= chosen.slots, what);
     const own = this.tasks.filter(({ user, status }) => user === task.user && status === "running");
     assert.ok(own.length <= this.maxRunning.get(task.user)!, `${task.user} has ${own.length} running`);
+    const ofTeam = this.tasks.filter(({ team, status }) => team === "red" && status === "running");
+    if (task.team !== null) assert.ok(ofTeam.length <= this.maxRunning.get("red")!, `${ofTeam.length} of red run`);
     assert.ok(running.length === 1 || !running.some(isSuspect), `${what}, alone`);
     assert.ok(this.world.now < task.createdAt + (task.timeoutSeconds ?? Infinity) * 1000, `${what}, in time`);
     assert.equal(task.pinnedGpuId ?? gpuId, gpuId, what);

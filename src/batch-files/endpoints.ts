@@ -36,7 +36,7 @@ export interface LineEndpoint {
    */
   readonly inputOf: (
     body: object,
-    batch: Pick<BatchFile, "user" | "priority" | "keyName" | "models">,
+    batch: Pick<BatchFile, "user" | "team" | "priority" | "keyName" | "models">,
   ) => Promise<LineInput>;
   readonly answerOf: (line: EndedLine) => Promise<LineAnswer>;
 }

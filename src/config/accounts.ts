@@ -145,10 +145,29 @@ function budgetsOf<Of extends TSchema>(amount: Of) {
   };
 }
 
-function budgetsByName(description: string) {
-  const Budgets = Type.Object(budgetsOf(Amount), { additionalProperties: false });
-  return Type.Record(Type.String(), Budgets, { default: {}, description });
-}
+/** What the members of a team may have together. */
+const teamLimits = {
+  max_queued: Type.Optional(
+    Type.Integer({ minimum: 0, description: "Tasks of all members that may wait; over it: 429. null: no limit." }),
+  ),
+  max_running: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      description: "Tasks of all members that run at once; more wait, and members take turns.",
+    }),
+  ),
+  requests_per_minute: Type.Optional(
+    Type.Integer({ minimum: 1, description: "Submissions of all members, also refused ones; over it: 429." }),
+  ),
+  tokens_per_minute: Type.Optional(
+    Type.Integer({ minimum: 1, description: "Tokens of all members, counted as for a user; over it: 429." }),
+  ),
+  texts: Type.Optional(
+    Type.Enum([...TEXTS], {
+      description: "As store.texts, for each member; the strictest counts, also beside the member's own.",
+    }),
+  ),
+};
 
 /** How long what is one caller's is kept. */
 const callerKeeping = {
@@ -197,9 +216,18 @@ export const CallersSection = liveSection(
           "Limits of single users, like { bob: { weight: 2, max_running: 4 } }; a limit that is left out or null is that of defaults.",
       },
     ),
-    teams: budgetsByName(
-      "Budgets of teams, like { research: { gpu_seconds_per_month: 500000 } }; all members share them.",
+    teams: Type.Record(
+      Type.String(),
+      Type.Object({ ...teamLimits, ...budgetsOf(Amount) }, { additionalProperties: false }),
+      {
+        default: {},
+        description:
+          "Limits and budgets of teams, like { research: { max_running: 8, gpu_seconds_per_month: 500000 } }; all members share them, beside their own limits. A task counts for the team that its user was in when it submitted it.",
+      },
     ),
-    keys: budgetsByName("Budgets of single API keys, by their names, beside those of their users."),
+    keys: Type.Record(Type.String(), Type.Object(budgetsOf(Amount), { additionalProperties: false }), {
+      default: {},
+      description: "Budgets of single API keys, by their names, beside those of their users.",
+    }),
   },
 );

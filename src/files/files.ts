@@ -99,7 +99,7 @@ export class Files implements FileSource {
     work: (upload: Pick<Upload, "write">) => Promise<FileFacts>,
   ): Promise<FileInfo> {
     const { user } = owner;
-    this.#refuseUnstored(user);
+    this.#refuseUnstored(owner);
     this.#begin(user, given);
     try {
       await this.#ready;
@@ -112,7 +112,7 @@ export class Files implements FileSource {
       given.signal.throwIfAborted();
       const { purpose, filename, lifetime } = await work(upload);
       const identity = { ...owner, purpose, filename, sha256: await upload.whole() };
-      const kept = this.#lifetimeFor(user, lifetime);
+      const kept = this.#lifetimeFor(owner, lifetime);
       return this.#shown(await this.#changes.run("", () => this.#store(upload, identity, kept)));
     } finally {
       this.#underWay.delete(given);
@@ -246,16 +246,16 @@ export class Files implements FileSource {
     return done;
   }
 
-  #refuseUnstored(user: string): void {
-    if (textsOf(this.#parts.live.config, user) !== "never") return;
-    const sentence = `Files cannot be uploaded: no texts of ${user} are stored (store.texts of the configuration, or callers.users). Send them with each request.`;
+  #refuseUnstored(owner: Pick<StoredFile, "user" | "team">): void {
+    if (textsOf(this.#parts.live.config, owner) !== "never") return;
+    const sentence = `Files cannot be uploaded: no texts of ${owner.user} are stored (store.texts of the configuration, callers.users or callers.teams). Send them with each request.`;
     throw new AltLasError("unsupported", sentence);
   }
 
   /** Where texts are kept until they are read only, no file is kept for longer than they may wait for that. */
-  #lifetimeFor(user: string, given: number | null): number | null {
+  #lifetimeFor(owner: Pick<StoredFile, "user" | "team">, given: number | null): number | null {
     const { config } = this.#parts.live;
-    if (textsOf(config, user) === "keep") return given;
+    if (textsOf(config, owner) === "keep") return given;
     return Math.min(this.#lifetime(given), config.store.unread_seconds * 1000);
   }
 

@@ -105,8 +105,8 @@ export function submission(
         retryAfter: config.server.drain_timeout,
       });
     }
-    if (isDry(request)) tasks.refuseOverRequests(caller.name);
-    else tasks.countRequest(caller.name);
+    if (isDry(request)) tasks.refuseOverRequests(caller.name, caller.team);
+    else tasks.countRequest(caller.name, caller.team);
   });
 }
 

@@ -5,13 +5,14 @@ import { ownersFor } from "./access.ts";
 import { NoQuery } from "./schemas/common.ts";
 import { CallersAnswer } from "./schemas/callers.ts";
 import type { ServerParts } from "./server-parts.ts";
-import { viewOfBudget, viewOfCaller } from "./views.ts";
+import { viewOfBudget, viewOfCaller, viewOfTeam } from "./views.ts";
 
 export function callersRoute(app: FastifyInstance, { credentials, tasks }: ServerParts): void {
   const schema = {
     operationId: "listCallers",
-    summary: "The users with what runs and waits of each, their shares, limits and budgets",
-    description: "A `user` sees itself alone, a `viewer` that has a team the team and its members, the others all.",
+    summary: "The users and teams with what runs and waits of each, their shares, limits and budgets",
+    description:
+      "A `user` sees itself and its team, a `viewer` that has a team the team and its members, the others all.",
     tags: ["tasks"],
     querystring: NoQuery,
     response: { 200: CallersAnswer },
@@ -23,8 +24,11 @@ export function callersRoute(app: FastifyInstance, { credentials, tasks }: Serve
     const isSeen = ({ of, name }: BudgetFacts): boolean => {
       return team === undefined || (of === "team" ? name === team : of === "user" && isMember(name));
     };
+    const { callers, teams } = tasks.callers(user);
+    const seesAllTeams = user === null && team === undefined;
     return {
-      callers: tasks.callers(user).flatMap((one) => (isMember(one.user) ? [viewOfCaller(one)] : [])),
+      callers: callers.flatMap((one) => (isMember(one.user) ? [viewOfCaller(one)] : [])),
+      teams: teams.flatMap((one) => (seesAllTeams || one.name === caller.team ? [viewOfTeam(one)] : [])),
       budgets: budgets.flatMap((one) => (isSeen(one) ? [viewOfBudget(one)] : [])),
     };
   });

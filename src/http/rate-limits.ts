@@ -100,7 +100,7 @@ export function tellRates(routes: FastifyInstance, { live, tasks }: ServerParts,
     }
     if (!limited) return;
     const caller = reply.request.caller as FastifyRequest["caller"] | undefined;
-    if (caller !== undefined) reply.headers(headersOf(tasks.ratesOf(caller.name)));
+    if (caller !== undefined) reply.headers(headersOf(tasks.ratesOf(caller.name, caller.team)));
   };
   routes.decorate("addRates", addRates);
   routes.addHook("onSend", (_request, reply, payload, done) => {
@@ -109,8 +109,8 @@ export function tellRates(routes: FastifyInstance, { live, tasks }: ServerParts,
   });
 }
 
-function anyLimits({ defaults, users }: Config["callers"]): boolean {
-  return [defaults, ...Object.values(users)].some(
+function anyLimits({ defaults, users, teams }: Config["callers"]): boolean {
+  return [defaults, ...Object.values(users), ...Object.values(teams)].some(
     ({ requests_per_minute, tokens_per_minute }) => (requests_per_minute ?? tokens_per_minute) !== undefined,
   );
 }

@@ -9,6 +9,7 @@ import type { LikelyToken, TokenLogprob } from "../output.ts";
 import type { Request } from "../request.ts";
 import type { BudgetFacts } from "../scheduler/budget-kinds.ts";
 import type { CallerFacts } from "../scheduler/caller-facts.ts";
+import type { TeamFacts } from "../scheduler/teams.ts";
 import type { DryRun } from "../scheduler/dry-run.ts";
 import type { Wait } from "../scheduler/why-waiting.ts";
 import type { BatchSnapshot, ListedSnapshot, Submission, TaskSnapshot } from "../tasks/task-api.ts";
@@ -87,6 +88,20 @@ export function viewOfCaller({ user, running, queued, share, limits }: CallerFac
     share,
     limits: {
       weight: limits.weight,
+      max_running: limits.maxRunning,
+      max_queued: limits.maxQueued,
+      requests_per_minute: limits.requestsPerMinute,
+      tokens_per_minute: limits.tokensPerMinute,
+    },
+  };
+}
+
+export function viewOfTeam({ name, running, queued, limits }: TeamFacts): CallersAnswer["teams"][number] {
+  return {
+    name,
+    running,
+    queued,
+    limits: {
       max_running: limits.maxRunning,
       max_queued: limits.maxQueued,
       requests_per_minute: limits.requestsPerMinute,

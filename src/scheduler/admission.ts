@@ -8,6 +8,7 @@ import { lackOf } from "./demand.ts";
 import { heapCostOf } from "./heap-cost.ts";
 import { type Impossible, NO_GPU_RETRY_SECONDS } from "./impossible.ts";
 import { type QueueShare, queueShare, type QueueSize } from "./queue-share.ts";
+import type { Team } from "./teams.ts";
 import type { Waiting } from "./waiting.ts";
 
 /** The parts that it reads. */
@@ -51,7 +52,7 @@ export class Admission {
   /** The refusal when the queue cannot take these tasks; null: it can. */
   overflow(waiting: readonly Task[]): AltLasError | null {
     if (waiting.length === 0) return null;
-    return this.#overflowOfCaller(waiting) ?? this.#overflowOfAll(waiting);
+    return this.#overflowOfCaller(waiting) ?? this.#overflowOfTeam(waiting) ?? this.#overflowOfAll(waiting);
   }
 
   /**
@@ -64,7 +65,8 @@ export class Admission {
     const caller = callers.of(tasks[0]!);
     const share = this.#shareOf(caller);
     const slots = this.#slotsFor(tasks);
-    const own = Math.min(slots, caller.limits.maxRunning ?? slots);
+    const team = callers.teams.of(tasks[0]!);
+    const own = Math.min(slots, caller.limits.maxRunning ?? slots, team?.limits.maxRunning ?? slots);
     const bytes = tasks.map((task) => task.size).toSorted((a, b) => b - a);
     const waiting = bytes.slice(own).reduce((sum, length) => sum + length, 0);
     const of = `batch has ${tasks.length} items, of which`;
@@ -76,6 +78,7 @@ export class Admission {
       const why = `${share.tasks} waiting (${share.tasksBy}), the rest running`;
       throw tooLarge(`batch has ${tasks.length} items; ${caller.name} may have ${share.tasks + own}: ${why}`);
     }
+    if (team !== null) refuseOverTeam(tasks.length, team, own);
     if (waiting > queue.maxQueueBytes) {
       const most = `${queue.maxQueueBytes} may wait (gpu.multi_gpu.max_queue_bytes)`;
       throw tooLarge(`${of} at least ${waiting} bytes of text would wait; ${most}`);
@@ -128,6 +131,16 @@ export class Admission {
     return new AltLasError("rate_limited", sentence, { retryAfter });
   }
 
+  #overflowOfTeam(waiting: readonly Task[]): AltLasError | null {
+    const team = this.#parts.callers.teams.of(waiting[0]!);
+    const most = team?.limits.maxQueued ?? null;
+    if (team === null || most === null || team.queued + waiting.length <= most) return null;
+    const full = `${team.queued} of at most ${most} tasks of the team ${team.name} wait (${team.placeOf("max_queued")})`;
+    const { retryAfter, when } = this.#untilRoom(team, team.queued + waiting.length - most);
+    const sentence = `There is no room for ${waiting.length} more: ${full}. ${when}`;
+    return new AltLasError("rate_limited", sentence, { retryAfter });
+  }
+
   #overflowOfAll(waiting: readonly Task[]): AltLasError | null {
     const { queue, waiting: present, callers } = this.#parts;
     const most = { tasks: queue.maxQueueSize, bytes: queue.maxQueueBytes, heap: queue.maxQueueHeap };
@@ -154,6 +167,14 @@ export class Admission {
 /** The refusal while the server stops. */
 export function draining(): AltLasError {
   return new AltLasError("draining", "The server is stopping and takes no new tasks.", { retryAfter: 5 });
+}
+
+/** @param own tasks of it that may start at once */
+function refuseOverTeam(items: number, team: Team, own: number): void {
+  const { maxQueued } = team.limits;
+  if (maxQueued === null || items <= Math.max(1, maxQueued + own)) return;
+  const why = `${maxQueued} waiting (${team.placeOf("max_queued")}), the rest running`;
+  throw tooLarge(`batch has ${items} items; the team ${team.name} may have ${maxQueued + own}: ${why}`);
 }
 
 function tooLarge(why: string): AltLasError {

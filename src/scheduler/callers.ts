@@ -8,39 +8,30 @@
  *     raised until it is behind the highest by no more than wrong estimates can explain.
  */
 import type { Clock } from "../common/clock.ts";
-import { AltLasError } from "../errors.ts";
 import type { Task, TaskResult } from "../task.ts";
 import { AnswerLengths } from "./answer-lengths.ts";
 import { Budgets } from "./budgets.ts";
 import type { BudgetRules } from "./budget-kinds.ts";
-
 import { DrainRate } from "./drain-rate.ts";
 import { estimateOf, estimateOfAll } from "./estimates.ts";
+import { type Limited, MinuteLimits, type PerMinute, type Rates, refuseOverMinute, tighter } from "./minute-limits.ts";
 import { type Rank, Ranking } from "./ranking.ts";
-import { type BucketLevel, TokenBucket } from "./token-bucket.ts";
+import { type TeamRules, Teams } from "./teams.ts";
 
 /** Of one caller; null: no limit. */
-export interface CallerLimits {
+export interface CallerLimits extends PerMinute {
   readonly weight: number;
   /** Tasks that may wait; null: the default share of the queue, see `queueShare`. */
   readonly maxQueued: number | "unlimited" | null;
   /** Where `maxQueued` is set, like `callers.users.bob.max_queued`. */
   readonly maxQueuedKey: string;
   readonly maxRunning: number | null;
-  readonly requestsPerMinute: number | null;
-  readonly tokensPerMinute: number | null;
   /** Bytes that the texts of its stored tasks may have, and where that is set; absent: no limit. */
   readonly maxStored?: { readonly bytes: number; readonly setIn: string } | null;
 }
 
-/** What a caller may still have in this minute; null: no limit. */
-export interface Rates {
-  readonly requests: BucketLevel | null;
-  readonly tokens: BucketLevel | null;
-}
-
 /** One caller's account. */
-export class Caller {
+export class Caller implements Limited {
   readonly name: string;
   /** Unique: callers are numbered as they come. */
   readonly number: number;
@@ -59,8 +50,7 @@ export class Caller {
   tag = 0;
   /** Its place among those that want or have slots; null: it does neither. */
   rank: Rank<Caller> | null = null;
-  requests: TokenBucket | null = null;
-  tokens: TokenBucket | null = null;
+  readonly perMinute: MinuteLimits;
   readonly drainRate: DrainRate;
   readonly answers = new AnswerLengths();
 
@@ -70,14 +60,21 @@ export class Caller {
     this.number = number;
     this.limits = limits;
     this.drainRate = new DrainRate(now);
-    this.limit(limits, now());
+    this.perMinute = new MinuteLimits(limits, now());
+  }
+
+  get title(): string {
+    return this.name;
+  }
+
+  placeOf(key: string): string {
+    return `callers: ${key}`;
   }
 
   /** It has other limits from now on. @param now Unix milliseconds */
   limit(limits: CallerLimits, now: number): void {
     this.limits = limits;
-    this.requests = resized(this.requests, limits.requestsPerMinute, now);
-    this.tokens = resized(this.tokens, limits.tokensPerMinute, now);
+    this.perMinute.limit(limits, now);
   }
 
   /** Whether it wants or has slots. */
@@ -91,24 +88,20 @@ export class Caller {
   }
 }
 
-function resized(bucket: TokenBucket | null, perMinute: number | null, now: number): TokenBucket | null {
-  if (perMinute === null) return null;
-  if (bucket === null) return new TokenBucket(perMinute, now);
-  bucket.resize(perMinute, now);
-  return bucket;
-}
-
 /** What callers may have. */
 export interface CallerRules {
   readonly limitsOf: (user: string) => CallerLimits;
   /** null, absent: nobody has a budget. */
   readonly budgets?: BudgetRules | null;
+  /** null, absent: no team has limits. */
+  readonly teams?: TeamRules | null;
 }
 
 export class Callers {
   /** Of all of them together. */
   readonly drainRate: DrainRate;
   readonly budgets: Budgets;
+  readonly teams: Teams;
   #limitsOf: (user: string) => CallerLimits;
   /** Unix milliseconds. */
   readonly #now: () => number;
@@ -126,12 +119,13 @@ export class Callers {
   #uncertain = 0;
   #mostUncertain = 0;
 
-  constructor({ limitsOf, budgets = null }: CallerRules, clock: Clock) {
+  constructor({ limitsOf, budgets = null, teams = null }: CallerRules, clock: Clock) {
     const now = (): number => clock.now();
     this.#limitsOf = limitsOf;
     this.#now = now;
     this.drainRate = new DrainRate(now);
     this.budgets = new Budgets(budgets, clock);
+    this.teams = new Teams(teams, now);
   }
 
   of({ user }: Pick<Task, "user">): Caller {
@@ -148,8 +142,9 @@ export class Callers {
   }
 
   /** All may have other limits from now on. A weight counts for what is yet to be given, and not for what was. */
-  renew({ limitsOf, budgets = null }: CallerRules): void {
+  renew({ limitsOf, budgets = null, teams = null }: CallerRules): void {
     this.#limitsOf = limitsOf;
+    this.teams.renew(teams);
     this.budgets.renew(budgets);
     for (const caller of this.#byName.values()) {
       const before = caller.limits.weight;
@@ -162,24 +157,27 @@ export class Callers {
 
   // --- limits for each minute ------------------------------------------------------------------------------------
 
-  /** Counts one submission. @throws {AltLasError} `rate_limited` */
-  countRequest(user: string): void {
-    this.refuseOverRequests(user);
-    this.of({ user }).requests?.take(1, this.#now());
+  /** Counts one submission. @param team of the user @throws {AltLasError} `rate_limited` */
+  countRequest(user: string, team: string | null = null): void {
+    this.refuseOverRequests(user, team);
+    this.of({ user }).perMinute.requests?.take(1, this.#now());
+    this.teams.of({ team })?.perMinute.requests?.take(1, this.#now());
   }
 
-  /** @throws {AltLasError} `rate_limited`: the user may submit nothing more in this minute */
-  refuseOverRequests(user: string): void {
-    const { name, requests, limits } = this.of({ user });
-    const seconds = requests?.secondsUntil(1, this.#now()) ?? 0;
-    if (seconds > 0) throw overRate(name, `${limits.requestsPerMinute} submissions`, "requests_per_minute", seconds);
+  /** @throws {AltLasError} `rate_limited`: the user, or its team, may submit nothing more in this minute */
+  refuseOverRequests(user: string, team: string | null = null): void {
+    refuseOverMinute("requests", 1, [this.of({ user }), this.teams.of({ team })], this.#now());
   }
 
-  /** How much a user may still have in this minute; null: that has no limit. */
-  ratesOf(user: string): Rates {
-    const { requests, tokens } = this.of({ user });
+  /** How much a user may still have in this minute, of its own limits and its team's; null: there is no limit. */
+  ratesOf(user: string, team: string | null = null): Rates {
+    const { perMinute } = this.of({ user });
+    const ofTeam = this.teams.of({ team })?.perMinute;
     const now = this.#now();
-    return { requests: requests?.level(now) ?? null, tokens: tokens?.level(now) ?? null };
+    return {
+      requests: tighter(perMinute.requests?.level(now) ?? null, ofTeam?.requests?.level(now) ?? null),
+      tokens: tighter(perMinute.tokens?.level(now) ?? null, ofTeam?.tokens?.level(now) ?? null),
+    };
   }
 
   /**
@@ -189,23 +187,22 @@ export class Callers {
   admit(tasks: readonly Task[], context: number | null): void {
     const work = this.refuseOverTokens(tasks, context);
     this.budgets.reserve(tasks, context);
-    const { tokens } = this.of(tasks[0]!);
-    if (tokens === null) return;
+    if (work === null) return;
     for (const task of tasks) this.#estimates.set(task, estimateOf(task, context));
-    tokens.take(work, this.#now());
+    this.#takeTokens(tasks[0]!, work);
   }
 
   /**
-   * @returns the tokens of new tasks, as estimated, where they have a limit a minute
-   * @throws {AltLasError} `rate_limited`: the user has not so many left in this minute; as `Budgets.refuseOver`
+   * @returns the tokens of new tasks, as estimated; null: nobody has limited them for a minute
+   * @throws {AltLasError} `rate_limited`: the user or its team has not so many left in this minute; as `Budgets.refuseOver`
    */
-  refuseOverTokens(tasks: readonly Task[], context: number | null): number {
+  refuseOverTokens(tasks: readonly Task[], context: number | null): number | null {
     this.budgets.refuseOver(tasks, context);
-    const { name, tokens, limits } = this.of(tasks[0]!);
-    if (tokens === null) return 0;
+    const caller = this.of(tasks[0]!);
+    const team = this.teams.of(tasks[0]!);
+    if (caller.perMinute.tokens === null && (team === null || team.perMinute.tokens === null)) return null;
     const work = estimateOfAll(tasks, context);
-    const seconds = tokens.secondsUntil(work, this.#now());
-    if (seconds > 0) throw overRate(name, `${limits.tokensPerMinute} tokens`, "tokens_per_minute", seconds);
+    refuseOverMinute("tokens", work, [caller, team], this.#now());
     return work;
   }
 
@@ -216,6 +213,11 @@ export class Callers {
   }
 
   // --- shares ----------------------------------------------------------------------------------------------------
+
+  /** Whether the caller of a task, or its team, may have no more tasks running. */
+  isCapped(task: Task): boolean {
+    return this.of(task).isCapped || this.teams.of(task)?.isCapped === true;
+  }
 
   /** The active callers, in the order in which a free slot is offered to them. */
   get ranking(): Iterable<Rank<Caller>> {
@@ -235,6 +237,7 @@ export class Callers {
     }
     caller.oldest = Math.min(caller.oldest, task.seq);
     caller.queued++;
+    this.teams.of(task)?.waits();
     this.#rank(caller);
   }
 
@@ -247,12 +250,14 @@ export class Callers {
     caller.queuedHeap -= heap;
     if (caller.oldest === task.seq) caller.oldest++;
     caller.queued--;
+    this.teams.of(task)?.leavesQueue();
     if (!caller.isActive) this.#rank(caller);
   }
 
   /** A task that waited has got a slot. */
   served(task: Task): void {
     this.of(task).drainRate.starts();
+    this.teams.of(task)?.drainRate.starts();
     this.drainRate.starts();
   }
 
@@ -261,7 +266,7 @@ export class Callers {
     const caller = this.of(task);
     const { weight } = caller.limits;
     if (caller.queued === 0) caller.tag = Math.max(caller.tag, this.#served); // 1
-    const known = caller.tokens === null ? undefined : this.#estimates.get(task);
+    const known = caller.perMinute.tokens === null ? undefined : this.#estimates.get(task);
     const work = known ?? estimateOf(task, context);
     this.#uncertain += work / weight;
     this.#mostUncertain = Math.max(this.#mostUncertain, this.#uncertain);
@@ -269,6 +274,8 @@ export class Callers {
     caller.tag = Math.max(caller.tag, this.#ranking.highest - 2 * this.#mostUncertain); // 2
     this.#served = caller.tag;
     caller.running.set(task.id, work);
+    const team = this.teams.of(task);
+    if (team !== null) team.running++;
     caller.tag += work / weight;
     this.#rank(caller);
   }
@@ -279,6 +286,8 @@ export class Callers {
     const estimate = caller.running.get(task.id);
     if (estimate === undefined) return;
     caller.running.delete(task.id);
+    const team = this.teams.of(task);
+    if (team !== null) team.running--;
     caller.tag += ((work ?? estimate) - estimate) / caller.limits.weight;
     this.#uncertain -= estimate / caller.limits.weight;
     this.#rank(caller);
@@ -299,22 +308,20 @@ export class Callers {
   }
 
   #settle(task: Task, work: number): void {
-    const { tokens } = this.of(task);
-    if (tokens === null) return;
     const estimate = this.#estimates.get(task);
-    // No tokens were taken for tasks that an earlier server admitted.
-    if (estimate !== undefined) tokens.take(work - estimate, this.#now());
+    // No tokens were taken for tasks that an earlier server admitted, nor where they have no limit.
+    if (estimate === undefined) return;
+    this.#takeTokens(task, work - estimate);
     this.#estimates.delete(task);
+  }
+
+  #takeTokens(task: Task, work: number): void {
+    this.of(task).perMinute.tokens?.take(work, this.#now());
+    this.teams.of(task)?.perMinute.tokens?.take(work, this.#now());
   }
 }
 
 /** Tokens that a run took. */
 export function workOf({ promptTokens, completionTokens }: TaskResult): number {
   return (promptTokens ?? 0) + completionTokens;
-}
-
-function overRate(name: string, what: string, key: string, seconds: number): AltLasError {
-  const retryAfter = Math.ceil(seconds);
-  const sentence = `${name} may have ${what} a minute (callers: ${key}). Try again in ${retryAfter} s.`;
-  return new AltLasError("rate_limited", sentence, { retryAfter });
 }

@@ -60,7 +60,7 @@ export class Dispatcher {
     const entry = task.status === "queued" ? this.#parts.waiting.entryOf(task) : undefined;
     const isFor =
       entry !== undefined &&
-      !this.#parts.callers.of(task).isCapped &&
+      !this.#parts.callers.isCapped(task) &&
       this.#parts.eligibility.isAllowed(instance, task, demandOf(tasksOf(entry))) &&
       this.#parts.eligibility.misfit(instance, tasksOf(entry)) === null;
     if (isFor) return entry;

@@ -49,5 +49,5 @@ export interface SchedulerSettings extends CallerRules {
 /** Settings that may change while it runs. */
 export type LiveSchedulerSettings = Pick<
   SchedulerSettings,
-  "maxQueueSize" | "maxQueueBytes" | "minBatchSizePerGpu" | "mappings" | "limitsOf" | "budgets"
+  "maxQueueSize" | "maxQueueBytes" | "minBatchSizePerGpu" | "mappings" | "limitsOf" | "budgets" | "teams"
 >;

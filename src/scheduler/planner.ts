@@ -151,7 +151,7 @@ export class Planner {
   #decide(tasks: readonly Task[], without: ReadonlySet<number>): Decision | null {
     const task = tasks[0]!;
     const caller = this.#parts.callers.of(task);
-    if (this.#parts.isHeld() || caller.isCapped) return null;
+    if (this.#parts.isHeld() || this.#parts.callers.isCapped(task)) return null;
     const { eligible, others } = this.#parts.eligibility.candidates(tasks, without);
     if (eligible.length === 0) return null;
     if (task.boundTo !== null) return this.#withoutStrategy(task, eligible[0]!, others);
@@ -186,7 +186,7 @@ export class Planner {
     if (decision === undefined) return null;
     const { callers, eligibility, isHeld } = this.#parts;
     const isFull = eligibility.whyNot(decision.instance, [task]) !== null;
-    return isFull || isHeld() || callers.of(task).isCapped ? null : this.#occupy(decision, task);
+    return isFull || isHeld() || callers.isCapped(task) ? null : this.#occupy(decision, task);
   }
 
   #occupy({ instance, placement }: Decision, task: Task): Placed {

@@ -4,6 +4,7 @@ import type { Task } from "../task.ts";
 import { draining } from "./admission.ts";
 import { type CallerFacts, callerFacts } from "./caller-facts.ts";
 import { type DryRun, dryRun, type DryRunParts } from "./dry-run.ts";
+import type { TeamFacts } from "./teams.ts";
 import { type Wait, whyWaiting } from "./why-waiting.ts";
 
 export interface QuestionsParts extends DryRunParts {
@@ -34,9 +35,9 @@ export class Questions {
     return this.#parts.admission.refusalOf(task);
   }
 
-  /** @param user the only one that is wanted; null: all that are known */
-  callers(user: string | null): readonly CallerFacts[] {
+  /** @param user the only one that is wanted, beside all teams; null: all that are known */
+  callers(user: string | null): { readonly callers: readonly CallerFacts[]; readonly teams: readonly TeamFacts[] } {
     const { callers, admission } = this.#parts;
-    return callerFacts(callers, admission, user);
+    return { callers: callerFacts(callers, admission, user), teams: callers.teams.facts() };
   }
 }

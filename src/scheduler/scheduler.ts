@@ -265,14 +265,14 @@ export class Scheduler {
   finished(task: Task, outcome: Outcome): void {
     this.#event(() => {
       const instance = this.#fleet.of(task);
-      const wasCapped = this.callers.of(task).isCapped;
+      const wasCapped = this.callers.isCapped(task);
       if (outcome.status === "interrupted") this.#tryElsewhere(instance, task, outcome);
       else {
         const result = resultOf(outcome);
         this.#planner.ended(instance, task, result);
         this.#life.finish(task, outcome);
       }
-      // Its caller may run more now, on any GPU.
+      // Its caller or its team may run more now, on any GPU.
       if (wasCapped) this.#loader.lookAgain();
       if (wasCapped || task.status === "queued") this.#dispatcher.fillAll();
       else for (const one of this.#fleet.on(instance.gpuId)) this.#dispatcher.fill(one);

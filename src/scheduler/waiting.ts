@@ -35,8 +35,8 @@ export interface Line {
   readonly place: string;
 }
 
-/** By what they ask. */
-type Own = Map<Demand, Lanes>;
+/** Those of one caller: by the team for which they count, then by what they ask. */
+type Own = Map<string | null, Map<Demand, Lanes>>;
 
 /** By what tasks ask that may go anywhere: the sizes that fit into a GPU; null: it does not suit them. */
 type Fitting = Map<Demand, readonly boolean[] | null>;
@@ -137,10 +137,11 @@ export class Waiting {
   }
 
   remove(entry: Entry): void {
+    const { user, team } = firstOf(entry);
     const queues = this.#queuesOf(entry);
     if (this.#queueIn(queues, entry).remove(entry)) this.#turns++;
     // There are hundreds of ways to ask, and a caller that has tried them all must not keep queues for each.
-    if (--queues.entries === 0 && !isPlain(queues.demand)) this.#queues.get(firstOf(entry).user)!.delete(queues.demand);
+    if (--queues.entries === 0 && !isPlain(queues.demand)) this.#queues.get(user)!.get(team)!.delete(queues.demand);
     this.#count(entry, -1);
     if ("tasks" in entry) this.#batches.delete(entry.tasks[0]!.batchId);
   }
@@ -174,7 +175,7 @@ export class Waiting {
   ahead(task: Task): number {
     if (this.#resting.has(task)) return 0;
     const entry = this.batchOf(task) ?? task;
-    const lanes = this.#queues.get(task.user)?.get(this.#demandOf(entry));
+    const lanes = this.#queues.get(task.user)?.get(task.team)?.get(this.#demandOf(entry));
     if (lanes === undefined) return 0;
     const lane = lanes.laneOf(entry, this.#mappedTypes);
     const priority = PRIORITIES.indexOf(firstOf(entry).priority);
@@ -200,7 +201,8 @@ export class Waiting {
     return callers.flatMap(({ caller }) => {
       const own = this.#queues.get(caller.name);
       if (own === undefined) return [];
-      const lanes = [...own.values()].flatMap((queues) => [...queues.byGpu.values(), ...queues.unbound]);
+      const all = [...own.values()].flatMap((ofTeam) => [...ofTeam.values()]);
+      const lanes = all.flatMap((queues) => [...queues.byGpu.values(), ...queues.unbound]);
       const entries = lanes.flatMap((lane) => lane.flatMap((queue) => queue.front(each)));
       return entries.flatMap((entry) => tasksOf(entry).slice(0, each)).slice(0, Math.max(each, lanes.length));
     });
@@ -214,13 +216,12 @@ export class Waiting {
           look({ front, count, demand, place: size === 0 ? place : `${place}${size}` }),
         );
     };
-    for (const own of this.#queues.values())
-      for (const { demand, entries, anywhere, byType, byGpu } of own.values()) {
-        if (entries === 0) continue;
-        lookIn(anywhere, demand, "");
-        for (const [type, lane] of byType) lookIn(lane, demand, `type ${type} `);
-        for (const [gpuId, lane] of byGpu) lookIn(lane, demand, `gpu ${gpuId} `);
-      }
+    for (const { demand, entries, anywhere, byType, byGpu } of this.#all()) {
+      if (entries === 0) continue;
+      lookIn(anywhere, demand, "");
+      for (const [type, lane] of byType) lookIn(lane, demand, `type ${type} `);
+      for (const [gpuId, lane] of byGpu) lookIn(lane, demand, `gpu ${gpuId} `);
+    }
   }
 
   /** The tasks that wait for this GPU and no other. */
@@ -247,11 +248,10 @@ export class Waiting {
       for (const queue of lanes.flat())
         for (const entry of queue) for (const task of tasksOf(entry)) found.set(task, error);
     };
-    for (const own of this.#queues.values())
-      for (const [demand, queues] of own) {
-        look(queues.unbound, why(demand, null));
-        for (const [gpuId, lane] of queues.byGpu) look([lane], why(demand, gpuId));
-      }
+    for (const { demand, unbound, byGpu } of this.#all()) {
+      look(unbound, why(demand, null));
+      for (const [gpuId, lane] of byGpu) look([lane], why(demand, gpuId));
+    }
     for (const task of this.#resting) {
       const error = why(task, task.pinnedGpuId);
       if (error !== null) found.set(task, error);
@@ -261,7 +261,7 @@ export class Waiting {
 
   /**
    * The next entry for a GPU: of the caller that has had the least, the one with the highest priority, and of these the oldest. Callers
-   * that may run no more tasks are passed over. @param now Unix milliseconds
+   * and teams that may run no more tasks are passed over. @param now Unix milliseconds
    */
   next(wanted: Wanted, now: number): Entry | undefined {
     let best: Entry | undefined;
@@ -292,7 +292,7 @@ export class Waiting {
         bestLevel = level;
       }
     };
-    for (const [demand, { anywhere, byType, byGpu }] of own) {
+    for (const { demand, anywhere, byType, byGpu } of this.#lanesOf(own)) {
       const classes = this.#fittingOf(demand, wanted, fitting);
       if (classes === null) continue;
       const bound = byGpu.get(wanted.gpuId);
@@ -302,6 +302,11 @@ export class Waiting {
         if (wanted.servesType(type, demand)) consider(lane, this.#classesFor(wanted, type, demand));
     }
     return best;
+  }
+
+  /** Without those of teams that may run no more. */
+  *#lanesOf(own: Own): Iterable<Lanes> {
+    for (const [team, ofTeam] of own) if (this.#callers.teams.of({ team })?.isCapped !== true) yield* ofTeam.values();
   }
 
   /** The sizes that fit into the GPU; the callers of one search share them. */
@@ -334,12 +339,14 @@ export class Waiting {
   }
 
   #queuesOf(entry: Entry): Lanes {
-    const { user } = firstOf(entry);
+    const { user, team } = firstOf(entry);
     const demand = this.#demandOf(entry);
     let own = this.#queues.get(user);
     if (own === undefined) this.#queues.set(user, (own = new Map()));
-    let lanes = own.get(demand);
-    if (lanes === undefined) own.set(demand, (lanes = new Lanes(demand, this.#sizes)));
+    let ofTeam = own.get(team);
+    if (ofTeam === undefined) own.set(team, (ofTeam = new Map()));
+    let lanes = ofTeam.get(demand);
+    if (lanes === undefined) ofTeam.set(demand, (lanes = new Lanes(demand, this.#sizes)));
     return lanes;
   }
 
@@ -348,7 +355,7 @@ export class Waiting {
   }
 
   *#all(): Iterable<Lanes> {
-    for (const own of this.#queues.values()) yield* own.values();
+    for (const own of this.#queues.values()) for (const ofTeam of own.values()) yield* ofTeam.values();
   }
 
   #count(entry: Entry, sign: 1 | -1): void {

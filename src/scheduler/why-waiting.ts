@@ -47,7 +47,7 @@ type Why = Pick<Wait, "reason" | "sentence"> & Partial<Pick<Wait, "detail">>;
 /**
  * The first that applies:
  *  1. It rests after it was cut off.
- *  2. Its caller has as many tasks running as it may.
+ *  2. Its caller, or its team, has as many tasks running as it may.
  *  3. A GPU with its model takes tasks, and has no slot for it.
  *  4. Its model is nowhere yet: it is being fetched, is being loaded, or waits for memory.
  *  5. The GPUs with its model take nothing.
@@ -62,10 +62,11 @@ const RESTING: Why = { reason: "retry_pause", sentence: "It was cut off, and is 
 const HELD: Why = { reason: "gpu_not_ready", sentence: "No task starts until results can be written to disk again." };
 
 function ofCaller(task: Task, { callers }: WhyWaitingParts): Why | null {
-  const { name, isCapped, limits } = callers.of(task);
-  if (!isCapped) return null;
+  const holder = [callers.of(task), callers.teams.of(task)].find((one) => one?.isCapped === true) ?? null;
+  if (holder === null) return null;
+  const { title, limits } = holder;
   const most = limits.maxRunning === 1 ? "1 task" : `${limits.maxRunning} tasks`;
-  return { reason: "caller_limit", sentence: `${name} has ${most} running, and may have no more.` };
+  return { reason: "caller_limit", sentence: `${title} has ${most} running, and may have no more.` };
 }
 
 function ofGpus(task: Task, { fleet, waiting, eligibility, isHeld }: WhyWaitingParts): Why {

@@ -1,10 +1,11 @@
 /** What waiting tasks want of the models that come and go. */
 import { hasFailed } from "./attempts.ts";
-import type { Callers } from "./callers.ts";
+import type { Caller, Callers } from "./callers.ts";
 import { type Demand, demandOf } from "./demand.ts";
 import type { Eligibility } from "./eligibility.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Instance } from "./placement.ts";
+import type { Team } from "./teams.ts";
 import { type Entry, firstOf, type Line, tasksOf, type Waiting } from "./waiting.ts";
 
 export interface WishParts {
@@ -36,18 +37,22 @@ interface Draft {
   since: number;
 }
 
-/** The wishes of all that waits, without callers that may run no more now. Those of several callers and priorities are one. */
+/** The wishes of all that waits, without callers and teams that may run no more now. Those of several callers and priorities are one. */
 export function wishesOf(parts: WishParts): Wish[] {
   const drafts = new Map<Demand, Map<string, Draft>>();
   const alone: Draft[] = [];
-  /** How many more tasks a caller may run, beside those that are counted already. */
-  const allowed = new Map<string, number>();
+  /** How many more tasks a caller or a team may run, beside those that are counted already. */
+  const allowed = new Map<Caller | Team, number>();
   parts.waiting.eachLine((line) => {
     const { front } = line;
     const task = firstOf(front);
-    const left = allowed.get(task.user) ?? roomOf(parts.callers, front);
-    const count = Math.min(line.count, left);
-    allowed.set(task.user, left - count);
+    const caller = parts.callers.of(task);
+    const team = parts.callers.teams.of(task);
+    const left = allowed.get(caller) ?? roomOf(caller.limits, caller.running.size);
+    const ofTeam = team === null ? Infinity : (allowed.get(team) ?? roomOf(team.limits, team.running));
+    const count = Math.min(line.count, left, ofTeam);
+    allowed.set(caller, left - count);
+    if (team !== null) allowed.set(team, ofTeam - count);
     if (count === 0) return;
     const draft = { line, entry: front, count, since: task.waitsSince };
     // Where it may run depends on where it has failed.
@@ -58,9 +63,8 @@ export function wishesOf(parts: WishParts): Wish[] {
   return all.map((draft) => wishOf(draft, parts));
 }
 
-function roomOf(callers: Callers, front: Entry): number {
-  const { limits, running } = callers.of(firstOf(front));
-  return limits.maxRunning === null ? Infinity : Math.max(0, limits.maxRunning - running.size);
+function roomOf({ maxRunning }: { readonly maxRunning: number | null }, running: number): number {
+  return maxRunning === null ? Infinity : Math.max(0, maxRunning - running);
 }
 
 function join(drafts: Map<Demand, Map<string, Draft>>, draft: Draft): void {

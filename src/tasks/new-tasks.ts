@@ -24,7 +24,7 @@ interface NewTasksParts {
   readonly timeout: number | null;
   readonly modelMeantBy: (asked: string) => string;
   readonly modelOfTaskType: (type: string) => string | null;
-  readonly textsOf?: (user: string) => Texts;
+  readonly textsOf?: (of: Pick<Task, "user" | "team">) => Texts;
 }
 
 export class NewTasks {
@@ -109,7 +109,7 @@ export class NewTasks {
     const { timeout, textsOf = kept } = this.#parts;
     return newTask({
       ...shared,
-      texts: input.texts === undefined ? textsOf(shared.user) : strictest(textsOf(shared.user), input.texts),
+      texts: input.texts === undefined ? textsOf(shared) : strictest(textsOf(shared), input.texts),
       request,
       taskType,
       priority,

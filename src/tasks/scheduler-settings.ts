@@ -6,9 +6,11 @@ import type { Config } from "../config/config.ts";
 import type { Device } from "../gpu/inventory/devices.ts";
 import type { Logger } from "../log/log.ts";
 import type { CallerLimits } from "../scheduler/callers.ts";
+import type { TeamRules } from "../scheduler/teams.ts";
 import { budgetRules } from "./budget-rules.ts";
 import type { Mappings } from "../scheduler/eligibility.ts";
 import type { SchedulerSettings } from "../scheduler/effects.ts";
+import type { Task } from "../task.ts";
 import { strictest, type Texts } from "../texts.ts";
 
 export function schedulerSettings({
@@ -30,6 +32,7 @@ export function schedulerSettings({
     prefixAffinity: scheduling.prefix_affinity,
     limitsOf: (user) => limitsOf(callers, user),
     budgets: budgetRules(callers),
+    teams: teamRules(callers),
   };
 }
 
@@ -48,11 +51,36 @@ function limitsOf(callers: Config["callers"], user: string): CallerLimits {
   };
 }
 
-/** How long the texts of a user's tasks may be stored. */
-export function textsOf({ store, callers: { users } }: Pick<Config, "store" | "callers">, user: string): Texts {
-  const own = Object.hasOwn(users, user) ? users[user]?.texts : undefined;
-  return own === undefined ? store.texts : strictest(store.texts, own);
+/** @returns null: no team has limits */
+function teamRules({ teams }: Config["callers"]): TeamRules | null {
+  const named = Object.keys(teams);
+  if (named.length === 0) return null;
+  return {
+    named,
+    limitsOf: (team) => {
+      if (!Object.hasOwn(teams, team)) return null;
+      const limits = teams[team]!;
+      return {
+        maxQueued: limits.max_queued ?? null,
+        maxRunning: limits.max_running ?? null,
+        requestsPerMinute: limits.requests_per_minute ?? null,
+        tokensPerMinute: limits.tokens_per_minute ?? null,
+      };
+    },
+  };
 }
+
+/** How long the texts of a user's tasks may be stored: the strictest of what is said for all, for the user and for its team. */
+export function textsOf({ store, callers: { users, teams } }: Pick<Config, "store" | "callers">, of: Owner): Texts {
+  const { user, team } = of;
+  const own = Object.hasOwn(users, user) ? users[user]?.texts : undefined;
+  const ofTeam = team !== null && Object.hasOwn(teams, team) ? teams[team]?.texts : undefined;
+  return own === undefined && ofTeam === undefined
+    ? store.texts
+    : strictest(store.texts, own ?? "keep", ofTeam ?? "keep");
+}
+
+type Owner = Pick<Task, "user" | "team">;
 
 function bytesOf(limit: CallerLimit | null): CallerLimits["maxStored"] {
   return limit && { bytes: limit.most, setIn: limit.setIn };

@@ -4,7 +4,8 @@ import type { Request, RequestFacts } from "../request.ts";
 import type { BudgetFacts } from "../scheduler/budget-kinds.ts";
 import type { Owner } from "../scheduler/budgets.ts";
 import type { CallerFacts } from "../scheduler/caller-facts.ts";
-import type { Rates } from "../scheduler/callers.ts";
+import type { TeamFacts } from "../scheduler/teams.ts";
+import type { Rates } from "../scheduler/minute-limits.ts";
 import type { DryRun } from "../scheduler/dry-run.ts";
 import type { Wait } from "../scheduler/why-waiting.ts";
 import type { BatchState, ListedPage, Reading, TaskFilter } from "../store/tasks.ts";
@@ -100,16 +101,16 @@ export interface TaskPage extends Omit<ListedPage, "tasks"> {
 
 export interface TaskApi {
   /**
-   * Counts one submission against its user's limit. It must be called before anything else is done for it.
+   * Counts one submission against the limits of its user and its team. It must be called before anything else is done for it.
    * @throws {AltLasError} `rate_limited`
    */
-  countRequest(user: string): void;
+  countRequest(user: string, team: string | null): void;
   /** As `countRequest`, but nothing is counted. @throws {AltLasError} `rate_limited` */
-  refuseOverRequests(user: string): void;
+  refuseOverRequests(user: string, team: string | null): void;
   /** The budgets of a user, its team and a key; null: all. None where nobody has any. */
   budgets(of: Owner | null): readonly BudgetFacts[];
-  /** What a user may still submit in this minute. */
-  ratesOf(user: string): Rates;
+  /** What a user may still submit in this minute, by its own limits and its team's. */
+  ratesOf(user: string, team: string | null): Rates;
   /**
    * Admits all of the tasks or none; resolves when they are on disk.
    * @throws {AltLasError} `invalid_input` (no such GPU, strategy not configured, a prompt that can never fit), `rate_limited` (the
@@ -125,7 +126,7 @@ export interface TaskApi {
   /** The name of the model that a task would ask for; null: any. One that there is not stays as it was asked. */
   modelOf(input: Pick<TaskInput, "model" | "taskType" | "anyModel">): string | null;
   /** The callers as they stand. @param user the only one that is wanted; null: all that are known since the start */
-  callers(user: string | null): readonly CallerFacts[];
+  callers(user: string | null): { readonly callers: readonly CallerFacts[]; readonly teams: readonly TeamFacts[] };
   /** A task, whoever it belongs to. A final status is shown only once it is on disk. */
   get(id: string): Promise<TaskSnapshot | null>;
   /** Why a task waits, by the wall clock in `since`; null: it does not, or there is no such task. */

@@ -32,8 +32,8 @@ export interface TaskBookParts {
   readonly modelMeantBy: (asked: string) => string;
   /** The model that tasks of a type mean when they name none; null: any. */
   readonly modelOfTaskType: (type: string) => string | null;
-  /** How long the texts of a user's tasks may be stored; absent: as long as the tasks. */
-  readonly textsOf?: (user: string) => Texts;
+  /** How long the texts of the tasks of a user in a team may be stored; absent: as long as the tasks. */
+  readonly textsOf?: (of: Pick<Task, "user" | "team">) => Texts;
   /** Refuses new tasks whose texts the memory has no room for; absent: it has for any. */
   readonly refuseTexts?: (tasks: readonly Task[]) => void;
   /** Has a GPU's worker stop a task. */

@@ -105,12 +105,12 @@ export class TaskBook implements TaskApi {
     this.#requests.start();
   }
 
-  countRequest(user: string): void {
-    this.scheduler.callers.countRequest(user);
+  countRequest(user: string, team: string | null): void {
+    this.scheduler.callers.countRequest(user, team);
   }
 
-  refuseOverRequests(user: string): void {
-    this.scheduler.callers.refuseOverRequests(user);
+  refuseOverRequests(user: string, team: string | null): void {
+    this.scheduler.callers.refuseOverRequests(user, team);
   }
 
   callers(user: string | null): ReturnType<TaskApi["callers"]> {
@@ -121,8 +121,8 @@ export class TaskBook implements TaskApi {
     return this.scheduler.callers.budgets.facts(of);
   }
 
-  ratesOf(user: string): ReturnType<TaskApi["ratesOf"]> {
-    return this.scheduler.callers.ratesOf(user);
+  ratesOf(user: string, team: string | null): ReturnType<TaskApi["ratesOf"]> {
+    return this.scheduler.callers.ratesOf(user, team);
   }
 
   modelOf(input: Parameters<TaskApi["modelOf"]>[0]): string | null {

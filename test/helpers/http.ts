@@ -396,7 +396,8 @@ export class FakeTasks implements TaskApi {
   /** What a dry run answers, and what was asked of it. */
   dry: ReturnType<TaskApi["dryRun"]> = { gpuId: null, placement: null, wait: null };
   readonly rehearsed: { inputs: readonly TaskInput[]; options: SubmitOptions }[] = [];
-  callersKnown: ReturnType<TaskApi["callers"]> = [];
+  callersKnown: ReturnType<TaskApi["callers"]>["callers"] = [];
+  teamsKnown: ReturnType<TaskApi["callers"]>["teams"] = [];
   /** Thrown by every method when set. */
   failure: Error | undefined;
   budgetsKnown: ReturnType<TaskApi["budgets"]> = [];
@@ -439,7 +440,8 @@ export class FakeTasks implements TaskApi {
   }
 
   callers(user: string | null): ReturnType<TaskApi["callers"]> {
-    return this.callersKnown.filter((one) => user === null || one.user === user);
+    const callers = this.callersKnown.filter((one) => user === null || one.user === user);
+    return { callers, teams: this.teamsKnown };
   }
 
   budgets(): ReturnType<TaskApi["budgets"]> {

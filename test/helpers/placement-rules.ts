@@ -11,7 +11,7 @@ export interface Situation {
   /** All there ever were. */
   readonly tasks: readonly Task[];
   readonly mappings: ReadonlyMap<string, ReadonlySet<number>>;
-  /** Tasks of one user that may run at once. */
+  /** Tasks of one user, or of one team, that may run at once. */
   readonly maxRunning: ReadonlyMap<string, number>;
   /** Tasks that were cut off and have to pause. */
   readonly resting: (task: Task) => boolean;
@@ -110,10 +110,24 @@ export function isSuspect({ attempts }: Task): boolean {
   return attempts.some(({ reason }) => reason === "worker_crash");
 }
 
-/** Whether its user may have no more running. */
-export function isCapped({ tasks, maxRunning }: Situation, { user }: Task): boolean {
-  const running = tasks.filter((task) => task.user === user && task.status === "running");
-  return running.length >= (maxRunning.get(user) ?? Infinity);
+/** Whether its user or its team may have no more running. */
+export function isCapped({ tasks, maxRunning }: Situation, { user, team }: Task): boolean {
+  const running = tasks.filter(({ status }) => status === "running");
+  const isFull = (name: string, own: Task[]): boolean => own.length >= (maxRunning.get(name) ?? Infinity);
+  if (
+    isFull(
+      user,
+      running.filter((task) => task.user === user),
+    )
+  )
+    return true;
+  return (
+    team !== null &&
+    isFull(
+      team,
+      running.filter((task) => task.team === team),
+    )
+  );
 }
 
 /** Whether a group may go to a GPU, however busy that is. */

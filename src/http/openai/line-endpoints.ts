@@ -1,5 +1,6 @@
 /** The endpoints that a line of a batch may name: what its body asks for, and what came of it, as a call of its own would have had it. */
 import type { EndedLine, LineAnswer, LineEndpoint, LineEndpoints, LineInput } from "../../batch-files/endpoints.ts";
+import type { BatchFile } from "../../store/batch-files.ts";
 import { AltLasError, type ErrorCode } from "../../errors.ts";
 import type { Priority, TaskInput } from "../../task.ts";
 import { textsOf } from "../../tasks/scheduler-settings.ts";
@@ -44,7 +45,7 @@ interface Means<Body> {
   readonly schema: (schemas: OpenAiSchemas) => object;
   /** @throws {AltLasError} one line cannot have that */
   readonly refuse?: (body: Body) => void;
-  readonly inputs: (body: Body, parts: Parts, user: string) => readonly TaskInput[] | Promise<readonly TaskInput[]>;
+  readonly inputs: (body: Body, parts: Parts, of: LineOwner) => readonly TaskInput[] | Promise<readonly TaskInput[]>;
   /** See `LineInput`. */
   readonly kept?: (body: Body, input: TaskInput) => unknown;
   readonly answer: (line: EndedLine & { readonly task: Answered }) => object | Promise<object>;
@@ -81,9 +82,9 @@ const RESPONSE: Means<ResponseBody> = {
     if (stream) throw notInBatch("stream", NOT_STREAMED);
     if (background) throw notInBatch("background", "must be false in a line of a batch, which is in the background");
   },
-  inputs: async (body, { tasks, config, live }, user) => {
-    holdToTexts(body, textsOf(live.config, user));
-    const earlier = await earlierOf(tasks, { name: user }, body);
+  inputs: async (body, { tasks, config, live }, of) => {
+    holdToTexts(body, textsOf(live.config, of));
+    const earlier = await earlierOf(tasks, { name: of.user }, body);
     return [responseInput(body, earlier, { api: config.api, limits: live.config.limits })];
   },
   // What a response has to know beside its task.
@@ -121,29 +122,30 @@ function endpointOf<Body extends SharedFields>(
   means: Means<Body>,
 ): LineEndpoint {
   return {
-    inputOf: (body, { user, priority, keyName, models = null }) =>
-      inputOf(parts, means, { schema: means.schema(schemas()), body, user, priority, keyName, models }),
+    inputOf: (body, { user, team, priority, keyName, models = null }) =>
+      inputOf(parts, means, { schema: means.schema(schemas()), body, user, team, priority, keyName, models }),
     answerOf: async (line) => answerOf(line, means),
   };
 }
 
-interface GivenLine extends ModelLimits {
+type LineOwner = Pick<BatchFile, "user" | "team">;
+
+interface GivenLine extends ModelLimits, LineOwner {
   readonly schema: object;
   readonly body: object;
-  readonly user: string;
   readonly priority: Priority;
 }
 
 async function inputOf<Body extends SharedFields>(
   parts: Parts,
   { refuse, inputs, kept }: Means<Body>,
-  { schema, body: given, user, priority, ...limits }: GivenLine,
+  { schema, body: given, user, team, priority, ...limits }: GivenLine,
 ): Promise<LineInput> {
   const fields = given as Record<string, unknown>;
   fields["priority"] ??= priority;
   const body = checkedBody<Body>(schema, noted(given));
   refuse?.(body);
-  const [asked] = (await inputs(body, parts, user)) as [TaskInput];
+  const [asked] = (await inputs(body, parts, { user, team })) as [TaskInput];
   const input = heldTo(limits, asked, parts.tasks);
   const maxBytes = parts.config.limits.max_body_bytes;
   if (mayHaveSchemas([input])) await checkSchemas([input], { user, inBatch: false, maxBytes });

@@ -40,6 +40,20 @@ export const CallersAnswer = Type.Object({
     }),
     { description: "By name: the users that have sent something since the server's start, or have tasks from before." },
   ),
+  teams: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      running: Type.Integer({ description: "Tasks of its members that run." }),
+      queued: Type.Integer({ description: "Tasks of its members that wait." }),
+      limits: Type.Object({
+        max_running: orNull<number>("integer", { description: NO_LIMIT }),
+        max_queued: orNull<number>("integer", { description: NO_LIMIT }),
+        requests_per_minute: orNull<number>("integer", { description: NO_LIMIT }),
+        tokens_per_minute: orNull<number>("integer", { description: NO_LIMIT }),
+      }),
+    }),
+    { description: "By name: the teams that have limits or budgets of their own, or tasks. A user sees its own." },
+  ),
   budgets: Type.Array(BudgetView, {
     description: "Those of users, of teams and of keys. A user sees its own, its team's and its key's.",
   }),

@@ -17,7 +17,10 @@ const LIMITS = [...RATES, ...HOLDINGS, ...BUDGETS];
 /** The keys below a name, and where it stands. @type {Readonly<Record<string, readonly (readonly string[])[]>>} */
 const PLACES = {
   user: [["callers", "users"], LIMITS],
-  team: [["callers", "teams"], BUDGETS],
+  team: [
+    ["callers", "teams"],
+    [...RATES.slice(1), ...BUDGETS],
+  ],
   key: [["callers", "keys"], BUDGETS],
 };
 

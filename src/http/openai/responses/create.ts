@@ -108,7 +108,7 @@ async function submitted(
 ): Promise<Submitted> {
   const { tasks, config, live } = parts;
   const { body, caller } = request;
-  holdToTexts(body, textsOf(live.config, caller.name));
+  holdToTexts(body, textsOf(live.config, { user: caller.name, team: caller.team }));
   const earlier = await earlierOf(tasks, caller, body);
   const input = responseInput(body, earlier, { api: config.api, limits: live.config.limits });
   const call = await submitCall(parts, request, reply, [input], body.background);
