@@ -82,6 +82,24 @@ test("by the running server: what goes on ends, all of a user goes, and sums sta
   assert.ok(JSON.stringify(audit).includes('"bob"'));
 });
 
+test("the name of a removed user is free once what it had is forgotten", async (t) => {
+  const server = await startLocalServer(t, { config: CONFIG, devices: "simulated:1" });
+  const add = () => server.request("POST", "/api/v1/users", { body: { name: "bob", role: "user" } });
+  const ways: readonly (() => Promise<unknown>)[] = [
+    () => runCommand(["forget", "--user", "bob", "--data-dir", server.dataDir]),
+    () => server.request("POST", "/api/v1/users/bob/forget"),
+  ];
+  assert.equal((await add()).status, 201);
+  for (const forget of ways) {
+    await server.request("DELETE", "/api/v1/users/bob");
+    const refused = await add();
+    assert.equal(refused.status, 409);
+    assert.match(refused.body.error, /remove what is stored first, with "\S.* forget --user bob";/);
+    await forget();
+    assert.equal((await add()).status, 201);
+  }
+});
+
 test("without a server, also what had not ended, and in copies of the database beside it", async (t) => {
   const { server } = await usedServer(t);
   await server.stop();

@@ -4,6 +4,7 @@
  */
 import { wallTimeText } from "../common/clock.ts";
 import { checkFor } from "../common/ajv.ts";
+import { ALT_LAS } from "../common/paste.ts";
 import { misfitOf, shown } from "../common/validation.ts";
 import { ROLES, UserSchema, type Config, type Role } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
@@ -151,8 +152,16 @@ export function removeUser(context: AccountsContext, given: string): number {
 function refuseRemoved({ removed = [] }: CredentialsFile, name: string): void {
   const was = removed.find((one) => one.name === name);
   if (was === undefined) return;
-  const sentence = `A user ${name} was removed at ${was.at}, and what it had may still be stored: a new one would have it. Take another name, or, if it is the same person, add it again (--again, or "again": true over HTTP).`;
+  const sentence = `A user ${name} was removed at ${was.at}, and what it had may still be stored: a new one would have it. Take another name; remove what is stored first, with "${ALT_LAS} forget --user ${name}"; or, if it is the same person, add it again (--again, or "again": true over HTTP).`;
   refuse("conflict", sentence);
+}
+
+/** What a removed user had is forgotten, so its name is free for anybody. */
+export function freeName(context: Pick<AccountsContext, "dataDir" | "patience">, given: string): void {
+  const name = nameOf(given);
+  const wasRemoved = ({ removed = [] }: CredentialsFile): boolean => removed.some((one) => one.name === name);
+  if (!wasRemoved(readCredentials(context.dataDir))) return;
+  changeCredentials(context.dataDir, (file) => ({ file: withoutRemoval(file, name), result: null }), context.patience);
 }
 
 function withoutRemoval({ removed = [], ...file }: CredentialsFile, name: string): CredentialsFile {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { openAnswer } from "../control/client.ts";
 import type { CommandContext } from "../backup/commands.ts";
+import { freeName } from "../auth/accounts.ts";
 import { AltLasError } from "../errors.ts";
 import { forgetInCopies } from "../store/sqlite/copies.ts";
 import { SqliteStore } from "../store/sqlite/sqlite.ts";
@@ -27,6 +28,8 @@ export async function forgetCommand(
   const done =
     answer === undefined ? await forgetHere(dataDir, database, user, progress) : await followed(answer, progress);
   const left = forgetInCopies(database, user);
+  // Last: what was cut off before has not freed the name.
+  freeName({ dataDir }, user);
   return [`${user}: ${forgottenWords(done)}.`, ...left, STAYS].join("\n");
 }
 

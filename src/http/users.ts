@@ -1,6 +1,6 @@
 /** `/users`: what the commands `users` do, for admins. Users of the configuration are listed, and changed only there. */
 import type { FastifyInstance } from "fastify";
-import { type Account, addUser, changeUser, listUsers, removeUser } from "../auth/accounts.ts";
+import { type Account, addUser, changeUser, freeName, listUsers, removeUser } from "../auth/accounts.ts";
 import { administration } from "./access.ts";
 import { noteForAudit } from "./auditing.ts";
 import {
@@ -103,7 +103,7 @@ function removeRoute(app: FastifyInstance, { credentials: { accounts }, log }: P
   );
 }
 
-function forgetRoute(app: FastifyInstance, { forget, log }: Parts): void {
+function forgetRoute(app: FastifyInstance, { credentials: { accounts }, forget, log }: Parts): void {
   const schema = {
     ...ABOUT,
     operationId: "forgetUser",
@@ -120,6 +120,7 @@ function forgetRoute(app: FastifyInstance, { forget, log }: Parts): void {
     { schema, config: { audit: "data.forget", isPatient: true }, onRequest: [onRequest, ignoreTypeOfNothing] },
     async ({ caller, params: { name } }) => {
       const { canceled, tasks, batches, files, answers, usageRows } = await forget(name);
+      freeName(accounts, name);
       log.info({ user: name, tasks, files, by: caller.name }, "user forgotten");
       return { name, canceled, tasks, batches, files, answers, usage_rows: usageRows };
     },
