@@ -260,6 +260,29 @@ test("the name of a user of this server is no token's, unless the configuration 
   assert.ok(!linking.credentials.holds(bob));
 });
 
+test("a token with the name of a user that was removed is nobody's, until an admin adds that user again", async (t) => {
+  const issuer = await startIssuer(t);
+  for (const link of [false, true]) {
+    const opened = open(t, configFor(issuer, `default_role: admin, link_users: ${link}`));
+    const write = async (file: object): Promise<void> => {
+      writeFileSync(credentialsPath(opened.dataDir), JSON.stringify({ version: 1, users: [], keys: [], ...file }));
+      await new Promise((resolve) => setImmediate(resolve));
+    };
+    const token = await issuer.token();
+    const before = await opened.credentials.authenticate(`Bearer ${token}`);
+    const at = "2026-01-01T00:00:00Z";
+    await write({ removed: [{ name: "alice", at }] });
+    assert.ok(!opened.credentials.holds(before));
+    const sentence =
+      /has the name of a user of this server that was removed at 2026-01-01T00:00:00Z\. An admin may add it/;
+    assert.match(await sentenceOf(opened, token), sentence);
+    assert.match(await sentenceOf(opened, await issuer.token({ jti: "another" })), sentence);
+    await write({ users: [{ name: "alice", role: "viewer", created_at: at }] });
+    if (link) assert.equal((await opened.credentials.authenticate(`Bearer ${token}`)).role, "viewer");
+    else assert.match(await sentenceOf(opened, token), /link_users is false/);
+  }
+});
+
 test("over HTTP a token has all that a key has: /me, limits by user, audit, and 401 or 503", async (t) => {
   const issuer = await startIssuer(t);
   const { app, audited } = testServer(t, parseConfig(configFor(issuer), "test.yaml"));

@@ -44,6 +44,8 @@ const PROOFS = new WeakMap<Caller, Proof>();
 
 export class Tables {
   readonly users: ReadonlyMap<string, User>;
+  /** Names of users that were removed, with the times. */
+  readonly removed: ReadonlyMap<string, string>;
   /** Entries that are ignored, and why; for the operator. */
   readonly warnings: readonly string[];
   /** By digest; `latin1` is the cheapest way to make a Map's key of it. */
@@ -59,6 +61,8 @@ export class Tables {
       if (password_hash !== undefined) checkPasswordHash(password_hash, `auth.users: the password_hash of ${name}`);
     }
     this.users = mergeUsers(config, file, warnings);
+    const gone = (file.removed ?? []).filter(({ name }) => !this.users.has(name));
+    this.removed = new Map(gone.map(({ name, at }) => [name, at]));
     this.#keys = mergeKeys(config, file, this.users, warnings);
     const anonymous = this.users.get(nameOf(config.anonymous_user ?? ""));
     const warning = warningOfAnonymous(config, anonymous?.caller.role, dataDir);

@@ -3,7 +3,8 @@
  * client that sends it with each request costs a hash and no signature.
  *
  * The name of a user of this server is that user's. A token of a user of the same name is refused; with `link_users` it stands for that
- * user, with all that this server says of it, and the token's claims count for nothing but the name.
+ * user, with all that this server says of it, and the token's claims count for nothing but the name. The name of a user that was removed here
+ * stands for nobody: its token would else go on, and have all that the user has left.
  */
 import type { Config } from "../../config/config.ts";
 import { AltLasError } from "../../errors.ts";
@@ -86,13 +87,10 @@ export class TokenCallers {
     return { identity: identityOf(claims, this.#config), expiresAt, kid };
   }
 
-  /** @throws {AltLasError} `unauthorized`: its name is that of somebody else */
+  /** @throws {AltLasError} `unauthorized`: its name is that of somebody else, or of a user that was removed */
   admitted(identity: Identity, tables: Tables): Identity {
     const user = this.userOf(identity, tables);
-    if (user === null) {
-      const sentence = `The user ${identity.name} of the token has the name of a user of this server, and auth.oidc.link_users is false.`;
-      throw new AltLasError("unauthorized", sentence);
-    }
+    if (user === null) throw new AltLasError("unauthorized", whyNobody(identity, tables));
     this.#noteTeam(user);
     return user;
   }
@@ -120,9 +118,16 @@ export class TokenCallers {
   }
 
   /** Who that is here; null: it may not be the user of that name. */
-  userOf(identity: Identity, { users }: Tables): Identity | null {
+  userOf(identity: Identity, { users, removed }: Tables): Identity | null {
     const own = users.get(identity.name)?.caller;
-    if (own === undefined) return identity;
+    if (own === undefined) return removed.has(identity.name) ? null : identity;
     return this.#config.link_users ? { name: own.name, role: own.role, team: own.team } : null;
   }
+}
+
+function whyNobody({ name }: Identity, { removed }: Tables): string {
+  const at = removed.get(name);
+  if (at === undefined)
+    return `The user ${name} of the token has the name of a user of this server, and auth.oidc.link_users is false.`;
+  return `The user ${name} of the token has the name of a user of this server that was removed at ${at}. An admin may add it again, with auth.oidc.link_users.`;
 }
