@@ -14,7 +14,8 @@ const OUR_WORDS = ["allowed", "secret", "alsoCalled", "shorthand", "unsupported"
  */
 export function makeAjv({ allErrors = false } = {}): Ajv {
   // Loaded when something does not fit, or is asked often: it takes a hundredth of a start, and megabytes.
-  const ajv = new (require("ajv") as typeof import("ajv")).Ajv({
+  const { Ajv: Loaded } = require("ajv") as typeof import("ajv");
+  const ajv = new Loaded({
     allowUnionTypes: true,
     useDefaults: true,
     verbose: true,

@@ -61,9 +61,9 @@ test("the package installs, generates, and is backed up, compacted and restored"
     headers: { authorization: `Bearer ${KEY}`, "content-type": "application/json", prefer: "wait=300" },
     body: JSON.stringify({ text: "Once upon a time", max_length: 8 }),
   });
-  const { status, result } = (await response.json()) as TaskView;
-  assert.equal(status, "completed");
-  assert.ok(result!.text.length > 0);
+  const task = (await response.json()) as TaskView;
+  assert.equal(task.status, "completed", JSON.stringify(task));
+  assert.ok(task.result!.text.length > 0);
   assert.match(await run(BIN, "backup", "backup.tar", "--data-dir", "data"), /from the running server/);
   assert.match(await run(BIN, "reload", "--data-dir", "data"), /Nothing that counts at once has changed/);
   server.kill();
