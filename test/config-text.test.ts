@@ -288,7 +288,7 @@ test("files that a server would miss are told by who asks for them, with the lin
   const said = fileFaults(
     t,
     `\
-server: { tls: { cert: ${folder}/cert.pem, key: ${folder}/key.pem } }
+server: { tls: { cert: ${folder}/cert.pem, key: ${folder}/key.pem }, socket: ${folder}/none/s }
 store: { path: ${folder}/none/tasks.db }
 engine: { model: ${folder}/none.gguf, binary: ${folder}/no-server }
 gpu:
@@ -303,6 +303,7 @@ gpu:
   assert.deepEqual(said, [
     `1: server.tls.cert is ${folder}/cert.pem, which does not exist.`,
     `1: server.tls.key is ${folder}/key.pem, which does not exist.`,
+    `1: server.socket is ${folder}/none/s, whose folder does not exist.`,
     `2: store.path is ${folder}/none/tasks.db, whose folder does not exist.`,
     `3: engine.model is ${folder}/none.gguf, which does not exist.`,
     `3: engine.binary is ${folder}/no-server, which is no program that can be run.`,

@@ -112,6 +112,11 @@ const REFUSED: readonly (readonly [string, string, string])[] = [
     "c.yaml:4: auth.enabled is false, which is honoured only on a loopback address; server.host is 0.0.0.0.",
   ],
   [
+    "a budget of a month, where usage is not kept for so long",
+    "usage: { retention: 90000 }\ncallers:\n  defaults: { tokens_per_day: 5 }\n  teams: { research: { gpu_seconds_per_month: 5 } }",
+    "c.yaml:1: usage.retention must be at least 2682000 for callers.teams.research.gpu_seconds_per_month: what was used in a month has to be kept for so long; got 90000.",
+  ],
+  [
     "a variable that is not set",
     "store:\n  path: ${ALT_LAS_NOT_SET}/a",
     "c.yaml:2: the environment variable ALT_LAS_NOT_SET is not set.",

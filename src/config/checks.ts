@@ -1,5 +1,6 @@
 /** Rules between keys, which a schema cannot say. */
 import { type EngineKind, engineTraits, kindsThat } from "../engine/kinds.ts";
+import { checkBudgets } from "./budgets-checks.ts";
 import { deviceEntries, isRemote, type PlacedEntry, urlsOf } from "./devices.ts";
 import { finding, type Finding } from "./findings.ts";
 import { checkModels } from "./models-checks.ts";
@@ -17,6 +18,7 @@ export function checkTogether(config: Config): Finding[] {
     ...checkUsers(config),
     ...checkSignOn(config),
     ...checkStore(config),
+    ...checkBudgets(config),
     ...checkDevices(config),
     ...checkModels(config),
   ];

@@ -23,6 +23,7 @@ export function checkFiles(config: Config): Finding[] {
     ...faultOf(["server", "tls", "key"], key, readable),
     ...faultOf(["server", "tls", "client_ca"], clientCa, readable),
     ...faultOf(["tls", "ca"], config.tls.ca, readable),
+    ...faultOf(["server", "socket"], config.server.socket, inFolder),
     ...faultOf(["store", "path"], path, inFolder),
   ];
 }
@@ -98,7 +99,7 @@ function readable(path: string): string | null {
   }
 }
 
-/** The file itself is made by the first start. */
+/** The file itself, or the socket, is made by a start. */
 function inFolder(path: string): string | null {
   try {
     accessSync(dirname(path), constants.W_OK);
