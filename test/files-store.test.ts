@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { buffer, text } from "node:stream/consumers";
 import { test, type TestContext } from "node:test";
 import { unset } from "../src/common/clock.ts";
+import { parseConfig } from "../src/config/config.ts";
 import { AltLasError } from "../src/errors.ts";
 import { type FileFacts, Files } from "../src/files/files.ts";
 import { allOf, type FileInfo, type FileSource } from "../src/files/source.ts";
@@ -17,12 +18,13 @@ const ID = "01997d5e-2f00-7000-8000-000000000001";
 const OTHER_ID = "01997d5e-2f00-7000-8000-000000000002";
 const ADA = { user: "ada", team: null };
 const DAY = 86_400_000;
+const CONFIG = parseConfig(`tasks:\n  retention: ${DAY / 1000}\n`, "test.yaml");
 const ALL: FileFilter = { user: undefined, purpose: undefined, order: "desc", after: undefined, limit: 100 };
 
 /** A data directory with a store, and the server's clock. */
 class World {
   now = DAY * 20_000;
-  readonly limits = { max_file_bytes: 1000, max_stored_file_bytes: 1500 };
+  readonly limits = { ...CONFIG.limits, max_file_bytes: 1000, max_stored_file_bytes: 1500 };
   users = 1;
   readonly dataDir: string;
   readonly store: SqliteStore;
@@ -45,14 +47,13 @@ class World {
 
   #make(): Files {
     const log = { warn: (_: object, message: string) => void this.warnings.push(message), error: () => {} };
-    // The parts that files need of a configuration.
-    const live = { config: { limits: this.limits, tasks: { retention: DAY / 1000 } } };
+    const live = { config: { ...CONFIG, limits: this.limits } };
     const { dataDir, store } = this;
     return new Files({
       store,
       dataDir,
       clock: unset(() => this.now),
-      live: live as unknown as ConstructorParameters<typeof Files>[0]["live"],
+      live,
       users: () => this.users,
       log,
     });
