@@ -109,6 +109,16 @@ test("waiting webhooks are counted by the store, with those that were accepted s
   assert.deepEqual(asked, [[3, "bob"]]);
 });
 
+test("webhooks that are submitted at once are counted together, and one count that fails is asked for again", async () => {
+  const answers = [Promise.reject(new Error("no disk")), Promise.resolve(0)];
+  answers[0]!.catch(() => {});
+  const outbox = { countPending: () => answers.shift()! };
+  const room = new PendingRoom(outbox, () => ({ most: 3, setIn: "callers.here" }));
+  await assert.rejects(room.take("bob"), /no disk/);
+  const taken = await Promise.allSettled(Array.from({ length: 10 }, () => room.take("bob")));
+  assert.equal(taken.filter(({ status }) => status === "fulfilled").length, 3);
+});
+
 /** Another limit for bob, while the server runs. */
 async function limit(server: LocalServer, of: object): Promise<void> {
   const { status, body } = await server.request("PATCH", "/api/v1/config", {

@@ -280,3 +280,12 @@ test("a file that is not there is named", () => {
     /^AltLasError: The configuration file no\/such\.yaml cannot be read: /,
   );
 });
+
+test("a caller whose name is written with letters of several characters is refused, as its limits would hold for nobody", () => {
+  for (const kind of ["users", "teams", "keys"])
+    assert.throws(
+      () => parseConfig(`callers: { ${kind}: { "jose\u0301": { tokens_per_day: 1 } } }`, "c.yaml"),
+      /^AltLasError: c\.yaml:1: callers\.\w+\.\S+ has letters that are made of several characters; write "jos\u00e9"\.$/,
+    );
+  assert.ok(parseConfig('callers: { users: { "jos\u00e9": { texts: never } } }', "c.yaml"));
+});

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { copyFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { forgetUser } from "../src/forget/forget.ts";
+import { forgottenWords, forgetUser } from "../src/forget/forget.ts";
 import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { runCommand } from "./helpers/command.ts";
 import { filesWith } from "./helpers/files-with.ts";
@@ -130,8 +130,27 @@ test("one that was cut off goes on where it was", async (t) => {
   const again = new SqliteStore({ path });
   t.after(() => again.close());
   await again.open();
-  const { tasks: rest } = await forgetUser("bob", { store: again, removeFile: async () => {} });
+  const { tasks: rest } = await forgetUser("bob", { store: again, removeFile: async () => true });
   assert.equal(first.tasks + rest, 1200);
   assert.deepEqual(filesWith(dirname(path), WORD), []);
   assert.deepEqual(await storedSeqs(again), [5000]);
+});
+
+test("a file that the batch of another needs stays, is told, and keeps nothing else; a name may be written in any form", async (t) => {
+  const name = "jos\u00e9";
+  const store = new SqliteStore({ path: join(testFolder(t), "tasks.db") });
+  t.after(() => store.close());
+  await store.open();
+  const facts = { user: name, team: null, purpose: "batch", filename: "a", sha256: "", lifetime: null, bytes: 1 };
+  const files = Array.from({ length: 101 }, (_, index) => {
+    return { ...facts, id: `id-${index}`, sha256: String(index), createdAt: index, keptFrom: index };
+  });
+  const records = files.map((file) => ({ kind: "file", file }) as const);
+  await store.save([complete(run(newTask(1, { user: name })))], records);
+  // As many as are read at once.
+  const held = new Set(files.slice(0, 100).map(({ id }) => id));
+  const parts = { store, removeFile: async ({ id }: { readonly id: string }) => !held.has(id) };
+  const done = await forgetUser(name.normalize("NFD"), parts);
+  assert.deepEqual([done.user, done.tasks, done.files, done.filesHeld], [name, 1, 1, 100]);
+  assert.match(forgottenWords(done), /1 uploaded file, .*; 100 uploaded files stay, needed by batches of others$/);
 });

@@ -6,6 +6,7 @@ import { finding, type Finding } from "./findings.ts";
 import { checkModels } from "./models-checks.ts";
 import { checkSignOn } from "./oidc-checks.ts";
 import type { Config } from "./schema.ts";
+import { shown } from "../common/validation.ts";
 import { checkProxies, checkServer, checkWebhooks } from "./server-checks.ts";
 
 /** Rules between keys, which a schema cannot say. */
@@ -16,6 +17,7 @@ export function checkTogether(config: Config): Finding[] {
     ...checkProxies(config),
     ...checkWebhooks(config),
     ...checkUsers(config),
+    ...checkCallers(config),
     ...checkSignOn(config),
     ...checkStore(config),
     ...checkBudgets(config),
@@ -39,6 +41,17 @@ function* checkUsers({ auth: { users, enabled, anonymous_user: anonymous } }: Co
   if (enabled || anonymous === undefined) return;
   const sentence = `is ${anonymous}, but auth.enabled is false, with which everybody is an admin.`;
   yield finding(["auth", "anonymous_user"], sentence, ["auth", "enabled"]);
+}
+
+/** Names are compared composed: what stands here in another form would hold for nobody, and nobody would see why. */
+function* checkCallers({ callers }: Config): Iterable<Finding> {
+  for (const kind of ["users", "teams", "keys"] as const)
+    for (const name of Object.keys(callers[kind]))
+      if (name.normalize("NFC") !== name)
+        yield finding(
+          ["callers", kind, name],
+          `has letters that are made of several characters; write ${shown(name.normalize("NFC"))}.`,
+        );
 }
 
 function* checkStore({ store: { path, url } }: Config): Iterable<Finding> {

@@ -159,10 +159,10 @@ export class Files implements FileSource {
     });
   }
 
-  /** Removes a file of a user that is forgotten; one that something still needs stays. */
-  async forget({ id, user, bytes }: Pick<StoredFile, "id" | "user" | "bytes">): Promise<void> {
+  /** Removes a file of a user that is forgotten. @returns false: something still needs it */
+  async forget({ id, user, bytes }: Pick<StoredFile, "id" | "user" | "bytes">): Promise<boolean> {
     await this.#ready;
-    await this.#changes.run("", () => this.#remove(id, user, bytes));
+    return (await this.#changes.run("", () => this.#remove(id, user, bytes))) !== "held";
   }
 
   /** Removes files that have been kept long enough, in one small step. @returns whether there may be more */

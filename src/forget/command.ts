@@ -2,6 +2,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { nameOf } from "../auth/anonymous.ts";
 import { openAnswer } from "../control/client.ts";
 import type { CommandContext } from "../backup/commands.ts";
 import { freeName } from "../auth/accounts.ts";
@@ -19,9 +20,10 @@ const PACE = 1000;
 /** @param tell is told how far it is @returns what was removed, and what stays */
 export async function forgetCommand(
   { dataDir, storePath }: CommandContext,
-  user: string,
+  given: string,
   tell: (text: string) => void,
 ): Promise<string> {
+  const user = nameOf(given);
   const progress = paced(tell);
   const database = storePath ?? join(dataDir, "alt-las.db");
   const answer = await openAnswer(dataDir, "POST /forget", { user });
@@ -29,7 +31,7 @@ export async function forgetCommand(
     answer === undefined ? await forgetHere(dataDir, database, user, progress) : await followed(answer, progress);
   const left = forgetInCopies(database, user);
   // Last: what was cut off before has not freed the name.
-  freeName({ dataDir }, user);
+  if (done.filesHeld === 0) freeName({ dataDir }, user);
   return [`${user}: ${forgottenWords(done)}.`, ...left, STAYS].join("\n");
 }
 
@@ -42,9 +44,11 @@ async function forgetHere(
   const store = new SqliteStore({ path });
   await store.open();
   try {
-    const removeFile = async ({ id }: { readonly id: string }): Promise<void> => {
-      await store.files.remove(id);
-      await rm(join(dataDir, "files", id), { force: true });
+    const removeFile = async ({ id }: { readonly id: string }): Promise<boolean> => {
+      const done = await store.files.remove(id);
+      // Another batch reads its bytes.
+      if (done !== "held") await rm(join(dataDir, "files", id), { force: true });
+      return done !== "held";
     };
     return await forgetUser(user, { store, removeFile }, tell);
   } finally {

@@ -1,5 +1,6 @@
 /** Forgets a user: removes what is stored of it, in small steps. When it was cut off, it goes on when it is done again. */
-import type { FileStore } from "../store/files.ts";
+import { nameOf } from "../auth/anonymous.ts";
+import type { FilePlace, FileStore } from "../store/files.ts";
 import type { ForgetStep } from "../store/forget.ts";
 import type { Store } from "../store/store.ts";
 
@@ -9,30 +10,33 @@ export interface Forgotten extends Omit<ForgetStep, "next"> {
   /** Tasks and lines of files that had not ended. */
   readonly canceled: number;
   readonly files: number;
+  /** Files that stay, as a batch of somebody else still needs them. */
+  readonly filesHeld: number;
 }
 
 export interface ForgetParts {
   readonly store: Pick<Store, "forget"> & { readonly files: Pick<FileStore, "list"> };
   /** Ends what has not ended; absent: no server runs, and nothing goes on. @returns how many were canceled */
   readonly cancel?: (user: string) => Promise<number>;
-  /** Removes the row and the bytes of an uploaded file. */
+  /** Removes the row and the bytes of an uploaded file. @returns false: it stays, as something needs it */
   readonly removeFile: (file: {
     readonly id: string;
     readonly user: string;
     readonly bytes: number;
-  }) => Promise<unknown>;
+  }) => Promise<boolean>;
 }
 
 /** Files that are read at once. */
 const FILES = 100;
 
-/** @param tell hears how far it is @throws {AltLasError} `store_unavailable` */
+/** @param given its name @param tell hears how far it is @throws {AltLasError} `store_unavailable` */
 export async function forgetUser(
-  user: string,
+  given: string,
   { store, cancel, removeFile }: ForgetParts,
   tell: (so: Forgotten) => void = () => {},
 ): Promise<Forgotten> {
-  let so: Forgotten = { user, canceled: 0, tasks: 0, batches: 0, answers: 0, usageRows: 0, files: 0 };
+  const user = nameOf(given);
+  let so: Forgotten = { user, canceled: 0, tasks: 0, batches: 0, answers: 0, usageRows: 0, files: 0, filesHeld: 0 };
   if (cancel !== undefined) so = { ...so, canceled: await cancel(user) };
   const isAlone = cancel === undefined;
   for (let from: number | null = 0; from !== null;) {
@@ -41,12 +45,15 @@ export async function forgetUser(
     tell(so);
     from = next;
   }
-  for (;;) {
-    const found = await store.files.list({ user, purpose: undefined, order: "asc", after: undefined, limit: FILES });
-    for (const file of found) await removeFile(file);
-    so = { ...so, files: so.files + found.length };
+  // Behind those that were seen: one that stays would else be found again for ever.
+  for (let after: FilePlace | undefined; ;) {
+    const found = await store.files.list({ user, purpose: undefined, order: "asc", after, limit: FILES });
+    let removed = 0;
+    for (const file of found) if (await removeFile(file)) removed++;
+    so = { ...so, files: so.files + removed, filesHeld: so.filesHeld + found.length - removed };
     tell(so);
     if (found.length < FILES) break;
+    after = found.at(-1);
   }
   // Files leave rows in the log, too.
   await store.forget({ user, from: Number.MAX_SAFE_INTEGER, isAlone });
@@ -64,7 +71,7 @@ function added(so: Forgotten, { tasks, batches, answers, usageRows }: Omit<Forge
 }
 
 /** Like "removed: 12 tasks, 3 uploaded files". */
-export function forgottenWords({ canceled, tasks, answers, usageRows, files }: Forgotten): string {
+export function forgottenWords({ canceled, tasks, answers, usageRows, files, filesHeld }: Forgotten): string {
   const counts = [
     [tasks, "task"],
     [files, "uploaded file"],
@@ -72,5 +79,9 @@ export function forgottenWords({ canceled, tasks, answers, usageRows, files }: F
   ] as const;
   const words = counts.map(([count, one]) => `${count} ${one}${count === 1 ? "" : "s"}`);
   const first = canceled > 0 ? `${canceled} that had not ended were canceled; ` : "";
-  return `${first}removed: ${words.join(", ")}, with batches and webhooks; ${usageRows} ${usageRows === 1 ? "sum" : "sums"} of usage made nameless`;
+  const last =
+    filesHeld > 0
+      ? `; ${filesHeld} uploaded ${filesHeld === 1 ? "file stays" : "files stay"}, needed by batches of others`
+      : "";
+  return `${first}removed: ${words.join(", ")}, with batches and webhooks; ${usageRows} ${usageRows === 1 ? "sum" : "sums"} of usage made nameless${last}`;
 }

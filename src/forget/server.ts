@@ -19,16 +19,16 @@ export interface ServerForgetParts {
 
 export function forgetOnServer(
   { texts, tasks, batchFiles, uploads, webhooks }: ServerForgetParts,
-  user: string,
+  given: string,
   tell?: (so: Forgotten) => void,
 ): Promise<Forgotten> {
-  const cancel = async (): Promise<number> => {
+  const cancel = async (user: string): Promise<number> => {
     const canceled = await tasks.cancelMatching({ user, ids: undefined, status: undefined });
     await batchFiles.endAllOf(user);
     webhooks.forget(user);
     return canceled;
   };
-  return forgetUser(user, { store: texts, cancel, removeFile: (file) => uploads.forget(file) }, tell);
+  return forgetUser(given, { store: texts, cancel, removeFile: (file) => uploads.forget(file) }, tell);
 }
 
 /** Answers with lines of JSON: how far it is, and last what was removed. It goes on when nobody reads. */

@@ -119,8 +119,8 @@ function forgetRoute(app: FastifyInstance, { credentials: { accounts }, forget, 
     "/users/:name/forget",
     { schema, config: { audit: "data.forget", isPatient: true }, onRequest: [onRequest, ignoreTypeOfNothing] },
     async ({ caller, params: { name } }) => {
-      const { canceled, tasks, batches, files, answers, usageRows } = await forget(name);
-      freeName(accounts, name);
+      const { canceled, tasks, batches, files, filesHeld, answers, usageRows } = await forget(name);
+      if (filesHeld === 0) freeName(accounts, name);
       log.info({ user: name, tasks, files, by: caller.name }, "user forgotten");
       return { name, canceled, tasks, batches, files, answers, usage_rows: usageRows };
     },

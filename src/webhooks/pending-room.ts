@@ -8,10 +8,15 @@ const FRESH = 1000;
 /** Seconds. */
 const RETRY_AFTER = 60;
 
+interface Count {
+  readonly at: number;
+  count: number;
+}
+
 export class PendingRoom {
   readonly #outbox: Pick<Outbox, "countPending">;
   readonly #limitOf: (user: string) => CallerLimit | null;
-  readonly #counts = new Map<string, { readonly at: number; count: number }>();
+  readonly #counts = new Map<string, Promise<Count>>();
 
   /** @param limitOf null: it has none */
   constructor(outbox: Pick<Outbox, "countPending">, limitOf: (user: string) => CallerLimit | null) {
@@ -23,16 +28,32 @@ export class PendingRoom {
   async take(user: string): Promise<void> {
     const limit = this.#limitOf(user);
     if (limit === null) return;
-    let known = this.#counts.get(user);
-    if (known === undefined || performance.now() - known.at > FRESH) {
-      const at = performance.now();
-      known = { at, count: await this.#outbox.countPending(limit.most, user) };
-      this.#counts.set(user, known);
-    }
+    const known = await this.#countOf(user, limit.most);
     if (known.count >= limit.most) {
       const sentence = `${user} has ${limit.most} webhooks that wait to be delivered, and may have no more (${limit.setIn}). Submit without webhook_url, or see to the receivers of those before.`;
       throw new AltLasError("rate_limited", sentence, { retryAfter: RETRY_AFTER });
     }
     known.count++;
+  }
+
+  /** Those who ask at once get one count: with one each, all of them would pass. */
+  async #countOf(user: string, most: number): Promise<Count> {
+    for (;;) {
+      const asked = this.#counts.get(user);
+      const known = await asked;
+      if (known !== undefined && performance.now() - known.at <= FRESH) return known;
+      // Another one may have asked meanwhile.
+      if (this.#counts.get(user) === asked) this.#counts.set(user, this.#ask(user, most));
+    }
+  }
+
+  async #ask(user: string, most: number): Promise<Count> {
+    const at = performance.now();
+    try {
+      return { at, count: await this.#outbox.countPending(most, user) };
+    } catch (error) {
+      this.#counts.delete(user);
+      throw error;
+    }
   }
 }

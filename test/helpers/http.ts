@@ -707,7 +707,7 @@ export function testServer(
     readiness: () => state.readiness,
     draining: () => state.draining,
     forget: async (user: string) => {
-      return { user, canceled: 0, tasks: 0, batches: 0, files: 0, answers: 0, usageRows: 0 };
+      return { user, canceled: 0, tasks: 0, batches: 0, files: 0, answers: 0, usageRows: 0, filesHeld: 0 };
     },
     credentials: new Credentials({ config: config.auth, dataDir, log: logger, audit }),
     audit,
