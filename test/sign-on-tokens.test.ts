@@ -1,13 +1,18 @@
 /** Tokens of an OpenID issuer in the place of API keys. */
 import assert from "node:assert/strict";
 import { createSecretKey } from "node:crypto";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
+import { gzipSync } from "node:zlib";
 import { exportSPKI, importJWK, SignJWT, UnsecuredJWT, type CryptoKey } from "jose";
 import { pino } from "pino";
 import type { AuditEvent } from "../src/audit/audit-log.ts";
 import { Credentials } from "../src/auth/credentials.ts";
 import { credentialsPath } from "../src/auth/file.ts";
+import { askIssuer } from "../src/auth/oidc/issuer-http.ts";
 import { parseConfig } from "../src/config/config.ts";
 import { AltLasError, type ErrorCode } from "../src/errors.ts";
 import { API, temporaryFolder, testServer } from "./helpers/http.ts";
@@ -237,6 +242,19 @@ test("roles and teams come from the claims that the configuration names", async 
     await sentenceOf(opened, await issuer.token({ email: "a@b.c", org: { unit: "no team!" } })),
     /which is no name that a team may have here/,
   );
+});
+
+test("an answer of the issuer that is packed from a very large one is not unpacked whole", async (t) => {
+  const packed = gzipSync(Buffer.alloc(64 * 1024 * 1024, " "));
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { "content-type": "application/json", "content-encoding": "gzip" }).end(packed);
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  t.after(() => server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  await assert.rejects(askIssuer(url), {
+    message: /^127\.0\.0\.1:\d+ could not be asked: its answer has more than 1048576 bytes\.$/,
+  });
 });
 
 test("the name of a user of this server is no token's, unless the configuration links them", async (t) => {

@@ -8,7 +8,7 @@ import { messageOf } from "../../errors.ts";
 const PATIENCE = 5000;
 /** Milliseconds for all of it. */
 const TOGETHER = 10_000;
-/** Bytes of an answer. */
+/** Bytes of an answer, as it comes and after it was unpacked: a small one may be packed from a very large one. */
 const MOST = 1024 * 1024;
 
 /** @throws {Error} with a sentence for the operator */
@@ -23,7 +23,7 @@ export async function askIssuer(url: string, init: RequestInit = {}): Promise<Re
       signal: AbortSignal.timeout(TOGETHER),
     });
     // As a whole: the agent ends with this call.
-    const body = await answer.arrayBuffer();
+    const body = await bodyOf(answer);
     const headers = Object.fromEntries(answer.headers);
     return new Response(body.byteLength === 0 ? null : body, { status: answer.status, headers });
   } catch (error) {
@@ -32,6 +32,18 @@ export async function askIssuer(url: string, init: RequestInit = {}): Promise<Re
     const words = SAID_OF[code] ?? messageOf(cause ?? error).replace(/\.$/, "");
     throw new Error(`${host} could not be asked: ${words}.`, { cause: error });
   }
+}
+
+/** @throws {Error} it is too large */
+async function bodyOf({ body }: { readonly body: AsyncIterable<Uint8Array> | null }): Promise<Buffer<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of body ?? []) {
+    bytes += part.byteLength;
+    if (bytes > MOST) throw new Error(`its answer has more than ${MOST} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
 }
 
 class Closing implements AsyncDisposable {
