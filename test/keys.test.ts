@@ -239,7 +239,10 @@ test("a user is put into a team and taken out of it, and the list has teams wher
   const [head, ...lines] = usersList(context).split("\n");
   assert.match(head!, / {2}TEAM$/);
   assert.ok(lines.find((line) => line.startsWith("bob "))!.endsWith("  research"));
-  assert.equal(await usersSet(context, "bob", { team: false }), "User bob is now a viewer.");
+  assert.equal(
+    await usersSet(context, "bob", { team: false }),
+    "User bob is now a viewer, in no team, and sees what everybody has.",
+  );
   assert.equal(((await ask(key)) as Caller).team, null);
   await assert.rejects(usersSet(context, "bob", {}), /^.*Say what to change: --role ROLE, --team TEAM/);
   await assert.rejects(usersSet(context, "bob", { team: "a b" }), /the name of a team must be 1 to 64/);

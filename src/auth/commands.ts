@@ -45,13 +45,15 @@ export async function usersSet(
 ): Promise<string> {
   if (role === undefined && team === undefined)
     refuse("Say what to change: --role ROLE, --team TEAM, or --no-team to take the user out of its team.");
-  return nowIs(await changeUser(context, name, { role, team: team === false ? "" : team }));
+  const user = await changeUser(context, name, { role, team: team === false ? "" : team });
+  return nowIs(user, team === false ? ", in no team" : "");
 }
 
-function nowIs({ name, role, team }: Account): string {
-  const inTeam = team === null ? "" : `, in the team ${team}`;
-  const bound = role === "viewer" && team !== null ? ", and sees only what is the team's" : "";
-  return `User ${name} is now ${article(role)}${inTeam}${bound}.`;
+/** @param noTeam what is said of a user that is in none */
+function nowIs({ name, role, team }: Account, noTeam = ""): string {
+  const inTeam = team === null ? noTeam : `, in the team ${team}`;
+  const sees = team === null ? ", and sees what everybody has" : ", and sees only what is the team's";
+  return `User ${name} is now ${article(role)}${inTeam}${role === "viewer" && inTeam !== "" ? sees : ""}.`;
 }
 
 /** `users password <name>`: what is on standard input is its password from the next request on. */
