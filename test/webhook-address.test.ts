@@ -194,6 +194,12 @@ test("what is denied stays so, by name and by the address that a name leads to, 
     }
     assert.equal(await verdict("http://example.com/", rules, "93.184.215.14"), "fine");
   }
+  for (const host of ["64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "::a9fe:a9fe"]) {
+    const rules = { deny, allowPrivate: true };
+    assert.match(await verdict(`http://[${host}]/`, rules), /which is in webhooks\.deny/, host);
+    assert.match(await verdict("http://rebound.example/", rules, host), /leads to an address in webhooks\.deny/, host);
+  }
+  assert.equal(await verdict("http://[64:ff9b::a01:203]/", { deny, allowPrivate: true }), "fine");
   assert.equal(await verdict("http://10.1.2.3/", { deny, allowPrivate: true }), "fine");
   assert.match(
     await verdict("http://a.b.example.com/", { deny: ["*.example.com"] }, "93.184.215.14"),
@@ -221,6 +227,13 @@ test("where some are allowed, no others are; a network may be a private one, a n
     ["http://mixed.example/", "10.1.2.3", "93.184.215.14"],
   ] as const)
     assert.match(await verdict(url, { allow }, ...addresses), /which is not in webhooks\.allow\.$/, url);
+  // Of one that is not allowed nobody learns whether it is there.
+  const { message } = (await checkUrl(
+    "http://inner.example/",
+    { allowPrivate: false, lookup: failsWith("ENOTFOUND"), allow: new Destinations(allow), deny: new Destinations([]) },
+    never,
+  ).catch((error: Error) => error as Error)) as Error;
+  assert.equal(message, await verdict("http://inner.example/", { allow }, "10.2.0.1"));
   assert.match(await verdict("http://hooks.example.com/", { allow }, "10.2.0.1"), /must not lead to a private/);
   assert.match(await verdict("http://10.1.2.3/", { allow, deny: ["10.1.2.3"] }), /webhooks\.deny/);
 });

@@ -44,15 +44,19 @@ export async function checkUrl(text: string, rules: AddressRules, signal: AbortS
   const url = parse(text);
   const host = hostOf(url);
   const { allow, deny, allowPrivate } = rules;
-  if (deny.hasName(host) || deny.hasAddress(host)) throw listed(host, "is in webhooks.deny");
+  if (deny.hasName(host) || deny.hasAddress(host) || deny.hasAddress(behind(host)))
+    throw listed(host, "is in webhooks.deny");
   const isNamed = allow.isEmpty || allow.hasName(host);
-  const found = await resolve(host, rules, signal);
+  const notAllowed = listed(host, "is not in webhooks.allow");
+  const found = await resolve(host, rules, signal).catch((error: unknown) => {
+    // Whether there is such a host is not said of one that is not allowed.
+    throw isNamed ? error : notAllowed;
+  });
   const addresses = found.map(({ address }) => address);
-  if (!isNamed && !addresses.every((address) => allow.hasAddress(address)))
-    throw listed(host, "is not in webhooks.allow");
+  if (!isNamed && !addresses.every((address) => allow.hasAddress(address))) throw notAllowed;
   if (!allowPrivate && !addresses.every((address) => isPublic(address) || allow.hasAddress(address)))
     throw notPublic(host);
-  if (addresses.some((address) => deny.hasAddress(address)))
+  if (addresses.some((address) => deny.hasAddress(address) || deny.hasAddress(behind(address))))
     throw allowPrivate ? listed(host, "leads to an address in webhooks.deny") : notPublic(host);
   return { url, addresses: found };
 }
@@ -111,6 +115,26 @@ const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR("2000::/3");
 
 /** Microsoft Azure's platform, which each virtual machine there reaches (learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16). */
 const AZURE_PLATFORM = "168.63.129.16";
+
+/** Ranges of IPv6 in which addresses of IPv4 are, by the bytes before those: IPv4-compatible, NAT64 and 6to4 (RFC 4291, 6052, 3056). */
+const AROUND_IPV4 = [
+  ["::/96", 12],
+  ["64:ff9b::/96", 12],
+  ["2002::/16", 2],
+] as const;
+
+/** The address of IPv4 to which a gateway may send what goes to one of IPv6; empty: none. */
+function behind(address: string): string {
+  if (!ipaddr.IPv6.isValid(address)) return "";
+  const parsed = ipaddr.IPv6.parse(address);
+  const [, start] = AROUND_IPV4.find(([network]) => parsed.match(ipaddr.IPv6.parseCIDR(network))) ?? [];
+  return start === undefined
+    ? ""
+    : parsed
+        .toByteArray()
+        .slice(start, start + 4)
+        .join(".");
+}
 
 /** Whether an address is one of the open internet. IPv4 within IPv6 counts as IPv4 where it is sent as such, else as not public. */
 export function isPublic(address: string): boolean {
