@@ -7,6 +7,8 @@ import type { Session, Values } from "./session.ts";
 
 /** `seq`s in one window. Between two of them other reads have their turn. */
 const WINDOW = 10_000;
+/** Of `bigint`. */
+const HIGHEST = "9223372036854775807";
 
 /** Numbers of clients may be larger than any column can have. */
 const CONDITIONS = {
@@ -27,10 +29,9 @@ export const BYTES = `(
 
 /** One page, newest first; for a filter that needs no scan. Each part is read from its index only as far as the page goes. */
 export async function page(session: Session, filter: TaskFilter): Promise<Found[]> {
-  const after = filter.after === undefined ? [] : ["seq < :after"];
-  const found = parts(filter, [...unindexed(filter), ...after])
-    .map((part) => `(${part} ORDER BY seq DESC LIMIT :limit::bigint + :offset::bigint)`)
-    .join(" UNION ALL ");
+  const below = filter.after === undefined ? HIGHEST : ":after::bigint";
+  const most = ":limit::bigint + :offset::bigint";
+  const found = newestOf(filter, below, most, unindexed(filter)).join(" UNION ALL ");
   const sized = `
     SELECT seq, ${BYTES} FROM tasks
     WHERE seq IN (SELECT seq FROM (${found}) AS found ORDER BY seq DESC LIMIT :limit::bigint OFFSET :offset::bigint)
@@ -55,7 +56,7 @@ export async function scan(
 ): Promise<Window & { readonly found: Found[] }> {
   const { limit, offset, after = Number.POSITIVE_INFINITY } = filter;
   const values = { ...valuesOf(filter), below };
-  const newest = parts(filter, ["seq < :below"]).map((part) => `(${part} ORDER BY seq DESC LIMIT 1)`);
+  const newest = newestOf(filter, ":below::bigint", "1", []);
   const [top = null] = (await session.numbers(
     `SELECT max(seq) FROM (${newest.join(" UNION ALL ")}) AS newest`,
     values,
@@ -82,26 +83,62 @@ async function sizesOf(session: Session, seqs: readonly number[]): Promise<Found
 
 /** The `seq`s of the tasks that match these conditions and the indexed ones of a filter. */
 function select(filter: TaskFilter, conditions: readonly string[]): string {
-  return parts(filter, conditions).join(" UNION ALL ");
+  return partsOf(filter, conditions).join(" UNION ALL ");
 }
 
-function parts(filter: TaskFilter, conditions: readonly string[]): string[] {
-  const rest = conditions.map((condition) => ` AND ${condition}`).join("");
-  return sources(filter).map((source) => `SELECT seq FROM tasks WHERE ${source}${rest}`);
+function partsOf(filter: TaskFilter, conditions: readonly string[]): string[] {
+  return sources(filter).map((source) =>
+    selectOf([...source.map(([column, value]) => `${column} = ${value}`), ...conditions]),
+  );
 }
 
-/** Parts that exclude each other. Without a batch each comes sorted by `seq` from an index, so that they are merged as they come. */
-function sources({ user, team, status, batchId }: TaskFilter): string[] {
-  if (batchId !== undefined) {
-    const ofUser = `${user === undefined ? "" : ' AND "user" = :user'}${team === undefined ? "" : " AND team = :team"}`;
-    const inStatus = status === undefined ? "" : " AND status = :status";
-    return [`batch_id = :batchId${ofUser}${inStatus}`];
-  }
+/**
+ * The newest of each part, read from the end of its index. Columns are compared as rows and named in the order, so that no other index has
+ * that order: the planner would read that of `seq` from its end, in the hope of matching tasks, though all of them may be old.
+ * @param below higher than their `seq`s
+ */
+function newestOf(filter: TaskFilter, below: string, most: string, conditions: readonly string[]): string[] {
+  return sources(filter).map((source) => {
+    const columns = source.map(([column]) => column);
+    const values = source.map(([, value]) => value);
+    if (filter.batchId !== undefined) {
+      const equal = source.map(([column, value]) => `${column} = ${value}`);
+      // Its index is not sorted by `seq`, and has no more than the batch.
+      return `(${selectOf([...equal, `seq < ${below}`, ...conditions])} ORDER BY seq + 0 DESC LIMIT ${most})`;
+    }
+    const range = [
+      `(${[...columns, "seq"].join()}) < (${[...values, below].join()})`,
+      ...(columns.length === 0 ? [] : [`(${columns.join()}) >= (${values.join()})`, `${columns[0]} IS NOT NULL`]),
+    ];
+    const order = [...columns, "seq"].map((column) => `${column} DESC`).join();
+    return `(${selectOf([...range, ...conditions])} ORDER BY ${order} LIMIT ${most})`;
+  });
+}
+
+function selectOf(conditions: readonly string[]): string {
+  return `SELECT seq FROM tasks WHERE ${conditions.length === 0 ? "true" : conditions.join(" AND ")}`;
+}
+
+type Source = readonly (readonly [column: string, value: string])[];
+
+/** What columns are in parts that exclude each other. Without a batch each is a range of an index, sorted by `seq`. */
+function sources({ user, team, status, batchId }: TaskFilter): Source[] {
+  const ofUser = user === undefined ? [] : [['"user"', ":user"] as const];
+  const ofTeam = team === undefined ? [] : [["team", ":team"] as const];
+  if (batchId !== undefined)
+    return [
+      [
+        ["batch_id", ":batchId"],
+        ...ofUser,
+        ...ofTeam,
+        ...(status === undefined ? [] : [["status", ":status"] as const]),
+      ],
+    ];
+  const own = user === undefined ? ofTeam : ofUser;
+  if (own.length === 0 && status === undefined) return [[]];
   // The index is sorted by user and status: one user's tasks are its five statuses merged.
   const statuses = status === undefined ? TASK_STATUSES.map((one) => `'${one}'`) : [":status"];
-  if (user !== undefined) return statuses.map((one) => `"user" = :user AND status = ${one}`);
-  if (team !== undefined) return statuses.map((one) => `team = :team AND status = ${one}`);
-  return [status === undefined ? "true" : "status = :status"];
+  return statuses.map((one) => [...own, ["status", one]]);
 }
 
 function unindexed(filter: TaskFilter): string[] {

@@ -6,7 +6,7 @@ import { HOUR, USAGE_KEY } from "../thread/usage-rows.ts";
 import type { SweepLimits } from "../store.ts";
 import type { EndLimits } from "../tasks.ts";
 import { arrayOf } from "./arrays.ts";
-import { FINAL, IN_FINAL, listOf } from "./columns.ts";
+import { FINAL, IN_FINAL, IS_ENDED, listOf } from "./columns.ts";
 import { removeTexts } from "./gone-texts.ts";
 import type { Session, Values } from "./session.ts";
 
@@ -19,9 +19,9 @@ const STEP_BYTES = 32 * 1024 * 1024;
 
 const SIZE = `coalesce(octet_length(result_text), 0) + coalesce(octet_length(embeddings), 0) + size`;
 const AGED = `
-  SELECT seq, ${SIZE} FROM tasks WHERE finished_at < :endedBefore AND ${IN_FINAL} ORDER BY finished_at LIMIT ${STEP}`;
+  SELECT seq, ${SIZE} FROM tasks WHERE finished_at < :endedBefore AND ${IS_ENDED} ORDER BY finished_at LIMIT ${STEP}`;
 const AGED_OF_USER = `
-  SELECT seq, ${SIZE} FROM tasks WHERE "user" = :user AND finished_at < :endedBefore AND ${IN_FINAL}
+  SELECT seq, ${SIZE} FROM tasks WHERE "user" = :user AND finished_at < :endedBefore AND ${IS_ENDED}
   ORDER BY finished_at LIMIT ${STEP}`;
 /** Those of users that have no limit of their own: jumps from user to user in the index, so that what others keep for longer is not read. */
 const AGED_OF_OTHERS = `
@@ -30,7 +30,7 @@ const AGED_OF_OTHERS = `
     UNION ALL
     SELECT (SELECT min("user") FROM tasks WHERE finished_at IS NOT NULL AND "user" > name) FROM users WHERE name IS NOT NULL)
   SELECT seq, bytes FROM users CROSS JOIN LATERAL (
-    SELECT seq, ${SIZE} AS bytes FROM tasks WHERE "user" = name AND finished_at < :endedBefore AND ${IN_FINAL}
+    SELECT seq, ${SIZE} AS bytes FROM tasks WHERE "user" = name AND finished_at < :endedBefore AND ${IS_ENDED}
     ORDER BY finished_at LIMIT ${STEP}) AS aged
   WHERE name <> ALL(:own::text[]) LIMIT ${STEP}`;
 const DUE_OF_USER = `SELECT count(*) FROM tasks WHERE "user" = :user AND finished_at < :endedBefore`;
@@ -38,9 +38,10 @@ const DUE = "SELECT count(*) FROM tasks WHERE finished_at < :endedBefore";
 const UNREAD = `
   SELECT seq, ${SIZE} FROM tasks WHERE texts = 'until_read' AND finished_at < :unreadBefore
   ORDER BY finished_at LIMIT ${UNREAD_STEP}`;
+/** By ranges of one value: else the planner might look for them in the order of `seq` alone, among all tasks. */
 const LOWEST = `
   SELECT seq, bytes FROM (
-    ${FINAL.map((status) => `(SELECT seq, ${SIZE} AS bytes FROM tasks WHERE status = '${status}' ORDER BY seq LIMIT :count)`).join(" UNION ALL ")}
+    ${FINAL.map((status) => `(SELECT seq, ${SIZE} AS bytes FROM tasks WHERE status BETWEEN '${status}' AND '${status}' ORDER BY status, seq LIMIT :count)`).join(" UNION ALL ")}
   ) AS ended ORDER BY seq LIMIT :count`;
 const EXPIRED_KEYS = `
   DELETE FROM idempotency_keys WHERE ("user", key) IN

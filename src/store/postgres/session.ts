@@ -27,7 +27,7 @@ const NAME = /(?<!:):([a-zA-Z]\w*)/g;
  * the planner takes none of a table that it has not yet counted.
  */
 const SETTINGS = `
-  SET synchronous_commit = on; SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off;
+  SET synchronous_commit = on; SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_incremental_sort = off;
   SET statement_timeout = 0; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s';
   SET default_transaction_isolation = 'read committed'; SET extra_float_digits = 1`;
 

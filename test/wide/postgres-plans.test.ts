@@ -1,0 +1,140 @@
+/* With many stored tasks, lists and sweeps on PostgreSQL read a few rows of them, by an index, whatever is known of the table. */
+import assert from "node:assert/strict";
+import { test, type TestContext } from "node:test";
+import type { Client } from "pg";
+import type { PostgresStore } from "../../src/store/postgres/postgres.ts";
+import type { SweepLimits } from "../../src/store/store.ts";
+import type { TaskFilter } from "../../src/store/tasks.ts";
+import { connected, NO_POSTGRES, PostgresServer, PROGRAMS, storeIn } from "../helpers/postgres.ts";
+import { EVERYTHING } from "../helpers/store.ts";
+
+const skip = PROGRAMS === null ? NO_POSTGRES : false;
+const STORED = 200_000;
+/** Rows that a statement may read: a step of a sweep for each of 50 users. A window of a list is less. */
+const MOST = 25_000;
+const START = 1.7e12;
+
+const FILL = `
+  INSERT INTO tasks (seq, id, "user", team, strategy, whole_batch, created_at, size, estimated_tokens, sampling, task_type, priority, status,
+    batch_id, gpu_id, started_at, attempts, finished_at, result_text)
+  SELECT n, 'task ' || n, 'user ' || n % 50, 'team ' || n % 5, 'least_loaded', 0, ${START} + n, 10, 10, '{}', 'text_generation', 'normal',
+    (ARRAY['completed', 'completed', 'completed', 'failed', 'canceled'])[1 + n % 5],
+    CASE WHEN n % 100 = 0 THEN 'batch ' || n / 10000 END, n % 8, ${START} + n, '[]', ${START} + n, 'an answer'
+  FROM generate_series(1, ${STORED}) AS n;
+  INSERT INTO requests (seq, request) SELECT n, '{}' FROM generate_series(1, ${STORED}) AS n;
+  INSERT INTO batches (id, "user", first_seq, size, whole, created_at, finished_at)
+  SELECT 'batch ' || n, 'user 0', n, 1, 0, ${START}, ${START} FROM generate_series(0, ${STORED / 10_000}) AS n;
+  INSERT INTO batch_files (id, "user", facts, ended_at) SELECT id, "user", '{}', ${START} FROM batches`;
+
+const FILTERS: readonly Partial<TaskFilter>[] = [
+  {},
+  { user: "user 7" },
+  { team: "team 3" },
+  { status: "failed" },
+  { user: "user 7", status: "completed" },
+  { after: STORED / 2 },
+  { user: "user 7", after: STORED / 2 },
+  { batchId: "batch 10" },
+  { status: "failed", user: "user 8" },
+  { gpuId: 3 },
+  { since: START + STORED - 100 },
+];
+
+/** Of each table, the rows that one node of a plan in the log has read. */
+function rowsRead(log: readonly string[]): number {
+  let most = 0;
+  for (const [index, line] of log.entries()) {
+    const [, rows, loops] = /Scan .*actual rows=(\d+) loops=(\d+)/.exec(line) ?? [];
+    if (rows === undefined) continue;
+    const [, removed = "0"] = /Rows Removed by Filter: (\d+)/.exec(log.slice(index + 1, index + 4).join(" ")) ?? [];
+    most = Math.max(most, (Number(rows) + Number(removed)) * Number(loops));
+  }
+  return most;
+}
+
+/** A store with many tasks, on a server that logs the plan of each statement. */
+async function filled(t: TestContext) {
+  const settings = [
+    "autovacuum=off",
+    "shared_preload_libraries=auto_explain",
+    "auto_explain.log_analyze=on",
+    "auto_explain.log_timing=off",
+    "auto_explain.log_nested_statements=on",
+  ];
+  const server = await PostgresServer.start(settings, "trust");
+  t.after(() => server.remove());
+  const schema = "many";
+  const open = storeIn(t, server.url(), { schema });
+  const empty = open();
+  await empty.open();
+  await empty.close();
+  const client = await connected(t, server.url());
+  await client.query(`SET search_path = ${schema}; SET synchronous_commit = off; ${FILL}`);
+  await client.query("ALTER SYSTEM SET auto_explain.log_min_duration = 0");
+  const store = open();
+  // Counted once, at the start: from there on the server counts by itself.
+  assert.equal((await store.open()).lastSeq, STORED);
+  t.after(() => store.close());
+  await client.query("SELECT pg_reload_conf()");
+  while (!server.log.some((line) => line.includes("log_min_duration"))) await client.query("SELECT 1");
+  return { server, store, client };
+}
+
+async function isLight(server: PostgresServer, what: string, work: () => Promise<unknown>): Promise<void> {
+  server.log.length = 0;
+  await work();
+  const read = rowsRead(server.log);
+  assert.ok(read <= MOST, `${what} read ${read} rows:\n${server.log.join("\n")}`);
+}
+
+async function listsAreLight(server: PostgresServer, store: PostgresStore): Promise<void> {
+  for (const filter of FILTERS) {
+    const page = { ...EVERYTHING, ...filter, limit: 50 };
+    const reading = { maxCharacters: 1e6, counted: filter.batchId !== undefined };
+    await isLight(server, JSON.stringify(filter), async () => {
+      assert.equal((await store.tasks.list(page, reading)).tasks.length, 50);
+    });
+  }
+  await isLight(server, "a task", () => store.tasks.get("task 77777"));
+  await isLight(server, "the ends of a batch", () => store.tasks.endsOf("batch 10", 10, 20));
+}
+
+async function swept(store: PostgresStore, limits: Partial<SweepLimits>): Promise<void> {
+  const all = { endedBefore: 0, maxEnded: null, keysBefore: 0, usageBefore: 0, ...limits };
+  while (await store.sweep(all));
+}
+
+/** @param done the highest `seq` of those that are gone @param isCounted whether the table has statistics */
+async function sweepsAreLight(
+  server: PostgresServer,
+  store: PostgresStore,
+  client: Client,
+  done: number,
+  isCounted: boolean,
+) {
+  const due = START + done;
+  const stored = async (): Promise<number> =>
+    Number((await client.query("SELECT count(*) FROM tasks")).rows[0].count as string);
+  const removes = async (what: string, count: number, limits: Partial<SweepLimits>): Promise<void> => {
+    const before = await stored();
+    await isLight(server, what, () => swept(store, limits));
+    assert.equal(before - (await stored()), count, what);
+  };
+  await removes("a sweep of nothing", 0, { unreadBefore: START * 2 });
+  await removes("a sweep", 600, { endedBefore: due + 601 });
+  await removes("a sweep by number", 600, { maxEnded: (await stored()) - 600 });
+  if (!isCounted) return;
+  // Of users that it has not counted, the planner expects so few tasks that it sorts them all.
+  await removes("a shorter retention of a user", 40, { ofUsers: [{ user: "user 7", endedBefore: due + 3201 }] });
+  await removes("a longer one", 49 * 20, { endedBefore: due + 2201, ofUsers: [{ user: "user 7", endedBefore: 0 }] });
+}
+
+test("no list, no task and no step of a sweep reads more than a window of the stored tasks", { skip }, async (t) => {
+  const { server, store, client } = await filled(t);
+  await listsAreLight(server, store);
+  await sweepsAreLight(server, store, client, 0, false);
+  await swept(store, { endedBefore: START + 10_001 });
+  await client.query("ANALYZE");
+  await listsAreLight(server, store);
+  await sweepsAreLight(server, store, client, 10_000, true);
+});
