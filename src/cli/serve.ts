@@ -6,6 +6,7 @@ import { releaseStartMemory } from "../common/start-memory.ts";
 import { messageOf } from "../errors.ts";
 import { type System, SYSTEM } from "../common/system.ts";
 import type { Logger } from "../log/log.ts";
+import { StoreTaken } from "../store/store.ts";
 import { type RunningServer, startServer } from "../main.ts";
 
 /**
@@ -15,7 +16,8 @@ import { type RunningServer, startServer } from "../main.ts";
 const SAME_SIGNAL = 1000;
 
 /**
- * Runs a server until a signal stops it; the process ends with exit code 0 then, or 1 when the store was lost meanwhile.
+ * Runs a server until a signal stops it; the process ends with exit code 0 then, or 1 when the store was lost meanwhile. One
+ * whose tasks another server has taken ends by itself.
  * @param read reads the configuration again
  */
 export async function serve(origin: Origin, log: Logger, read: () => Config): Promise<void> {
@@ -33,6 +35,8 @@ export async function serve(origin: Origin, log: Logger, read: () => Config): Pr
   console.log(greeting({ ...origin, keyFile }, server));
   releaseStartMemory();
   signals.stopWith(() => void end(server, log));
+  server.lost.addEventListener("abort", () => endIfTaken(server, log));
+  endIfTaken(server, log);
 }
 
 /** Where a closed terminal soon ends the server whatever it does, the time until then is for its running tasks. */
@@ -86,6 +90,11 @@ function reloadOnSignal(server: RunningServer, log: Logger): void {
   } catch (error) {
     log.error(`SIGHUP: the configuration is not taken over, and nothing has changed. ${messageOf(error)}`);
   }
+}
+
+/** Another server goes on with the tasks: this one has nothing left to do, nor would anybody have to look at it. */
+function endIfTaken(server: RunningServer, log: Logger): void {
+  if (server.lost.reason instanceof StoreTaken) void end(server, log);
 }
 
 async function end(server: RunningServer, log: Logger): Promise<never> {

@@ -70,6 +70,9 @@ export class StoreLost extends AltLasError {
   }
 }
 
+/** Another server has taken the database, and goes on with its tasks. */
+export class StoreTaken extends StoreLost {}
+
 /** For what copies files: a sentence that says what to do where the tasks are in none. */
 export const BY_POSTGRES =
   "The tasks are on a PostgreSQL server (store.url): copy them by pg_dump, and the data directory beside it; see docs/postgres.md.";

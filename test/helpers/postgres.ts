@@ -32,7 +32,7 @@ function programs(): string | null {
 }
 
 /** PostgreSQL refuses to run as root. */
-function owner(): { uid: number; gid: number } | undefined {
+export function postgresOwner(): { uid: number; gid: number } | undefined {
   if (userInfo().uid !== 0) return undefined;
   const { stdout } = spawnSync("id", ["-u", "postgres"], { encoding: "utf8" });
   const group = spawnSync("id", ["-g", "postgres"], { encoding: "utf8" });
@@ -46,7 +46,7 @@ export class PostgresServer {
   /** The lines of its log. */
   readonly log: string[] = [];
   readonly #settings: readonly string[];
-  readonly #as = owner();
+  readonly #as = postgresOwner();
   #process: ChildProcess | undefined;
 
   private constructor(settings: readonly string[]) {
@@ -70,6 +70,20 @@ export class PostgresServer {
     if (made.status !== 0) throw new Error(made.stderr);
     await server.run();
     return server;
+  }
+
+  /** A standby of this server, which follows it. */
+  async standby(settings: readonly string[] = []): Promise<PostgresServer> {
+    const standby = new PostgresServer(settings);
+    const args = ["-d", this.url(), "-D", standby.data, "--write-recovery-conf", "--checkpoint=fast"];
+    const made = spawnSync(join(PROGRAMS!, "pg_basebackup"), args, {
+      ...this.#as,
+      cwd: standby.folder,
+      encoding: "utf8",
+    });
+    if (made.status !== 0) throw new Error(made.stderr);
+    await standby.run();
+    return standby;
   }
 
   get data(): string {

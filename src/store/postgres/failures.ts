@@ -44,6 +44,10 @@ export function openFailure(error: unknown, shown: string): AltLasError {
       return badConfig(
         `${at} does not let this user make or use its tables: ${messageOf(error)}; its role needs CREATE on the database, or a schema of its own (store.schema)`,
       );
+    // A statement that one session has prepared is there for another one, or has gone from it.
+    case "42P05":
+    case "26000":
+      return pooled(shown);
     case "25006":
       return readOnly(shown);
     case undefined:
@@ -55,6 +59,11 @@ export function openFailure(error: unknown, shown: string): AltLasError {
 
 export function readOnly(shown: string): AltLasError {
   const sentence = `PostgreSQL at ${shown} is a standby that only reads, or takes no writes: store.url has to lead to the primary`;
+  return badConfig(sentence);
+}
+
+export function pooled(shown: string): AltLasError {
+  const sentence = `a pooler in transaction mode stands before PostgreSQL at ${shown}: store.url has to lead to PostgreSQL itself, or to a pooler in session mode`;
   return badConfig(sentence);
 }
 

@@ -141,7 +141,7 @@ export class Link {
     this.#lost = new StoreLost(sentence);
     const message = `another server has taken the task database${by}: this one had not renewed its lease, and stores nothing any more`;
     this.#send({ kind: "line", level: "error", fields: {}, message });
-    this.#send({ kind: "lost", sentence });
+    this.#send({ kind: "lost", sentence, isTaken: true });
     this.#back?.reject(this.#lost);
     return this.#lost;
   }

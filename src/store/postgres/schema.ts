@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { VERSION } from "../../common/version.ts";
-import { badConfig, readOnly } from "./failures.ts";
+import { badConfig, pooled, readOnly } from "./failures.ts";
 import { quoted, Session, type SessionPlace } from "./session.ts";
 
 const MIGRATIONS = join(import.meta.dirname, "migrations");
@@ -35,10 +35,7 @@ export async function checkServer(session: Session, place: SessionPlace, shown: 
     throw badConfig(
       `the database at ${shown} is in the encoding ${encoding}; ALT_LAS needs one in UTF8: createdb -E UTF8 -T template0 makes it`,
     );
-  if (await isPooled(session, place))
-    throw badConfig(
-      `a pooler in transaction mode stands before PostgreSQL at ${shown}: store.url has to lead to PostgreSQL itself, or to a pooler in session mode`,
-    );
+  if (await isPooled(session, place)) throw pooled(shown);
 }
 
 /**

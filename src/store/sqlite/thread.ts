@@ -115,7 +115,7 @@ function throwIfLost(found: Missing | null = null): void {
     const { file, path, how } = missing;
     const message = `${path} was ${how} while the server ran: nothing can be stored until it is started again; ${rescue(missing)}`;
     send({ kind: "line", level: "error", fields: { file, path, how }, message });
-    send({ kind: "lost", sentence: OpenFiles.sentence(missing) });
+    send({ kind: "lost", sentence: OpenFiles.sentence(missing), isTaken: false });
   }
   throw new AltLasError("store_unavailable", OpenFiles.sentence(missing));
 }

@@ -179,8 +179,8 @@ export type News =
   | { readonly kind: "copied"; readonly schema: number | null; readonly reason: string }
   /** Nothing can be stored for now, and new saves are refused with this sentence; null: it can again. */
   | { readonly kind: "away"; readonly sentence: string | null }
-  /** The store is lost, for the reason in the sentence, which clients see. Every request but `close` fails from now on. */
-  | { readonly kind: "lost"; readonly sentence: string };
+  /** The store is lost, for the reason in the sentence, which clients see; `isTaken`: another server has it. Every request but `close` fails from now on. */
+  | { readonly kind: "lost"; readonly sentence: string; readonly isTaken: boolean };
 
 export interface Failure {
   readonly code: ErrorCode;

@@ -6,6 +6,7 @@ import {
   type Opened,
   type Store,
   StoreLost,
+  StoreTaken,
   type StoreLog,
   type StoreRecord,
   type SweepLimits,
@@ -155,7 +156,7 @@ export class ThreadStore implements Store {
       case "away":
         return this.#onAway(news.sentence);
       case "lost":
-        return this.#lose(new StoreLost(news.sentence));
+        return this.#lose(new (news.isTaken ? StoreTaken : StoreLost)(news.sentence));
     }
   }
 

@@ -1,0 +1,126 @@
+/* What else may stand before a database, behind it, or beside it: a frozen holder, a pooler, a standby. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, test, type TestContext } from "node:test";
+import { PostgresStore } from "../../src/store/postgres/postgres.ts";
+import { connected, NO_POSTGRES, PASSWORD, postgresOwner, PostgresServer, PROGRAMS } from "../helpers/postgres.ts";
+import { Server } from "../helpers/server.ts";
+import { newTask, testFolder } from "../helpers/store.ts";
+
+const skip = PROGRAMS === null ? NO_POSTGRES : false;
+const server = skip === false ? await PostgresServer.start() : null!;
+after(() => server?.remove());
+
+const POOLER = "/usr/sbin/pgbouncer";
+const NO_POOLER = "no pgbouncer: Debian's package pgbouncer (.ci/run installs it)";
+function silent(): void {}
+
+const TASK = { text: "hello", max_length: 3 };
+const DEVICES = ["--devices", "simulated:1"];
+
+test(
+  "a server that is frozen loses the database to the next one, writes nothing when it wakes, says so and ends",
+  { skip },
+  async (t) => {
+    const config = `store: { url: "${server.url()}", schema: frozen }\n`;
+    const first = await Server.start(t, { config, args: DEVICES });
+    const { task_id: id } = await first.predict(TASK);
+    await first.ended(id);
+    first.process.kill("SIGSTOP");
+    const second = await Server.start(t, { config, args: DEVICES });
+    const taken = await second.run(TASK);
+    const late = first.request("POST", "/api/v1/predict", { body: TASK }).then(
+      ({ status }) => status,
+      () => null,
+    );
+    first.process.kill("SIGCONT");
+    assert.notEqual(await late, 202);
+    const { code } = await first.exit;
+    assert.notEqual(code, 0);
+    const sentence = `another server has taken the task database: process ${second.process.pid} on `;
+    assert.ok(first.stderr.includes(sentence), first.stderr);
+    assert.equal((await second.run(TASK)).status, "completed");
+    assert.equal((await second.tasks()).total, 3);
+    for (const one of [id, taken.task_id]) assert.equal((await second.task(one)).status, "completed");
+  },
+);
+
+/** A pooler before the server. @returns its address */
+async function pooled(t: TestContext, mode: string): Promise<string> {
+  const folder = testFolder(t);
+  chmodSync(folder, 0o777);
+  const users = join(folder, "users.txt");
+  const settings = join(folder, "pgbouncer.ini");
+  writeFileSync(users, `"postgres" "${PASSWORD}"\n`, { mode: 0o644 });
+  writeFileSync(
+    settings,
+    `[databases]\n* = host=${server.folder}\n[pgbouncer]\npool_mode = ${mode}\nlisten_addr =\nunix_socket_dir = ${folder}\n` +
+      `listen_port = 5432\nauth_type = scram-sha-256\nauth_file = ${users}\nignore_startup_parameters = extra_float_digits\n`,
+  );
+  const pooler = spawn(POOLER, [settings], { ...postgresOwner(), stdio: ["ignore", "ignore", "pipe"] });
+  const gone = once(pooler, "exit");
+  t.after(async () => {
+    pooler.kill("SIGKILL");
+    await gone;
+  });
+  const lines: string[] = [];
+  const ready = Promise.withResolvers<void>();
+  createInterface({ input: pooler.stderr }).on("line", (line) => {
+    lines.push(line);
+    if (line.includes("process up")) ready.resolve();
+  });
+  void gone.then(() => ready.reject(new Error(lines.join("\n"))));
+  await ready.promise;
+  return server.url("postgres", folder);
+}
+
+test(
+  "a pooler in transaction mode is refused, and one in session mode is not",
+  { skip: skip === false && !existsSync(POOLER) ? NO_POOLER : skip },
+  async (t) => {
+    const message =
+      /a pooler in transaction mode stands before PostgreSQL at .*: store\.url has to lead to PostgreSQL itself/;
+    const open = async (mode: string) => {
+      const store = new PostgresStore({ url: await pooled(t, mode), schema: "pooled", dataDir: testFolder(t) });
+      t.after(() => store.close());
+      await store.open();
+      await store.save([newTask(1)]);
+    };
+    await assert.rejects(open("transaction"), { code: "bad_config", message });
+    const client = await connected(t, server.url());
+    const { rows } = await client.query("SELECT count(*)::int AS n FROM pg_namespace WHERE nspname = 'pooled'");
+    assert.equal(rows[0].n, 0);
+    await open("session");
+  },
+);
+
+test("a start says that a standby is not waited for, and a standby itself is refused", { skip }, async (t) => {
+  const standby = await server.standby();
+  t.after(() => standby.remove());
+  const client = await connected(t, server.url());
+  const warnings = async (): Promise<string[]> => {
+    const messages: string[] = [];
+    const log = { info: silent, warn: (_: object, message: string) => void messages.push(message), error: silent };
+    const store = new PostgresStore({ url: server.url(), schema: "followed", dataDir: testFolder(t), log });
+    await store.open();
+    await store.close();
+    return messages;
+  };
+  while ((await client.query("SELECT 1 FROM pg_stat_replication")).rowCount === 0);
+  const warning = /^PostgreSQL has standbys \(1\), and synchronous_standby_names is empty: a failover may lose tasks/;
+  assert.match((await warnings()).join(), warning);
+  const refused = new PostgresStore({ url: standby.url(), schema: "followed", dataDir: testFolder(t) });
+  await assert.rejects(refused.open(), {
+    code: "bad_config",
+    message: /is a standby that only reads, or takes no writes: store\.url has to lead to the primary/,
+  });
+  await refused.close();
+  await client.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
+  await client.query("SELECT pg_reload_conf()");
+  while ((await client.query("SHOW synchronous_standby_names")).rows[0].synchronous_standby_names === "");
+  assert.deepEqual(await warnings(), []);
+});
