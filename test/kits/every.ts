@@ -4,6 +4,7 @@ import { exerciseAudit } from "./audit.ts";
 import { exerciseBatchFiles } from "./batch-files.ts";
 import { exerciseBatches } from "./batches.ts";
 import { exerciseFiles } from "./files.ts";
+import { exerciseForget } from "./forget.ts";
 import { exerciseIdempotency } from "./idempotency.ts";
 import { exerciseOutbox } from "./outbox.ts";
 import { exerciseStore } from "./store.ts";
@@ -25,5 +26,6 @@ export const RECORD_KITS: readonly Exercise[] = [
   exerciseFiles,
   exerciseAudit,
   exerciseTexts,
+  exerciseForget,
 ];
 export const KITS = [...TASK_KITS, ...LIST_KITS, ...RECORD_KITS];

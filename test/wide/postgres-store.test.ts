@@ -8,7 +8,7 @@ import { PostgresStore } from "../../src/store/postgres/postgres.ts";
 import { connected, PASSWORD, PostgresServer, PROGRAMS, NO_POSTGRES, storeIn } from "../helpers/postgres.ts";
 import { CommitCutter, type Cut } from "../helpers/postgres-proxy.ts";
 import { complete, EVERYTHING, newTask, run, storedSeqs, testFolder, turn } from "../helpers/store.ts";
-import { ALL_ROWS, AUDIT_ROW, KEY, SECRET, idempotency, secret } from "../kits/records.ts";
+import { ALL_ROWS, AUDIT_ROW, KEY, idempotency } from "../kits/records.ts";
 
 const skip = PROGRAMS === null ? NO_POSTGRES : false;
 const server = skip === false ? await PostgresServer.start() : null!;
@@ -256,36 +256,6 @@ test(
     assert.ok(messages.some((message) => message.startsWith("the task database cannot be reached: ")));
     assert.ok(messages.includes("the task database can be reached again"));
     await own.stop("SIGINT");
-    await store.close();
-  },
-);
-
-test(
-  "a user is forgotten: tasks that have ended, answers and the name in sums go, what others have stays",
-  { skip },
-  async (t) => {
-    const store = storeIn(t, server.url())();
-    await store.open();
-    await store.save(
-      [complete(run(newTask(1))), complete(run(newTask(2, { user: "bob" }))), newTask(3)],
-      [idempotency(KEY), secret(SECRET)],
-    );
-    let from = 0;
-    const sum = { tasks: 0, answers: 0, usageRows: 0 };
-    for (;;) {
-      const s = await store.forget({ user: "ada", from, isAlone: false });
-      sum.tasks += s.tasks;
-      sum.answers += s.answers;
-      sum.usageRows += s.usageRows;
-      if (s.next === null) break;
-      from = s.next;
-    }
-    assert.deepEqual(sum, { tasks: 1, answers: 1, usageRows: 1 });
-    assert.deepEqual(await storedSeqs(store), [3, 2]);
-    const users: unknown[][] = [];
-    for await (const p of store.usage.sums({ from: 0, to: 1e9, user: undefined, by: ["user"] }))
-      users.push(...p.map((r) => [r.user, r.completed]));
-    assert.deepEqual(Object.fromEntries(users), { "(forgotten)": 1, bob: 1 });
     await store.close();
   },
 );
