@@ -148,6 +148,7 @@ test("the routes whose answers wait for tasks are known to be slow by nature", a
     "/api/v1/batch/:batch_id/cancel",
     "/api/v1/task/:task_id/cancel",
     "/api/v1/tasks/cancel",
+    "/api/v1/users/:name/forget",
     "/v1/batches/:batch_id/cancel",
     "/v1/chat/completions",
     "/v1/completions",

@@ -298,7 +298,7 @@ async function packed(files: readonly Packed[]): Promise<Buffer> {
 test("compacting makes an older file one that gives its room back, without the text that was removed", async (t) => {
   const path = join(testFolder(t), "data", "alt-las.db");
   const store = await openedStore(t, path);
-  const tasks = Array.from({ length: 50 }, (_, index) => newTask(index + 1, { text: "xyzzy ".repeat(5000) }));
+  const tasks = Array.from({ length: 50 }, (_, index) => newTask(index + 1, { text: "xyzzy ".repeat(10_000) }));
   await store.save(tasks);
   await store.save(tasks.slice(1).map((task) => complete(run(task))));
   await store.close();

@@ -133,6 +133,7 @@ test("a task that has ended can be removed, and is answered once more", async (t
 
 const ANY = {
   user: "user",
+  team: undefined,
   ids: undefined,
   status: undefined,
   batchId: undefined,

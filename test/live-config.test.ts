@@ -338,6 +338,7 @@ test("every key that sounds like a secret is marked as one", () => {
     "auth.users.password_hash",
     "engine.api_key",
     "gpu.devices.engine.api_key",
+    "store.url",
   ];
   assert.deepEqual([...new Set(found)].toSorted(), known);
 });
