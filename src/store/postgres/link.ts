@@ -46,6 +46,11 @@ export class Link {
     if (this.#back !== null || this.#closed) throw unreachable();
     try {
       const session = await Session.open(this.#place);
+      // It was closed meanwhile, as when another connection of the start was refused: this one would keep the thread from ending.
+      if (this.#closed) {
+        session.destroy();
+        throw unreachable();
+      }
       for (const old of this.#sessions) if (old.broken !== null) this.#sessions.delete(old);
       this.#sessions.add(session);
       return session;
