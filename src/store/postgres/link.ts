@@ -45,12 +45,7 @@ export class Link {
     if (this.#lost !== null) throw this.#lost;
     if (this.#back !== null || this.#closed) throw unreachable();
     try {
-      const session = await Session.open(this.#place);
-      // It was closed meanwhile, as when another connection of the start was refused: this one would keep the thread from ending.
-      if (this.#closed) {
-        session.destroy();
-        throw unreachable();
-      }
+      const session = await this.#open();
       for (const old of this.#sessions) if (old.broken !== null) this.#sessions.delete(old);
       this.#sessions.add(session);
       return session;
@@ -90,6 +85,14 @@ export class Link {
     this.#back?.reject(unreachable());
   }
 
+  /** @throws {Error} also where all was closed meanwhile: a connection that is made then would keep the thread from ending */
+  async #open(): Promise<Session> {
+    const session = await Session.open(this.#place);
+    if (!this.#closed) return session;
+    session.destroy();
+    throw unreachable();
+  }
+
   #next(after: number): void {
     clearTimeout(this.#timer);
     if (!this.#closed && this.#lost === null) this.#timer = setTimeout(() => void this.#beat(), after);
@@ -101,7 +104,7 @@ export class Link {
     this.#beating = true;
     const late = setTimeout(() => this.#giveUp(), PATIENCE);
     try {
-      if (this.#lease.broken !== null) this.#lease = await Session.open(this.#place);
+      if (this.#lease.broken !== null) this.#lease = await this.#open();
       // A renewal that is lost is made up for by the next one: it need not wait for the disk.
       await this.#lease.run("SET synchronous_commit = off");
       if (await renewLease(this.#lease, this.#holder)) this.#onBack();
