@@ -136,8 +136,8 @@ export class Link {
 
   #onBack(): void {
     if (this.#back === null || this.#closed) return;
-    this.#send({ kind: "line", level: "info", fields: {}, message: "the task database can be reached again" });
     this.#send({ kind: "away", sentence: null });
+    this.#send({ kind: "line", level: "info", fields: {}, message: "the task database can be reached again" });
     this.#back.resolve();
     this.#back = null;
   }
