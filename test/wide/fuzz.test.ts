@@ -23,21 +23,23 @@ const ENDLESS = "/api/v1/events";
 
 /** Each kind of caller, with the scope that its key is held to, and seconds. The admin comes last: it may change what others get. */
 const CALLERS = [
-  { who: "nobody", seconds: 12 },
-  { who: "a viewer", role: "viewer", seconds: 12 },
-  { who: "a key that may read", role: "admin", scopes: ["read"], seconds: 12 },
-  { who: "a key that may collect metrics", role: "admin", scopes: ["metrics"], seconds: 10 },
-  { who: "a key that may submit", role: "user", scopes: ["submit"], seconds: 18 },
-  { who: "a user", role: "user", seconds: 25 },
-  { who: "a key that may administer", role: "admin", scopes: ["admin"], seconds: 12 },
-  { who: "an admin", role: "admin", seconds: 35 },
+  { who: "nobody", seconds: 6 },
+  { who: "a viewer", role: "viewer", seconds: 6 },
+  { who: "a key that may read", role: "admin", scopes: ["read"], seconds: 6 },
+  { who: "a key that may collect metrics", role: "admin", scopes: ["metrics"], seconds: 5 },
+  { who: "a key that may submit", role: "user", scopes: ["submit"], seconds: 9 },
+  { who: "a user", role: "user", seconds: 14 },
+  { who: "a key that may administer", role: "admin", scopes: ["admin"], seconds: 6 },
+  { who: "an admin", role: "admin", seconds: 20 },
 ] as const;
 
 const CONFIG = `
 api: { anthropic: true, ollama: true }
 engine: { simulated: { tokens_per_second: 0 } }`;
 
-const seed = Number(process.env["ALT_LAS_FUZZ_SEED"] ?? randomInt(2 ** 31));
+/** A change is held against the same requests as the one before it; somebody who looks for faults gets others each time. */
+const usual = process.env["CI"] === undefined ? randomInt(2 ** 31) : 1_948_776_508;
+const seed = Number(process.env["ALT_LAS_FUZZ_SEED"] ?? usual);
 /** One thread: Python 3.11 fails in the reading of sources, which Hypothesis does, in several. */
 const OPTIONS = [
   `--checks ${CHECKS.join()} --phases coverage,fuzzing --exclude-path ${ENDLESS} --request-timeout 30 --workers 1`,
@@ -91,7 +93,9 @@ for (const [index, caller] of CALLERS.entries()) {
     t.diagnostic(`${generated} requests`);
     assert.deepEqual(failures(server!).slice(seenBefore), []);
     const me = await fetch(`${server!.url}/api/v1/me`, { headers });
-    assert.equal(me.status, key === null ? 401 : 200, "its key has held until the end");
+    // An admin may remove itself, as Schemathesis tries names that answers have told it.
+    const mayEnd = caller.who === "an admin" || caller.who === "a key that may administer";
+    if (!mayEnd) assert.equal(me.status, key === null ? 401 : 200, "its key has held until the end");
   });
 }
 
