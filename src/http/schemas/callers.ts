@@ -18,6 +18,11 @@ export const BudgetView = Type.Object({
 });
 export type BudgetView = Static<typeof BudgetView>;
 
+const MINUTE_LIMITS = {
+  requests_per_minute: orNull<number>("integer", { description: NO_LIMIT }),
+  tokens_per_minute: orNull<number>("integer", { description: NO_LIMIT }),
+};
+
 export const CallersAnswer = Type.Object({
   callers: Type.Array(
     Type.Object({
@@ -34,8 +39,7 @@ export const CallersAnswer = Type.Object({
         max_queued: Type.Integer({
           description: "Tasks that may wait: its own limit, its default share of the queue, or the whole queue.",
         }),
-        requests_per_minute: orNull<number>("integer", { description: NO_LIMIT }),
-        tokens_per_minute: orNull<number>("integer", { description: NO_LIMIT }),
+        ...MINUTE_LIMITS,
       }),
     }),
     { description: "By name: the users that have sent something since the server's start, or have tasks from before." },
@@ -48,8 +52,7 @@ export const CallersAnswer = Type.Object({
       limits: Type.Object({
         max_running: orNull<number>("integer", { description: NO_LIMIT }),
         max_queued: orNull<number>("integer", { description: NO_LIMIT }),
-        requests_per_minute: orNull<number>("integer", { description: NO_LIMIT }),
-        tokens_per_minute: orNull<number>("integer", { description: NO_LIMIT }),
+        ...MINUTE_LIMITS,
       }),
     }),
     { description: "By name: the teams that have limits or budgets of their own, or tasks. A user sees its own." },
