@@ -24,6 +24,7 @@ import {
 } from "../thread/rows.ts";
 import { withLines } from "../thread/batch-file-rows.ts";
 import { Statements } from "./statements.ts";
+import { StoredBytesChange } from "./stored-bytes.ts";
 import { WRITES } from "./writes.ts";
 import type { AuditFilter } from "../audit.ts";
 import type { BatchFileFilter, OutputFilter } from "../batch-files.ts";
@@ -138,8 +139,10 @@ export class TaskDatabase {
     const changes: CountChange[] = [];
     let removed = false;
     this.#sql.transaction(() => {
-      this.#insert(inserts, changes);
-      this.#update(updates, changes);
+      const bytes = new StoredBytesChange(this.#sql);
+      this.#insert(inserts, changes, bytes);
+      this.#update(updates, changes, bytes);
+      bytes.write();
       addRows(this.#sql, usage);
       for (const record of records) if (this.#record(record)) removed = true;
     });
@@ -333,8 +336,9 @@ export class TaskDatabase {
     this.#sql.close();
   }
 
-  #insert(rows: readonly NewRow[], changes: CountChange[]): void {
+  #insert(rows: readonly NewRow[], changes: CountChange[], bytes: StoredBytesChange): void {
     for (const { row, request } of rows) {
+      bytes.inserted(row);
       this.#sql.run(row.length === INSERTED.length ? INSERT_TASK : INSERT_LIVE, row);
       if (request !== null) this.#sql.run(INSERT_REQUEST, [row[IN_NEW.seq]!, request]);
       const owner = { user: row[IN_NEW.user] as string, team: row[IN_NEW.team] as string | null };
@@ -342,8 +346,9 @@ export class TaskDatabase {
     }
   }
 
-  #update(rows: readonly Row[], changes: CountChange[]): void {
+  #update(rows: readonly Row[], changes: CountChange[], bytes: StoredBytesChange): void {
     for (const row of rows) {
+      bytes.changes(row);
       const changed = this.#sql.run(UPDATE_TASK, row);
       if (changed === 0) throw new Error(`task number ${row[IN_CHANGED.seq]} is not in the database`);
       const owner = { user: row[IN_CHANGED.user] as string, team: row[IN_CHANGED.team] as string | null };
