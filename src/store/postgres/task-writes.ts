@@ -1,6 +1,6 @@
 /* Writes tasks, and the usage of those that end, many rows with each statement. */
 import type { Row } from "../thread/columns.ts";
-import { IN_CHANGED, IN_NEW, INSERTED, INSERTED_LIVE, KEPT_IF_NULL, type NewRow, UPDATED } from "../thread/rows.ts";
+import { CHANGED, IN_CHANGED, IN_NEW, INSERTED, KEPT_IF_NULL, type NewRow, UPDATED } from "../thread/rows.ts";
 import type { CountChange } from "../thread/counts.ts";
 import { USAGE, USAGE_KEY, USAGE_SUMS } from "../thread/usage-rows.ts";
 import type { TaskStatus } from "../../task.ts";
@@ -12,13 +12,9 @@ import type { Session, Values } from "./session.ts";
 const ROWS = 500;
 const CHARACTERS = 4 * 1024 * 1024;
 
-const INSERT_TASKS = insertOf(INSERTED);
-const INSERT_LIVE = insertOf(INSERTED_LIVE);
+/** By the length of the longest row. */
+const INSERT_TASKS = [0, ...INSERTED.keys()].map((_, length) => insertOf(INSERTED.slice(0, length)));
 const INSERT_REQUESTS = "INSERT INTO requests (seq, request) SELECT * FROM unnest(:seqs::bigint[], :requests::text[])";
-/** A change has its columns in this order. */
-const CHANGED = Object.keys(IN_CHANGED).toSorted(
-  (one, other) => IN_CHANGED[one as keyof typeof IN_CHANGED] - IN_CHANGED[other as keyof typeof IN_CHANGED],
-);
 const UPDATE_TASKS = `
   UPDATE tasks SET ${UPDATED.map((name) => `"${name}" = ${newValue(name)}`).join()}
   FROM ${unnested(CHANGED, "changed")} WHERE tasks.seq = changed.seq`;
@@ -49,19 +45,18 @@ function isReal(name: string): boolean {
 
 export async function insertTasks(session: Session, rows: readonly NewRow[], changes: CountChange[]): Promise<void> {
   for (const part of partsOf(rows)) {
-    for (const [statement, width] of [
-      [INSERT_LIVE, INSERTED_LIVE.length],
-      [INSERT_TASKS, INSERTED.length],
-    ] as const) {
-      const some = part.filter(({ row }) => row.length === width).map(({ row }) => row);
-      if (some.length > 0) await session.change(statement, namedOf(columnsOf(some, width)));
-    }
+    const width = Math.max(...part.map(({ row }) => row.length));
+    const added = columnsOf(
+      part.map(({ row }) => row),
+      width,
+    );
+    await session.change(INSERT_TASKS[width]!, namedOf(added));
     const stored = part.filter(({ request }) => request !== null);
     const seqs = arrayOf(stored.map(({ row }) => row[IN_NEW.seq]!));
     const requests = arrayOf(stored.map(({ request }) => requestText(request!)));
     if (stored.length > 0) await session.change(INSERT_REQUESTS, { seqs, requests });
     for (const { row } of part) {
-      const owner = { user: row[IN_NEW.user] as string, team: row[IN_NEW.team] as string | null };
+      const owner = { user: row[IN_NEW.user] as string, team: (row[IN_NEW.team] ?? null) as string | null };
       changes.push([owner, row[IN_NEW.status] as TaskStatus, 1]);
     }
   }
@@ -74,7 +69,7 @@ export async function updateTasks(session: Session, rows: readonly Row[], change
     if (changed !== part.length)
       throw new Error(`${part.length - changed} of ${part.length} tasks are not in the database`);
     for (const row of part) {
-      const owner = { user: row[IN_CHANGED.user] as string, team: row[IN_CHANGED.team] as string | null };
+      const owner = { user: row[IN_CHANGED.user] as string, team: (row[IN_CHANGED.team] ?? null) as string | null };
       changes.push([owner, row[IN_CHANGED.was] as TaskStatus, -1], [owner, row[IN_CHANGED.status] as TaskStatus, 1]);
     }
   }

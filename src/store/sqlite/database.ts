@@ -1,7 +1,7 @@
 /* The tables, for the storage thread. Everything here blocks. */
 import type { DatabaseSync } from "node:sqlite";
 import { type Batch, isFinal, TASK_STATUSES, type TaskStatus } from "../../task.ts";
-import { type Counted, type CountChange, Counts, type Owner } from "../thread/counts.ts";
+import { type Counted, Counts, type Owner } from "../thread/counts.ts";
 import type { Past } from "../gap.ts";
 import { matchingOfBatch, page, scan } from "./listing.ts";
 import type { Window } from "../thread/scans.ts";
@@ -10,21 +10,10 @@ import { countDue, remove, removeEmptyBatch, sweep } from "./removal.ts";
 import { LISTED_TEXTS } from "../thread/gone-text-rows.ts";
 import { removeDelivered, removeTexts } from "./gone-texts.ts";
 import type { Row } from "../thread/columns.ts";
-import {
-  IN_CHANGED,
-  IN_NEW,
-  INSERTED,
-  INSERTED_LIVE,
-  KEPT_IF_NULL,
-  LISTED,
-  type NewRow,
-  type StoredRequest,
-  TAKEN_OVER,
-  UPDATED,
-} from "../thread/rows.ts";
+import { LISTED, type StoredRequest, TAKEN_OVER } from "../thread/rows.ts";
 import { withLines } from "../thread/batch-file-rows.ts";
 import { Statements } from "./statements.ts";
-import { StoredBytesChange } from "./stored-bytes.ts";
+import { writeTasks } from "./task-writes.ts";
 import { WRITES } from "./writes.ts";
 import type { AuditFilter } from "../audit.ts";
 import type { BatchFileFilter, OutputFilter } from "../batch-files.ts";
@@ -60,11 +49,6 @@ const FOR_ENDS = `SELECT ${LISTED.join()} FROM tasks t`;
 /** Larger than all else of a task: thousands of numbers. */
 const LARGE: ReadonlySet<string> = new Set(["embeddings", "logprobs"]);
 const FOR_LISTS = `SELECT ${LISTED.map((name) => (LARGE.has(name) ? "NULL" : (LISTED_TEXTS[name] ?? name))).join()} FROM tasks t`;
-const INSERT_TASK = insertOf(INSERTED);
-const INSERT_LIVE = insertOf(INSERTED_LIVE);
-/** Bytes would else be stored as bytes. */
-const INSERT_REQUEST = "INSERT INTO requests (seq, request) VALUES (?, CAST(? AS TEXT))";
-const UPDATE_TASK = `UPDATE tasks SET ${UPDATED.map((name) => `${name} = ${newValue(name)}`).join()} WHERE seq = ${parameter("seq")}`;
 const BATCHES = `SELECT ${BATCH.join()} FROM batches`;
 const ENDED = TASK_STATUSES.filter((status) => isFinal(status)).map((status) => `'${status}'`);
 
@@ -76,19 +60,6 @@ const NEWEST = `
   SELECT max(time) AS time FROM (
     SELECT max(finished_at) AS time FROM tasks INDEXED BY tasks_by_end WHERE finished_at IS NOT NULL
     UNION ALL SELECT coalesce(created_clock, created_at) FROM (SELECT * FROM tasks ORDER BY seq DESC LIMIT 1))`;
-
-function insertOf(columns: readonly string[]): string {
-  return `INSERT INTO tasks (${columns.join()}) VALUES (${columns.map(() => "?").join()})`;
-}
-
-function newValue(name: (typeof UPDATED)[number]): string {
-  return name === KEPT_IF_NULL ? `coalesce(${parameter(name)}, ${name})` : parameter(name);
-}
-
-/** The parameter for a value in the row of a change. */
-function parameter(name: keyof typeof IN_CHANGED): string {
-  return `?${IN_CHANGED[name] + 1}`;
-}
 
 /** The tasks and the records in one open database. */
 export class TaskDatabase {
@@ -136,15 +107,12 @@ export class TaskDatabase {
    * @throws what SQLite throws; then nothing is written
    */
   write({ inserts, updates, usage, records }: Exchange["write"]["request"]): boolean {
-    const changes: CountChange[] = [];
     let removed = false;
-    this.#sql.transaction(() => {
-      const bytes = new StoredBytesChange(this.#sql);
-      this.#insert(inserts, changes, bytes);
-      this.#update(updates, changes, bytes);
-      bytes.write();
+    const changes = this.#sql.transaction(() => {
+      const changed = writeTasks(this.#sql, inserts, updates);
       addRows(this.#sql, usage);
       for (const record of records) if (this.#record(record)) removed = true;
+      return changed;
     });
     this.#counts.apply(changes);
     return removed;
@@ -334,26 +302,6 @@ export class TaskDatabase {
   /** Moves the log into the database file, removes it and releases the lock. */
   close(): void {
     this.#sql.close();
-  }
-
-  #insert(rows: readonly NewRow[], changes: CountChange[], bytes: StoredBytesChange): void {
-    for (const { row, request } of rows) {
-      bytes.inserted(row);
-      this.#sql.run(row.length === INSERTED.length ? INSERT_TASK : INSERT_LIVE, row);
-      if (request !== null) this.#sql.run(INSERT_REQUEST, [row[IN_NEW.seq]!, request]);
-      const owner = { user: row[IN_NEW.user] as string, team: row[IN_NEW.team] as string | null };
-      changes.push([owner, row[IN_NEW.status] as TaskStatus, 1]);
-    }
-  }
-
-  #update(rows: readonly Row[], changes: CountChange[], bytes: StoredBytesChange): void {
-    for (const row of rows) {
-      bytes.changes(row);
-      const changed = this.#sql.run(UPDATE_TASK, row);
-      if (changed === 0) throw new Error(`task number ${row[IN_CHANGED.seq]} is not in the database`);
-      const owner = { user: row[IN_CHANGED.user] as string, team: row[IN_CHANGED.team] as string | null };
-      changes.push([owner, row[IN_CHANGED.was] as TaskStatus, -1], [owner, row[IN_CHANGED.status] as TaskStatus, 1]);
-    }
   }
 
   /** @returns whether texts were removed by it */

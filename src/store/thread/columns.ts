@@ -21,7 +21,7 @@ export function placesOf<Name extends string>(names: readonly Name[]): Places<Na
 }
 
 /** Makes rows of these columns. */
-export function rowMaker<T, Beside = void>(columns: Columns<T, Beside>): (from: T, beside: Beside) => Row {
+export function rowMaker<T, Beside = void>(columns: Columns<T, Beside>): (from: T, beside: Beside) => Value[] {
   const values = Object.values(columns);
   // An array that grew to its length is copied at that length. Made at it, it would be sent with an index before each value.
   const blank: Value[] = [];
@@ -31,4 +31,12 @@ export function rowMaker<T, Beside = void>(columns: Columns<T, Beside>): (from: 
     for (let place = 0; place < values.length; place++) row[place] = values[place]!(from, beside);
     return row;
   };
+}
+
+/** Cuts them off that array. */
+export function withoutLastNulls(row: Value[]): Row {
+  let length = row.length;
+  while (length > 0 && row[length - 1] === null) length--;
+  row.length = length;
+  return row;
 }

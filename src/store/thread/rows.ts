@@ -19,15 +19,19 @@ import {
 import { attemptsWithoutText, errorWithoutText } from "../../gone-texts.ts";
 import type { TaskTexts } from "../../texts.ts";
 import { storedUse, useOf } from "./uses.ts";
-import { type Columns, namesOf, placesOf, type Row, rowMaker, type Value } from "./columns.ts";
+import { type Columns, namesOf, placesOf, type Row, rowMaker, type Value, withoutLastNulls } from "./columns.ts";
 
 /** A new task on its way to the storage thread. */
 export interface NewRow {
-  /** Of `INSERTED_LIVE`, or of a task that has ended, of `INSERTED`. */
+  /** Of the first ones of `INSERTED`. */
   readonly row: Row;
   /** Its request without the sampling, which the task's row has, as JSON; a long one is bytes of UTF-8. null: it is not to be stored. */
   readonly request: string | Uint8Array | null;
 }
+
+/*
+ * What most tasks have comes first in each list: a row ends with its last value that is not null, and the others need not cross to the thread.
+ */
 
 /** Columns of `tasks` that never change once written. */
 const IDENTITY = {
@@ -35,8 +39,6 @@ const IDENTITY = {
   id: ({ id }) => id,
   user: ({ user }) => user,
   strategy: ({ strategy }) => strategy,
-  pinned_gpu_id: ({ pinnedGpuId }) => pinnedGpuId,
-  batch_id: ({ batchId }) => batchId,
   whole_batch: ({ wholeBatch }) => (wholeBatch ? 1 : 0),
   created_at: ({ createdAt }) => createdAt,
   size: ({ size }) => size,
@@ -44,13 +46,19 @@ const IDENTITY = {
   sampling: ({ sampling, texts }) => JSON.stringify(texts === "never" ? withoutStop(sampling) : sampling),
   task_type: ({ taskType }) => taskType,
   priority: ({ priority }) => priority,
+  key_name: ({ keyName }) => keyName,
+} as const satisfies Columns<Task>;
+
+/** Of these, too, but most tasks have none of them. */
+const SELDOM = {
+  model: ({ model }) => model,
+  batch_id: ({ batchId }) => batchId,
+  team: ({ team }) => team,
+  pinned_gpu_id: ({ pinnedGpuId }) => pinnedGpuId,
   timeout_seconds: ({ timeoutSeconds }) => timeoutSeconds,
   retry_of: ({ retryOf }) => retryOf,
   webhook: ({ webhook }) => jsonOf(webhook),
   created_clock: ({ createdAt, createdClock }) => otherThan(createdAt, createdClock),
-  model: ({ model }) => model,
-  key_name: ({ keyName }) => keyName,
-  team: ({ team }) => team,
   texts: ({ texts }) => (texts === "keep" ? null : texts),
 } as const satisfies Columns<Task>;
 
@@ -63,57 +71,67 @@ const FACTS = {
 /** Columns that change while a task waits and runs. */
 const STATE = {
   status: ({ status }) => status,
+  attempts: ({ attempts, texts }) => JSON.stringify(texts === "never" ? attemptsWithoutText(attempts) : attempts),
   gpu_id: (task) => shownGpuId(task),
   started_at: ({ startedAt }) => startedAt,
-  attempts: ({ attempts, texts }) => JSON.stringify(texts === "never" ? attemptsWithoutText(attempts) : attempts),
   placement: ({ placement }) => jsonOf(placement),
   ran_model: ({ ranModel }) => ranModel,
   used: ({ use }) => use && storedUse(use),
+} as const satisfies Columns<Task>;
+
+/** Of these, too. */
+const SELDOM_STATE = {
   ends_with_client: ({ endsWithClient }) => (endsWithClient ? 1 : null),
 } as const satisfies Columns<Task>;
 
 /** Columns that a task gets at its end; until then all of them are NULL. */
 const END = {
   finished_at: ({ finishedAt, finishedClock }) => finishedClock ?? finishedAt,
-  finished_shown: ({ finishedAt, finishedClock }) => otherThan(finishedClock ?? finishedAt, finishedAt),
   result_text: (task) => storedResult(task)?.text ?? null,
-  reasoning: (task) => storedResult(task)?.reasoning ?? null,
-  embeddings: (task) => jsonOf(storedResult(task)?.embeddings ?? null),
-  beside: (task) => besideOf(storedResult(task)),
-  logprobs: (task) => jsonOf(storedResult(task)?.logprobs ?? null),
   execution_time: ({ result }) => result && result.executionTime,
   result_timestamp: ({ result }) => result && result.timestamp,
   finish_reason: ({ result }) => result && result.finishReason,
-  prompt_tokens: ({ result }) => result && result.promptTokens,
   completion_tokens: ({ result }) => result && result.completionTokens,
+  prompt_tokens: ({ result }) => result && result.promptTokens,
   cached_tokens: ({ result }) => result && result.cachedTokens,
-  error_code: ({ error }) => error && error.code,
-  error_sentence: ({ error, texts }) => error && (texts === "never" ? errorWithoutText(error) : error).sentence,
 } as const satisfies Columns<Task>;
 
-const LIVE_COLUMNS = { ...IDENTITY, ...FACTS, ...STATE } as const;
-const ENDED_COLUMNS = { ...LIVE_COLUMNS, ...END } as const;
+/** Of these, too. */
+const SELDOM_END = {
+  reasoning: (task) => storedResult(task)?.reasoning ?? null,
+  error_code: ({ error }) => error && error.code,
+  error_sentence: ({ error, texts }) => error && (texts === "never" ? errorWithoutText(error) : error).sentence,
+  beside: (task) => besideOf(storedResult(task)),
+  embeddings: (task) => jsonOf(storedResult(task)?.embeddings ?? null),
+  logprobs: (task) => jsonOf(storedResult(task)?.logprobs ?? null),
+  finished_shown: ({ finishedAt, finishedClock }) => otherThan(finishedClock ?? finishedAt, finishedAt),
+} as const satisfies Columns<Task>;
+
+const NEW_COLUMNS = { ...IDENTITY, ...STATE, ...FACTS, ...SELDOM, ...SELDOM_STATE } as const;
+const ENDED_COLUMNS = { ...NEW_COLUMNS, ...END, ...SELDOM_END } as const;
 const CHANGED_COLUMNS = {
   was: (_task, was) => was,
   user: ({ user }) => user,
-  team: ({ team }) => team,
+  seq: ({ seq }) => seq,
   ...STATE,
   // The largest part of the row, which only another attempt changes.
   placement: (task, was) => (was === "running" && attemptNumber(task) === 1 ? null : jsonOf(task.placement)),
   ...END,
-  seq: ({ seq }) => seq,
+  team: ({ team }) => team,
+  ...SELDOM_STATE,
+  ...SELDOM_END,
 } as const satisfies Columns<Task, TaskStatus>;
 
-/** The columns of a new task that has not ended. */
-export const INSERTED_LIVE = namesOf(LIVE_COLUMNS);
-/** The columns of a new task that has: those, and the columns of its end. */
+/** The columns of a new task, of which its row has the first ones: the others are NULL. */
 export const INSERTED = namesOf(ENDED_COLUMNS);
 /** The column of a change that stays as it is where the change has NULL. */
 export const KEPT_IF_NULL = "placement";
-/** The columns of a stored task that change. */
-export const UPDATED = namesOf({ ...STATE, ...END });
+/** The columns of a change, of which its row has the first ones. */
+export const CHANGED = namesOf(CHANGED_COLUMNS);
+/** The columns of a stored task that change. Those that the row of a change does not reach become NULL. */
+export const UPDATED = namesOf({ ...STATE, ...SELDOM_STATE, ...END, ...SELDOM_END });
 /** The columns that a list reads of each task. */
-export const LISTED = namesOf({ ...IDENTITY, ...STATE, ...END });
+export const LISTED = namesOf({ ...IDENTITY, ...SELDOM, ...STATE, ...SELDOM_STATE, ...END, ...SELDOM_END });
 
 /** The columns that are read beside `LISTED` of a task that is taken over. */
 export const TAKEN_OVER = [...LISTED, "prefix", "needs"] as const;
@@ -123,20 +141,23 @@ const READ = placesOf(TAKEN_OVER);
 /** The indexes in the row of a new task. */
 export const IN_NEW = placesOf(INSERTED);
 /** The indexes in the row of a change. */
-export const IN_CHANGED = placesOf(namesOf(CHANGED_COLUMNS));
+export const IN_CHANGED = placesOf(CHANGED);
 
-const rowOfLive = rowMaker<Task>(LIVE_COLUMNS);
+const rowOfLive = rowMaker<Task>(NEW_COLUMNS);
 const rowOfEnded = rowMaker<Task>(ENDED_COLUMNS);
+const changeOf = rowMaker<Task, TaskStatus>(CHANGED_COLUMNS);
 
 /** The row for a task that is stored: a row of `UPDATED`, and what says which. @param was with which status */
-export const changedRow = rowMaker<Task, TaskStatus>(CHANGED_COLUMNS);
+export function changedRow(task: Task, was: TaskStatus): Row {
+  return withoutLastNulls(changeOf(task, was));
+}
 
 /** @throws {Error} it has no request in memory */
 export function newRow(task: Task): NewRow {
   if (task.request === null) throw new Error(`the request of the new task ${task.id} is not there`);
   const { finishedAt, result, error } = task;
   const isLive = (finishedAt ?? result ?? error) === null;
-  const row = isLive ? rowOfLive(task) : rowOfEnded(task);
+  const row = withoutLastNulls(isLive ? rowOfLive(task) : rowOfEnded(task));
   return { row, request: task.texts === "never" ? null : JSON.stringify({ ...task.request, sampling: undefined }) };
 }
 
