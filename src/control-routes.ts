@@ -8,7 +8,7 @@ import type { ServerForgetParts } from "./forget/server.ts";
 import { serverStatus, STATUS_ROUTE } from "./doctor/server-status.ts";
 import { readinessOf } from "./http/readiness.ts";
 import type { TaskBook } from "./tasks/task-book.ts";
-import type { GpuPool } from "./gpu/pool.ts";
+import type { AnyPool } from "./gpu/any-pool.ts";
 import { modelCommands } from "./models/commands.ts";
 import type { ModelRegistry } from "./models/registry.ts";
 import type { Retention } from "./store/retention.ts";
@@ -17,7 +17,7 @@ interface Parts extends Omit<BackupParts, "copier">, ServerForgetParts {
   readonly live: LiveSettings;
   readonly retention: Retention;
   readonly models: ModelRegistry;
-  readonly pool: GpuPool;
+  readonly pool: AnyPool;
   readonly store: BackupParts["copier"] & { readonly lost: AbortSignal };
   readonly tasks: TaskBook;
   readonly credentials: Credentials;

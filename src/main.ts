@@ -17,11 +17,13 @@ import { filesAndBatches } from "./files-and-batches.ts";
 import { type Device, findDevices, wantsGpus } from "./gpu/inventory/devices.ts";
 import { KnownGpus } from "./gpu/inventory/known-gpus.ts";
 import { findPciGpus } from "./gpu/inventory/pci.ts";
-import { GpuPool, type PoolParts } from "./gpu/pool.ts";
+import type { AnyPool } from "./gpu/any-pool.ts";
+import { GpuPool, type PoolEvents, type PoolParts } from "./gpu/pool.ts";
 import { checkPlaces } from "./gpu/served.ts";
 import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
 import type { OpenChannel } from "./gpu/worker/channel.ts";
 import { workerChannels } from "./gpu/worker/worker-channels.ts";
+import type { Cluster } from "./cluster/open-cluster.ts";
 import { close, listen, type Listening } from "./http/listen.ts";
 import { readinessOf } from "./http/readiness.ts";
 import { createServer, followLogLevel, type PlainParts } from "./http/server.ts";
@@ -107,7 +109,7 @@ export async function startServer(
   const credentials = new Credentials({ config: config.auth, dataDir, log, audit });
   const place = { config, live, dataDir, log, credentials, events, audit };
   const ground = await open(place, started);
-  const { stored, store, devices, driverNotes } = ground;
+  const { stored, devices, driverNotes, lost } = ground;
   const server = assemble({ ...place, ...ground, openChannel }, started);
   live.use(usersOf({ ...place, ...ground, ...server }));
   const listening = await begin({ ...place, ...ground, ...server }, started);
@@ -120,7 +122,7 @@ export async function startServer(
     quarantinedTo: stored.quarantinedTo,
     upgrade: begun({ config, users: credentials.userCount, sourceOf: (path) => live.sourceOf(path) }, log),
     driverNotes,
-    lost: store.lost,
+    lost,
     reload: () => reloadBySignal(() => live.reload(), audit),
     stop: stopper(config, server.tasks, started.move()),
   };
@@ -150,6 +152,10 @@ interface Ground extends Pick<PoolParts, "devices" | "monitor"> {
   /** null: `metrics.enabled` is false. */
   readonly metricsClass: typeof Metrics | null;
   readonly driverNotes: readonly string[];
+  /** null: the GPUs are those of this machine. */
+  readonly cluster: Cluster | null;
+  /** Aborted when nothing can be stored any more, or another server leads the cluster. */
+  readonly lost: AbortSignal;
 }
 
 /** Opens the store, and finds the devices. */
@@ -160,10 +166,11 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
   const monitor = started.adopt(new GpuMonitor({ interval: monitoring.interval_ms, inherit, log }), (running) =>
     running.stop(),
   );
+  const ownGpus = config.cluster.nats === undefined;
   // The store first: it says when another server has this data directory, whose list of GPUs must not be touched then.
   const [stored, found, observed] = await Promise.all([
     store.open(),
-    wantsGpus(config) ? monitor.start() : NO_GPUS,
+    ownGpus && wantsGpus(config) ? monitor.start() : NO_GPUS,
     // At the start, not at the first scrape: what happens until then would not be counted.
     config.metrics.enabled ? import("./observe/metrics/metrics.ts") : null,
   ]);
@@ -172,8 +179,10 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
   const known = KnownGpus.open(dataDir);
   const { silentDrivers } = monitor;
   const sources = { found, known, pciGpus: await findPciGpus(), environment: process.env, silentDrivers, log };
-  const devices = await findDevices(config, sources);
-  warnOfMissing(config, devices, log);
+  const devices = ownGpus ? await findDevices(config, sources) : [];
+  const cluster = ownGpus ? null : await openClusterOf(config, dataDir, log);
+  if (cluster !== null) started.defer(() => cluster.close());
+  else warnOfMissing(config, devices, log);
   checkPlaces(config.models, devices);
   const metricsClass = observed?.Metrics ?? null;
   return {
@@ -187,7 +196,14 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
     devices,
     metricsClass,
     driverNotes: silentDrivers,
+    cluster,
+    lost: cluster === null ? store.lost : AbortSignal.any([store.lost, cluster.superseded]),
   };
+}
+
+async function openClusterOf(config: Config, dataDir: string, log: Logger): Promise<Cluster> {
+  const { openCluster } = await import("./cluster/open-cluster.ts");
+  return openCluster(config, dataDir, log);
 }
 
 /** Makes all parts, and says in which order they stop. */
@@ -212,7 +228,7 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
     usage: store.usage,
     forget: async (user: string) =>
       (await import("./forget/server.ts")).forgetOnServer({ ...parts, tasks, batchFiles, uploads, webhooks }, user),
-    lost: store.lost,
+    lost: parts.lost,
   };
   const metrics =
     metricsClass && started.adopt(new metricsClass(metricSources(parts, http)), (running) => running.stop());
@@ -243,6 +259,7 @@ async function begin(
   parts.models.start();
   await countPast(parts);
   parts.tasks.restore(stored);
+  parts.pool.restored?.();
   parts.webhooks.start();
   parts.time.start();
   void parts.uploads.start(stored.past.recorded === null);
@@ -285,14 +302,12 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
     changed: (now) => pool.serve(now, !models.isConfigured),
     inUse: (name) => useOf(name, pool.instances()),
   });
-  const pool = new GpuPool(
-    { ...parts, models: models.served() },
-    {
-      changed: (facts) => tasks.scheduler.setGpu(facts),
-      lost: (instance, reason, sentence) => tasks.scheduler.interrupted(instance, reason, sentence),
-      wanted: (instances) => tasks.scheduler.ask(instances, "load"),
-    },
-  );
+  const events: PoolEvents = {
+    changed: (facts) => tasks.scheduler.setGpu(facts),
+    lost: (instance, reason, sentence) => tasks.scheduler.interrupted(instance, reason, sentence),
+    wanted: (instances) => tasks.scheduler.ask(instances, "load"),
+  };
+  const pool: AnyPool = parts.cluster?.openPool(events) ?? new GpuPool({ ...parts, models: models.served() }, events);
   return { tasks, pool, models };
 }
 
@@ -352,7 +367,7 @@ function metricSources({ config, store, time }: Place & Ground, parts: Parts): M
 
 interface Parts extends PlainParts {
   readonly tasks: TaskBook;
-  readonly pool: GpuPool;
+  readonly pool: AnyPool;
   readonly models: ModelRegistry;
   readonly webhooks: Webhooks;
   readonly lost: AbortSignal;
@@ -370,7 +385,7 @@ function serverOf({ tasks, pool, models, lost, ...rest }: Parts): FastifyInstanc
     catalog: new ModelCatalog({
       pool,
       scheduler,
-      gpuIds: pool.gpuIds,
+      gpuIds: () => pool.gpuIds,
       registry: models,
       allowUrls: () => models.allowsUrls,
     }),

@@ -105,7 +105,7 @@ export type Ending =
 /** A run was cut off, but its task goes on: another GPU may do it, or the same one later. */
 export interface CutOff {
   readonly status: "interrupted";
-  readonly reason: Extract<Interruption, "out_of_memory" | "gpu_lost" | "gpu_full">;
+  readonly reason: Extract<Interruption, "out_of_memory" | "gpu_lost" | "gpu_full" | "machine_lost">;
   /** The engine's report about it. */
   readonly sentence: string;
   /** Of `gpu_full`: seconds after which the server may take tasks again; absent: not known. */
@@ -124,6 +124,7 @@ export interface RunSink {
  * The causes that cut off a running task. `worker_crash`: the worker died, and the task may be the cause; `gpu_lost`: the GPU failed or is
  * gone; `out_of_memory`: the GPU had no memory left for the task; `gpu_full`: the server behind the GPU took no more at that moment;
  * `worker_stopped`: the worker ended for a reason that has nothing to do with the task; `gpu_drained`: an operator wanted the GPU free;
+ * `machine_lost`: the machine of a cluster on which it ran is gone, or was stopped;
  * `server_stop` and `server_restart`: the server was stopped, or died.
  */
 export type Interruption =
@@ -133,6 +134,7 @@ export type Interruption =
   | "gpu_full"
   | "worker_stopped"
   | "gpu_drained"
+  | "machine_lost"
   | "server_stop"
   | "server_restart";
 

@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { backupCommand } from "../src/backup/commands.ts";
 import { restoreBackup } from "../src/backup/restore.ts";
 import { Screen } from "../src/cli/remote/screen.ts";
-import { stopSignals } from "../src/cli/serve.ts";
+import { stopSignals } from "../src/cli/stop-signals.ts";
 import { tryLine } from "../src/cli/try-it.ts";
 import { npmLine } from "../src/common/npm.ts";
 import { shellWord } from "../src/common/paste.ts";

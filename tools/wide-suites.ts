@@ -85,6 +85,11 @@ export const SUITES: readonly Suite[] = [
     ],
   },
   {
+    name: "cluster",
+    tests: ["cluster"],
+    dependsOn: ["docs/cluster.md", "src/cluster/**", "src/gpu/{any-pool,facts,pool,status}.ts", "src/scheduler/**"],
+  },
+  {
     name: "proxies",
     tests: ["proxies"],
     dependsOn: ["docs/proxies.md", "src/http/**"],

@@ -98,6 +98,7 @@ function program(cli: Command, io: Io): Command {
   addForRunning(cli, io);
   addForget(cli, io);
   addForGpus(cli, io);
+  addAgent(cli);
   addDiagnosis(cli, io);
   addLab(cli, io);
   cli
@@ -191,6 +192,25 @@ function addForget(cli: Command, io: Io): void {
       const { storeOf } = await context();
       const { forgetCommand } = await import("../forget/command.ts");
       io.log(await forgetCommand(storeOf(config, command), user, io.log));
+    });
+}
+
+function addAgent(cli: Command): void {
+  configured(cli.command("agent"))
+    .description("give the GPUs of this machine to a cluster, until a signal stops it")
+    .option("--join <url>", "the NATS server of the cluster (default: cluster.nats)")
+    .option("--name <name>", "what the cluster calls this machine (default: its host's name)")
+    .option("--devices <list>", "as for serve")
+    .option("--model <source>", "as for serve")
+    .option("--log-level <level>", "as for serve")
+    .action(async (options: Options & { name?: string; join?: string }, command: Command) => {
+      const { configOf } = await context();
+      const config = configOf(options);
+      const { createServerLogger } = await import("../log/log.ts");
+      const log = createServerLogger(config.log.level, options.logLevel !== undefined);
+      const { agent } = await import("./agent.ts");
+      const { name, join } = options;
+      await agent({ config, dataDir: dataDirOf(command).path, name, join }, log);
     });
 }
 

@@ -4,8 +4,9 @@ import { keepFirstKey } from "../auth/first-key.ts";
 import type { Config } from "../config/config.ts";
 import { releaseStartMemory } from "../common/start-memory.ts";
 import { messageOf } from "../errors.ts";
-import { type System, SYSTEM } from "../common/system.ts";
+import { SYSTEM } from "../common/system.ts";
 import type { Logger } from "../log/log.ts";
+import { stopSignals } from "./stop-signals.ts";
 import { StoreTaken } from "../store/store.ts";
 import { type RunningServer, startServer } from "../main.ts";
 
@@ -37,11 +38,6 @@ export async function serve(origin: Origin, log: Logger, read: () => Config): Pr
   signals.stopWith(() => void end(server, log));
   server.lost.addEventListener("abort", () => endIfTaken(server, log));
   endIfTaken(server, log);
-}
-
-/** Where a closed terminal soon ends the server whatever it does, the time until then is for its running tasks. */
-export function stopSignals({ endsWithTerminal }: System = SYSTEM): readonly NodeJS.Signals[] {
-  return ["SIGINT", "SIGTERM", ...(endsWithTerminal ? (["SIGHUP", "SIGBREAK"] as const) : [])];
 }
 
 /**

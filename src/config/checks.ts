@@ -3,6 +3,7 @@ import { type EngineKind, engineTraits, kindsThat } from "../engine/kinds.ts";
 import { checkBudgets } from "./budgets-checks.ts";
 import { deviceEntries, isRemote, type PlacedEntry, urlsOf } from "./devices.ts";
 import { finding, type Finding } from "./findings.ts";
+import { checkCluster } from "./cluster-checks.ts";
 import { checkModels } from "./models-checks.ts";
 import { checkSignOn } from "./oidc-checks.ts";
 import type { Config } from "./schema.ts";
@@ -20,6 +21,7 @@ export function checkTogether(config: Config): Finding[] {
     ...checkCallers(config),
     ...checkSignOn(config),
     ...checkStore(config),
+    ...checkCluster(config),
     ...checkBudgets(config),
     ...checkDevices(config),
     ...checkModels(config),

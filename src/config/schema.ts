@@ -2,6 +2,7 @@
 import { type Static, Type } from "../common/type.ts";
 import { CallersSection, KeySchema, UserName, UserSchema } from "./accounts.ts";
 import { AUDIT } from "./audit-section.ts";
+import { CLUSTER } from "./cluster-section.ts";
 import { EngineSection } from "./engine-section.ts";
 import { GpuSection } from "./gpu-section.ts";
 import { MODELS } from "./models-section.ts";
@@ -199,6 +200,7 @@ export const ConfigSchema = Type.Object(
     }),
     webhooks: WEBHOOKS,
     store: STORE,
+    cluster: CLUSTER,
     usage: section("What tasks have cost, by hours; see docs/usage.md.", {
       retention: Type.Number({
         default: 34_560_000,

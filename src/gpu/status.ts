@@ -61,6 +61,8 @@ export interface InstanceStatus {
 
 export interface GpuStatus {
   readonly id: number;
+  /** The machine of the cluster that has it; absent: this one. */
+  readonly machine?: string;
   readonly name: string;
   readonly kind: "gpu" | "cpu" | "simulated" | "remote";
   /** Several when they hold one model together. */

@@ -75,6 +75,7 @@ const FAILURES: Readonly<Partial<Record<string, string>>> = {
   prompt_too_long: "refused the prompt as too long",
   worker_stopped: "had its worker replaced for another reason than the task",
   gpu_drained: "was taken out of service",
+  machine_lost: "was on a machine that is gone",
 };
 
 /** @param gpuId where it ran; null: nowhere, or not known */

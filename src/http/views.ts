@@ -245,6 +245,7 @@ export function viewOfGpu(gpu: GpuStatus): GpuView {
     memory_used: wholeBytes(gpu.memoryUsed),
     memory_total: wholeBytes(gpu.memoryTotal),
     task_count: gpu.taskCount,
+    ...(gpu.machine !== undefined && { machine: gpu.machine }),
     ...identityOf(gpu),
     kind: gpu.kind,
     status: gpu.status,

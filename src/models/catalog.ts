@@ -57,7 +57,7 @@ export interface CatalogParts {
   readonly pool: Pool;
   readonly scheduler: Asked;
   /** The ids of all GPUs. */
-  readonly gpuIds: readonly number[];
+  readonly gpuIds: () => readonly number[];
   readonly registry: Pick<ModelRegistry, "entries" | "pull" | "remove">;
   /** `models_allow_urls`. */
   readonly allowUrls: () => boolean;
@@ -177,7 +177,7 @@ export class ModelCatalog {
   #instancesOf({ name, instances }: CatalogModel, gpuIds: readonly number[] | null): readonly InstanceStatus[] {
     const ids = instances.map(({ gpuId }) => gpuId);
     for (const id of gpuIds ?? []) {
-      const all = this.#parts.gpuIds;
+      const all = this.#parts.gpuIds();
       if (!all.includes(id)) throw badPlace(id, `which is not there; there are ${all.join(", ")}`);
       if (!ids.includes(id)) throw badPlace(id, `which cannot hold ${name}; it may be on ${ids.join(", ") || "none"}`);
     }

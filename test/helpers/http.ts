@@ -697,7 +697,7 @@ export function testServer(
         },
         tooLargeFor: () => state.tooLarge,
       },
-      gpuIds: [GPU.id, CPU_DEVICE.id],
+      gpuIds: () => [GPU.id, CPU_DEVICE.id],
       registry: { entries: () => [], ...registry },
       allowUrls: () => config.models_allow_urls,
     }),

@@ -91,6 +91,7 @@ export const GpuView = Type.Object(
     memory_used: orNull<number>("integer", { description: "Bytes, by everybody." }),
     memory_total: orNull<number>("integer", { description: "Bytes." }),
     task_count: Type.Integer({ description: "Tasks that run there now, whoever they belong to." }),
+    machine: Type.Optional(Type.String({ description: "The machine of the cluster that has it; absent: this one." })),
     uuid: Type.Optional(Type.String({ description: "Its permanent name; absent when it is several joined." })),
     uuids: Type.Optional(Type.Array(Type.String(), { description: "Only when it is several that hold one model." })),
     pci_bus_id: Type.Optional(

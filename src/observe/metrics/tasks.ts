@@ -17,6 +17,7 @@ const CUT_OFF = [
   "gpu_full",
   "worker_stopped",
   "gpu_drained",
+  "machine_lost",
 ] as const satisfies Interruption[];
 
 interface Parts {

@@ -138,6 +138,7 @@ export const en = {
   "attemptEnd.gpu_full": "the server was full",
   "attemptEnd.worker_stopped": "the worker was stopped",
   "attemptEnd.gpu_drained": "the GPU was drained",
+  "attemptEnd.machine_lost": "its machine was lost",
   "attemptEnd.server_stop": "the server was stopped",
   "attemptEnd.server_restart": "the server died",
 };
@@ -280,6 +281,7 @@ export const tr = {
   "attemptEnd.gpu_full": "sunucu doluydu",
   "attemptEnd.worker_stopped": "işçi süreç durduruldu",
   "attemptEnd.gpu_drained": "GPU boşaltıldı",
+  "attemptEnd.machine_lost": "makinesi kayboldu",
   "attemptEnd.server_stop": "sunucu durduruldu",
   "attemptEnd.server_restart": "sunucu çöktü",
 };

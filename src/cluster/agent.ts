@@ -1,0 +1,236 @@
+/** The agent of a machine: gives its GPUs to the server that leads. It obeys that one's commands, and tells it what becomes of them. */
+import { randomUUID } from "node:crypto";
+import type { Logger } from "pino";
+import { messageOf } from "../errors.ts";
+import type { InstanceRef } from "../gpu/facts.ts";
+import type { LossReason } from "../gpu/instance/lifecycle.ts";
+import type { AnyPool } from "../gpu/any-pool.ts";
+import type { PoolEvents } from "../gpu/pool.ts";
+import { AgentRuns } from "./agent-runs.ts";
+import type { Bus } from "./bus.ts";
+import {
+  type AgentGpu,
+  type AgentState,
+  BEAT_MS,
+  BEATS,
+  type Command,
+  commandsTo,
+  type FromAgent,
+  type Leader,
+  type Look,
+  type News,
+  newsOf,
+  PROTOCOL,
+  type ToAgent,
+  toWire,
+  type WireFacts,
+} from "./messages.ts";
+
+export interface AgentParts {
+  readonly machine: string;
+  readonly bus: Bus;
+  readonly gpus: readonly AgentGpu[];
+  readonly log: Logger;
+  /** Makes the GPUs, with workers that are not started yet. */
+  openPool(events: PoolEvents): AnyPool;
+  /** A server does not want this agent: it has to end. @param why one sentence */
+  refused(why: string): void;
+  /** Milliseconds between two signs of life; for tests. */
+  readonly beat?: number | undefined;
+}
+
+/** Ticks between two looks at the GPUs. */
+const LOOK_TICKS = 4;
+
+export class Agent {
+  readonly pool: AnyPool;
+  readonly #parts: AgentParts;
+  readonly #incarnation = randomUUID();
+  readonly #runs: AgentRuns;
+  readonly #facts = new Map<number, WireFacts>();
+  readonly #ends: (() => void)[] = [];
+  #news: News[] = [];
+  #number = 0;
+  #epoch = 0;
+  #leader: string | null = null;
+  #session = 0;
+  /** Number of the last command that was obeyed. */
+  #heard = 0;
+  #ticks = 0;
+
+  constructor(parts: AgentParts) {
+    this.#parts = parts;
+    this.#runs = new AgentRuns((news) => this.#tell(news));
+    this.pool = parts.openPool({
+      changed: (facts) => {
+        const wire = toWire(facts);
+        this.#facts.set(facts.id, wire);
+        this.#tell({ type: "facts", facts: wire });
+      },
+      lost: (instance, reason, sentence) => this.#onLost(instance, reason, sentence),
+      wanted: (instances) => this.#tell({ type: "wanted", instances }),
+    });
+  }
+
+  /** Listens from now on, and says that it is there. The workers are started by then, or will be. */
+  start(): void {
+    const { bus, machine, beat = BEAT_MS } = this.#parts;
+    this.#ends.push(
+      bus.listen(BEATS, (message) => void this.#follows(message as Leader)),
+      bus.listen(commandsTo(machine, this.#incarnation), (message) => this.#obey(message as ToAgent)),
+    );
+    const timer = setInterval(() => this.#tick(), beat);
+    this.#ends.push(() => clearInterval(timer));
+    this.sayState();
+  }
+
+  /** Tasks that run here. */
+  get running(): number {
+    return this.#runs.size;
+  }
+
+  /** Whether the leader knows all that has ended here, and has it on disk. */
+  get isDone(): boolean {
+    return this.#runs.size === 0 && this.#runs.ends.length === 0;
+  }
+
+  /** After something was lost on the way. */
+  sayState(): void {
+    this.#flush();
+    this.#send({ news: [], state: this.#state() });
+  }
+
+  /** Takes no new tasks; those that run go on. */
+  drain(): void {
+    for (const { id } of this.#parts.gpus)
+      this.pool.drain(id, { deadlineSeconds: null, by: `the stop of machine ${this.#parts.machine}` });
+  }
+
+  /** Says good-bye, and ends the workers. */
+  async stop(): Promise<void> {
+    this.#flush();
+    this.#send({ news: [], leaves: true });
+    for (const end of this.#ends.splice(0)) end();
+    await this.pool.stop();
+  }
+
+  // --- what the leader says --------------------------------------------------------------------------------------
+
+  /** @returns whether a server may command: it is not one that another has followed */
+  #follows({ version, epoch, leader }: Leader): boolean {
+    if (version !== PROTOCOL || epoch < this.#epoch) return false;
+    if (epoch === this.#epoch && leader === this.#leader) return true;
+    this.#parts.log.info({ epoch }, "a server leads");
+    this.#epoch = epoch;
+    this.#leader = leader;
+    this.#session = 0;
+    this.#heard = 0;
+    this.sayState();
+    return true;
+  }
+
+  #obey(message: ToAgent): void {
+    if (message.refused !== undefined) return this.#parts.refused(message.refused);
+    // Its next sign of life tells the sender of the higher epoch.
+    if (!this.#follows(message)) return;
+    const { session, first, commands, ask } = message;
+    if (session < this.#session) return;
+    if (session > this.#session) {
+      this.#session = session;
+      this.#heard = 0;
+    }
+    for (const [index, command] of commands.entries()) {
+      if (first + index !== this.#heard + 1) continue;
+      this.#heard++;
+      this.#do(command);
+    }
+    if (ask) this.sayState();
+  }
+
+  #do(command: Command): void {
+    try {
+      this.#carryOut(command);
+    } catch (error) {
+      // A leader of another version, or one whose message was damaged: the agent serves on.
+      this.#parts.log.error({ err: error, command: command.type }, `a command could not be obeyed: ${messageOf(error)}`);
+    }
+  }
+
+  #carryOut(command: Command): void {
+    switch (command.type) {
+      case "run":
+        return this.#runs.run(this.pool, command.run, this.#takes(command.run.instance));
+      case "cancel":
+        return this.#runs.cancel(this.pool, command.key);
+      case "forget":
+        return this.#runs.forget(command.keys);
+      case "load":
+        return this.pool.load(command.instance);
+      case "unload":
+        return this.pool.unload(command.instance, command.why);
+      case "drain":
+        return this.pool.drain(command.gpuId, command);
+      case "resume":
+        return this.pool.resume(command.gpuId, command.by);
+      case "prepare":
+        return void this.#answer(command.question, async () => {
+          await this.pool.prepare(command.instances);
+          return null;
+        });
+      case "count":
+        return void this.#answer(command.question, () => this.pool.countTokens(command.request, command.model));
+    }
+  }
+
+  async #answer(question: number, find: () => Promise<number | null>): Promise<void> {
+    const tokens = await find().catch(() => null);
+    this.#tell({ type: "answer", question, tokens });
+  }
+
+  /** Its worker may have died since the leader has last heard of it. */
+  #takes({ gpuId, id }: InstanceRef): boolean {
+    const state = this.#facts.get(gpuId)?.instances.find((one) => one.id === id)?.state;
+    return state === "ready" || state === "hot";
+  }
+
+  // --- what the leader is told -----------------------------------------------------------------------------------
+
+  #onLost(instance: InstanceRef, reason: LossReason, sentence: string | null): void {
+    const keys = this.#runs.takeFrom(instance);
+    this.#tell({ type: "lost", instance, reason, sentence, keys });
+  }
+
+  #tell(news: News): void {
+    if (this.#news.length === 0) setImmediate(() => this.#flush());
+    this.#news.push(news);
+  }
+
+  #flush(): void {
+    if (this.#news.length === 0) return;
+    const news = this.#news;
+    this.#news = [];
+    this.#send({ news });
+  }
+
+  #tick(): void {
+    if (++this.#ticks % LOOK_TICKS === 0) this.#tell({ type: "look", look: this.#look() });
+    else this.#send({ news: [] });
+  }
+
+  #send(message: Pick<FromAgent, "news" | "state" | "leaves">): void {
+    const about = { version: PROTOCOL, incarnation: this.#incarnation, number: ++this.#number, epoch: this.#epoch };
+    const heard = { leader: this.#leader, session: this.#session, heard: this.#heard };
+    this.#parts.bus.send(newsOf(this.#parts.machine), { ...about, ...heard, ...message } satisfies FromAgent);
+  }
+
+  #state(): AgentState {
+    const { runs, ends } = this.#runs;
+    return { gpus: this.#parts.gpus, facts: [...this.#facts.values()], runs, ends, look: this.#look() };
+  }
+
+  #look(): Look {
+    const { pool } = this;
+    const gpus = pool.list(() => ({ taskCount: 0, load: 0 }));
+    return { gpus, models: pool.models(), readiness: pool.readiness() };
+  }
+}

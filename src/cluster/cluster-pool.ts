@@ -1,0 +1,350 @@
+/** The GPUs of all machines of a cluster, as the server that leads has them: it gives work to their agents, and hears what becomes of it. */
+import { randomUUID } from "node:crypto";
+import type { Logger } from "pino";
+import { wallTime } from "../common/clock.ts";
+import { AltLasError, messageOf } from "../errors.ts";
+import type { GpuFacts, InstanceRef } from "../gpu/facts.ts";
+import { modelMeant, type ModelStatus } from "../gpu/models.ts";
+import type { AnyPool } from "../gpu/any-pool.ts";
+import type { DrainOptions, PoolEvents } from "../gpu/pool.ts";
+import type { GpuStatus, InstanceStatus, Readiness } from "../gpu/status.ts";
+import type { Output } from "../output.ts";
+import type { Request, TextRequest } from "../request.ts";
+import type { RunSink, Task } from "../task.ts";
+import { TASK_ENDED, TASK_WITHDRAWN } from "../topics.ts";
+import type { Bus } from "./bus.ts";
+import { allModels, withDrain, withoutMachine } from "./cluster-view.ts";
+import type { GpuIds } from "./gpu-ids.ts";
+import { Machine } from "./machine.ts";
+import {
+  type AgentState,
+  BEAT_MS,
+  BEATS,
+  type Command,
+  commandsTo,
+  type FromAgent,
+  MACHINE_NAME,
+  newsOf,
+  PROTOCOL,
+} from "./messages.ts";
+import { RemoteRuns } from "./remote-runs.ts";
+
+export interface ClusterPoolParts {
+  readonly bus: Bus;
+  readonly ids: GpuIds;
+  readonly epoch: number;
+  readonly log: Logger;
+  /** Another server has led since, so this one may not any more. @param why one sentence */
+  superseded(why: string): void;
+  /** Milliseconds between two signs of life; for tests. */
+  readonly beat?: number;
+}
+
+/** Milliseconds for which a start waits for machines that were here before. */
+const PATIENCE = 1000;
+
+interface Question {
+  readonly machine: Machine;
+  readonly answered: (tokens: number | null) => void;
+}
+
+export class ClusterPool implements AnyPool {
+  readonly #parts: ClusterPoolParts;
+  readonly #events: PoolEvents;
+  /** Of this start of the server. */
+  readonly #leader = randomUUID();
+  /** By name. */
+  readonly #machines = new Map<string, Machine>();
+  /** By the ids of their GPUs. */
+  readonly #homes = new Map<number, Machine>();
+  readonly #runs = new RemoteRuns();
+  readonly #questions = new Map<number, Question>();
+  readonly #ends: (() => void)[] = [];
+  /** What machines have told before the tasks of an earlier run were taken over; null: they are. */
+  #early: Map<Machine, AgentState> | null = new Map();
+  #joined: (() => void) | null = null;
+  #nextQuestion = 1;
+
+  constructor(parts: ClusterPoolParts, events: PoolEvents) {
+    this.#parts = parts;
+    this.#events = events;
+  }
+
+  /** Tells all agents who leads, and waits a moment for those that were here before. */
+  async planStart(): Promise<void> {
+    const { bus, ids, log, beat = BEAT_MS } = this.#parts;
+    const all = Promise.withResolvers<void>();
+    const missing = (): string[] => [...ids.machines].filter((name) => this.#machines.get(name)?.whyGone !== null);
+    this.#joined = () => missing().length === 0 && all.resolve();
+    const timer = setInterval(() => this.#tick(), beat);
+    const patience = setTimeout(all.resolve, PATIENCE);
+    this.#ends.push(
+      bus.listen(newsOf("*"), (message, name) => this.#hear(name, message as FromAgent)),
+      bus.watch({ up: () => this.#onUp(), down: () => log.warn("the connection to NATS is lost") }),
+      TASK_ENDED.subscribe(({ task }) => this.#runs.stored(task)),
+      TASK_WITHDRAWN.subscribe(({ task }) => this.#runs.withdrawn(task)),
+      () => clearInterval(timer),
+    );
+    this.#joined();
+    this.#beat();
+    await all.promise;
+    clearTimeout(patience);
+    this.#joined = null;
+    for (const name of missing()) log.warn({ machine: name }, "a machine has not joined yet");
+  }
+
+  start(): void {}
+
+  /** The tasks of an earlier run of the server are taken over: what machines still run for that one is stopped. */
+  restored(): void {
+    const early = this.#early;
+    this.#early = null;
+    for (const [machine, state] of early ?? []) this.#runs.reconcile(machine, state);
+  }
+
+  /** Calling it twice is harmless. What runs goes on; the next server that leads decides about it. */
+  async stop(): Promise<void> {
+    for (const end of this.#ends.splice(0)) end();
+    for (const [question] of this.#questions) this.#answered(question, null);
+  }
+
+  // --- what the scheduler wants ----------------------------------------------------------------------------------
+
+  run(instance: InstanceRef, task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
+    return this.#runs.run(this.#home(instance.gpuId), instance, task, request, sink);
+  }
+
+  cancel(_gpuId: number, task: Task): void {
+    this.#runs.cancel(task);
+  }
+
+  load(instance: InstanceRef): void {
+    this.#give(instance, (local) => ({ type: "load", instance: local }));
+  }
+
+  unload(instance: InstanceRef, why: string): void {
+    this.#give(instance, (local) => ({ type: "unload", instance: local, why }));
+  }
+
+  async prepare(refs: readonly InstanceRef[]): Promise<void> {
+    const byMachine = Map.groupBy(refs, ({ gpuId }) => this.#home(gpuId));
+    await Promise.all(
+      Array.from(byMachine, ([machine, here]) => {
+        const instances = here.map(({ gpuId, id }) => ({ gpuId: machine.localId(gpuId), id }));
+        return this.#ask(machine, (question) => ({ type: "prepare", question, instances }));
+      }),
+    );
+  }
+
+  /** Asks the machines that have it, one after the other. */
+  async countTokens(request: TextRequest, model: string | null): Promise<number | null> {
+    for (const machine of this.#present) {
+      const tokens = await this.#ask(machine, (question) => ({ type: "count", question, request, model }));
+      if (tokens !== null) return tokens;
+    }
+    return null;
+  }
+
+  // --- what an operator wants ------------------------------------------------------------------------------------
+
+  drain(gpuId: number, { by, deadlineSeconds }: DrainOptions): void {
+    const machine = this.#known(gpuId);
+    this.#parts.ids.setDrained(gpuId, { by, at: wallTime() });
+    machine.give({ type: "drain", gpuId: machine.localId(gpuId), by, deadlineSeconds });
+    this.#tellAgain(gpuId);
+  }
+
+  resume(gpuId: number, by: string): void {
+    const machine = this.#known(gpuId);
+    this.#parts.ids.setDrained(gpuId, null);
+    machine.give({ type: "resume", gpuId: machine.localId(gpuId), by });
+    this.#tellAgain(gpuId);
+  }
+
+  // What a machine's GPUs serve, and with which limits, stands in its own configuration.
+  serve(): void {}
+  limit(): void {}
+  tryAgain(): void {}
+
+  // --- how it looks ----------------------------------------------------------------------------------------------
+
+  list(loadOf: Parameters<AnyPool["list"]>[0]): GpuStatus[] {
+    const all = [...this.#machines.values()].flatMap((machine) =>
+      (machine.look?.gpus ?? []).map((gpu) => withoutMachine(gpu, machine)),
+    );
+    return all.map((gpu) => ({ ...gpu, ...loadOf(gpu.id) })).toSorted((one, other) => one.id - other.id);
+  }
+
+  models(): readonly ModelStatus[] {
+    return allModels([...this.#machines.values()].flatMap(({ look }) => look?.models ?? []));
+  }
+
+  get gpuIds(): readonly number[] {
+    return [...this.#homes.keys()].toSorted((one, other) => one - other);
+  }
+
+  instances(): readonly InstanceStatus[] {
+    return this.list(() => ({ taskCount: 0, load: 0 })).flatMap(({ instances }) => instances);
+  }
+
+  modelMeantBy(asked: string): string {
+    return modelMeant(asked, this.models())?.name ?? asked;
+  }
+
+  modelOfTaskType(type: string): string | null {
+    return this.models().find(({ served }) => served?.settings.task_types.includes(type))?.name ?? null;
+  }
+
+  readiness(): Readiness {
+    const reasons: string[] = [];
+    if (!this.#parts.bus.isUp) return { ready: false, reason: "There is no connection to NATS (cluster.nats)." };
+    for (const { name, look } of this.#present) {
+      if (look?.readiness.ready === true) return { ready: true, reason: null };
+      reasons.push(`${name}: ${look?.readiness.reason ?? "It has told nothing yet."}`);
+    }
+    const reason = reasons.length > 0 ? reasons.join(" ") : "No machine has joined: npx alt-las agent --join adds one.";
+    return { ready: false, reason };
+  }
+
+  // --- what machines say -----------------------------------------------------------------------------------------
+
+  #hear(name: string, message: FromAgent): void {
+    const { epoch, log, superseded } = this.#parts;
+    if (!MACHINE_NAME.test(name) || message.version !== PROTOCOL) return;
+    if (message.epoch > epoch) {
+      const sentence = `Machine ${name} obeys a server that began to lead later (epoch ${message.epoch}, this one has ${epoch}).`;
+      return superseded(sentence);
+    }
+    try {
+      this.#machine(name).receive(message);
+    } catch (error) {
+      // One machine that talks nonsense is no reason to fail the others.
+      log.error({ err: error, machine: name }, `the news of a machine could not be read: ${messageOf(error)}`);
+    }
+  }
+
+  #machine(name: string): Machine {
+    const known = this.#machines.get(name);
+    if (known !== undefined) return known;
+    const { bus, ids, epoch } = this.#parts;
+    const machine: Machine = new Machine(name, this.#leader, {
+      send: (incarnation, message, nobody) => {
+        const whole = { version: PROTOCOL, epoch, leader: this.#leader, ...message };
+        bus.send(commandsTo(name, incarnation), whole, nobody);
+      },
+      idsOf: (keys) => ids.remember(name, keys),
+      facts: (facts) => this.#tell(machine, facts),
+      state: (state, isNew) => this.#onState(machine, state, isNew),
+      gone: (why) => this.#onGone(machine, why),
+      news: (news) => {
+        if (news.type === "delta") this.#runs.delta(machine, news.key, news.delta, news.before);
+        else if (news.type === "ended") this.#runs.ended(machine, news);
+        else if (news.type === "answer") this.#answered(news.question, news.tokens, machine);
+        else if (news.type === "wanted") this.#events.wanted(news.instances.map((ref) => clusterRef(machine, ref)));
+        else {
+          const ref = clusterRef(machine, news.instance);
+          this.#runs.lost(machine, ref, news.keys);
+          this.#events.lost(ref, news.reason, news.sentence);
+        }
+      },
+    });
+    this.#machines.set(name, machine);
+    return machine;
+  }
+
+  #onState(machine: Machine, state: AgentState, isNew: boolean): void {
+    for (const { id } of state.gpus) {
+      const gpuId = machine.idOf(id);
+      this.#homes.set(gpuId, machine);
+      const drain = this.#parts.ids.drainOf(gpuId);
+      if (isNew && drain !== null) machine.give({ type: "drain", gpuId: id, by: drain.by, deadlineSeconds: null });
+    }
+    if (isNew) this.#parts.log.info({ machine: machine.name, gpus: state.gpus.length }, "a machine has joined");
+    if (this.#early === null) this.#runs.reconcile(machine, state);
+    else this.#early.set(machine, state);
+    this.#joined?.();
+  }
+
+  #onGone(machine: Machine, why: string): void {
+    this.#parts.log.error({ machine: machine.name }, why);
+    this.#early?.delete(machine);
+    // First of all, so that nothing is placed there any more.
+    for (const facts of machine.facts.values()) this.#tell(machine, facts);
+    this.#runs.gone(machine, why);
+    for (const [question, asked] of this.#questions) if (asked.machine === machine) this.#answered(question, null);
+  }
+
+  #tell(machine: Machine, facts: GpuFacts): void {
+    this.#events.changed(withDrain(facts, { gone: machine.whyGone, drain: this.#parts.ids.drainOf(facts.id) }));
+  }
+
+  #tellAgain(gpuId: number): void {
+    const machine = this.#home(gpuId);
+    const facts = machine.facts.get(gpuId);
+    if (facts !== undefined) this.#tell(machine, facts);
+  }
+
+  // --- signs of life ---------------------------------------------------------------------------------------------
+
+  #tick(): void {
+    if (!this.#parts.bus.isUp) return;
+    this.#beat();
+    for (const machine of this.#machines.values()) machine.tick();
+  }
+
+  #beat(): void {
+    this.#parts.bus.send(BEATS, { version: PROTOCOL, epoch: this.#parts.epoch, leader: this.#leader });
+  }
+
+  #onUp(): void {
+    this.#parts.log.info("connected to NATS again");
+    for (const machine of this.#machines.values()) machine.forgive();
+    this.#beat();
+  }
+
+  // --- helpers ---------------------------------------------------------------------------------------------------
+
+  get #present(): readonly Machine[] {
+    return [...this.#machines.values()].filter(({ whyGone }) => whyGone === null);
+  }
+
+  #home(gpuId: number): Machine {
+    const machine = this.#homes.get(gpuId);
+    if (machine === undefined) throw new Error(`no machine has GPU ${gpuId}`);
+    return machine;
+  }
+
+  /** @throws {AltLasError} `not_found` */
+  #known(gpuId: number): Machine {
+    const machine = this.#homes.get(gpuId);
+    if (machine !== undefined) return machine;
+    const known = this.gpuIds.length === 0 ? "no machine has joined yet" : `there are ${this.gpuIds.join(", ")}`;
+    throw new AltLasError("not_found", `There is no GPU ${gpuId}; ${known}.`);
+  }
+
+  #give({ gpuId, id }: InstanceRef, commandOf: (local: InstanceRef) => Command): void {
+    const machine = this.#home(gpuId);
+    machine.give(commandOf({ gpuId: machine.localId(gpuId), id }));
+  }
+
+  #ask(machine: Machine, commandOf: (question: number) => Command): Promise<number | null> {
+    const { promise, resolve } = Promise.withResolvers<number | null>();
+    if (machine.whyGone !== null) return Promise.resolve(null);
+    const question = this.#nextQuestion++;
+    this.#questions.set(question, { machine, answered: resolve });
+    machine.give(commandOf(question));
+    return promise;
+  }
+
+  /** @param by the machine that answers; absent: nobody will */
+  #answered(question: number, tokens: number | null, by?: Machine): void {
+    const asked = this.#questions.get(question);
+    if (asked === undefined || (by !== undefined && by !== asked.machine)) return;
+    this.#questions.delete(question);
+    asked.answered(tokens);
+  }
+}
+
+function clusterRef(machine: Machine, { gpuId, id }: InstanceRef): InstanceRef {
+  return { gpuId: machine.idOf(gpuId), id };
+}

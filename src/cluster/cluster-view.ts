@@ -1,0 +1,55 @@
+/** How the GPUs and models of all machines look together. */
+import { type GpuFacts, isServing, mayServeAgain } from "../gpu/facts.ts";
+import type { Drain } from "../gpu/inventory/known-gpus.ts";
+import type { ModelStatus } from "../gpu/models.ts";
+import type { GpuStatus } from "../gpu/status.ts";
+import type { Machine } from "./machine.ts";
+
+/**
+ * What placement is told of a GPU. One of a machine that is gone is `faulted`: it may serve again, so tasks may wait for it. One that an
+ * operator has drained takes nothing, also before its agent has heard of that.
+ */
+export function withDrain(
+  facts: GpuFacts,
+  { gone, drain }: { readonly gone: string | null; readonly drain: Drain | null },
+): GpuFacts {
+  if (gone === null && drain === null) return facts;
+  const instances = facts.instances.map((one) => {
+    if (gone !== null && mayServeAgain(one.state)) return { ...one, state: "faulted" as const, reason: gone };
+    const takesTasks = isServing(one.state) || one.state === "cold";
+    if (drain === null || !takesTasks) return one;
+    return { ...one, state: "draining" as const, reason: `Drained by ${drain.by}.` };
+  });
+  return { ...facts, instances };
+}
+
+/** A GPU with its id in the cluster, its machine, and what is true of it when that is gone. */
+export function withoutMachine(gpu: GpuStatus, machine: Pick<Machine, "name" | "whyGone" | "idOf">): GpuStatus {
+  const id = machine.idOf(gpu.id);
+  const instances = gpu.instances.map((one) => ({ ...one, gpuId: id }));
+  const known = { ...gpu, id, machine: machine.name, instances };
+  if (machine.whyGone === null) return known;
+  return { ...known, status: "faulted", reason: machine.whyGone, pid: null, processes: null };
+}
+
+/** A name is the same model on every machine. */
+export function allModels(models: readonly ModelStatus[]): readonly ModelStatus[] {
+  return Array.from(
+    Map.groupBy(models, ({ name }) => name),
+    ([, same]) => same.reduce(together),
+  );
+}
+
+function together(one: ModelStatus, other: ModelStatus): ModelStatus {
+  const { context, capabilities } = one;
+  const all = [...(capabilities ?? []), ...(other.capabilities ?? [])];
+  return {
+    ...one,
+    aliases: [...new Set([...one.aliases, ...other.aliases])],
+    served: one.served ?? other.served,
+    since: Math.min(one.since, other.since),
+    context:
+      context === null || other.context === null ? (context ?? other.context) : Math.max(context, other.context),
+    capabilities: capabilities === null && other.capabilities === null ? null : [...new Set(all)],
+  };
+}

@@ -1,0 +1,99 @@
+/**
+ * `cluster.json` in the data directory: which `gpu_id` each card of each machine has in the cluster, which of them an operator drained, and
+ * the epoch: a number that is higher at each start of the server.
+ */
+import { join } from "node:path";
+import { wallTime } from "../common/clock.ts";
+import { type Static, Type } from "../common/type.ts";
+import { checkFor } from "../common/ajv.ts";
+import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
+import type { Drain } from "../gpu/inventory/known-gpus.ts";
+
+const strict = { additionalProperties: false };
+const Count = Type.Integer({ minimum: 0 });
+const Text = Type.String({ minLength: 1 });
+
+const FileSchema = Type.Object(
+  {
+    version: Type.Literal(1, { allowed: "1; another version of ALT_LAS may have written the file" }),
+    epoch: Count,
+    gpus: Type.Array(
+      Type.Object(
+        {
+          id: Count,
+          machine: Text,
+          key: Type.String(),
+          drained: Type.Optional(Type.Object({ by: Text, at: Count }, strict)),
+        },
+        strict,
+      ),
+    ),
+  },
+  strict,
+);
+type ClusterFile = Static<typeof FileSchema>;
+
+const validate = checkFor(FileSchema);
+
+export class GpuIds {
+  readonly #path: string;
+  readonly #file: ClusterFile;
+
+  private constructor(path: string, file: ClusterFile) {
+    this.#path = path;
+    this.#file = file;
+  }
+
+  /** @throws {AltLasError} `bad_config`, naming the file and what is wrong with it: to begin anew would give GPUs other ids */
+  static open(dataDir: string): GpuIds {
+    const path = join(dataDir, "cluster.json");
+    const file = (readJsonFile(path, validate) ?? { version: 1, epoch: 0, gpus: [] }) as ClusterFile;
+    return new GpuIds(path, file);
+  }
+
+  /**
+   * A server begins to lead: no command of one from before counts any more. It is the time, unless the clock was set back: then a server whose
+   * data directory is a backup's leads on, too.
+   * @throws {AltLasError} `bad_config`: the file cannot be written
+   */
+  nextEpoch(): number {
+    this.#file.epoch = Math.max(this.#file.epoch + 1, Math.floor(wallTime() / 1000));
+    this.#save();
+    return this.#file.epoch;
+  }
+
+  /** The machines that have had GPUs here. */
+  get machines(): ReadonlySet<string> {
+    return new Set(this.#file.gpus.map(({ machine }) => machine));
+  }
+
+  /** The ids of a machine's cards, by their keys. New ones get the next ids, in the order they come; the others keep theirs. */
+  remember(machine: string, keys: readonly string[]): ReadonlyMap<string, number> {
+    const { gpus } = this.#file;
+    const missing = keys.filter((key) => !gpus.some((gpu) => gpu.machine === machine && gpu.key === key));
+    for (const key of missing) gpus.push({ id: Math.max(-1, ...gpus.map(({ id }) => id)) + 1, machine, key });
+    if (missing.length > 0) this.#save();
+    return new Map(gpus.filter((gpu) => gpu.machine === machine).map(({ key, id }) => [key, id]));
+  }
+
+  drainOf(id: number): Drain | null {
+    return this.#gpu(id)?.drained ?? null;
+  }
+
+  /** Remembers that a GPU was taken out of service, or with null that it was put back. */
+  setDrained(id: number, drain: Drain | null): void {
+    const gpu = this.#gpu(id);
+    if (gpu === undefined || (drain === null && gpu.drained === undefined)) return;
+    if (drain === null) delete gpu.drained;
+    else gpu.drained = { ...drain };
+    this.#save();
+  }
+
+  #gpu(id: number): ClusterFile["gpus"][number] | undefined {
+    return this.#file.gpus.find((gpu) => gpu.id === id);
+  }
+
+  #save(): void {
+    writeJsonFile(this.#path, this.#file);
+  }
+}

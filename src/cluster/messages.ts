@@ -1,0 +1,171 @@
+/**
+ * The messages between the server that leads and the agents on the machines.
+ *
+ *  1. Every message of an agent has the next number. A gap makes the leader ask for the whole state, which repairs all that was lost.
+ *  2. Every command has the next number. An agent obeys them in this order, each once, and says up to which; the others are sent again.
+ *  3. A run has the key `task:attempt`. An agent keeps the end of a run until the leader has forgotten it, which is when it is on disk.
+ *  4. A command of a lower epoch than an agent has seen is refused: another server has led since.
+ *
+ * Ids of GPUs are those of the machine in messages; `GpuIds` makes those of the cluster of them.
+ */
+import type { GpuFacts, InstanceFacts, InstanceRef } from "../gpu/facts.ts";
+import type { ModelStatus } from "../gpu/models.ts";
+import type { LossReason } from "../gpu/instance/lifecycle.ts";
+import type { GpuStatus, Readiness } from "../gpu/status.ts";
+import type { Need, Request, TextRequest } from "../request.ts";
+import type { Delta } from "../output.ts";
+import type { Outcome } from "../task.ts";
+import type { TaskUse } from "../task-use.ts";
+
+/** Of these messages. A leader that is newer speaks to agents of the version before. */
+export const PROTOCOL = 1;
+
+/** Milliseconds between two signs of life, of the leader and of each agent. */
+export const BEAT_MS = 500;
+/** So many missed signs of life, and a machine is gone: it was silent for 3 seconds. */
+export const MOST_MISSED = 6;
+
+/** The leader tells all that it leads. */
+export const BEATS = "alt-las.beat";
+/** Where an agent gets its commands. @param incarnation so that nobody listens there once its process has ended */
+export function commandsTo(machine: string, incarnation: string): string {
+  return `alt-las.agent.${machine}.${incarnation}`;
+}
+/** Where an agent tells its news: a machine's name, or `*`. */
+export function newsOf(machine: string): string {
+  return `alt-las.news.${machine}`;
+}
+
+/** A name of a machine is a part of a subject. */
+export const MACHINE_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
+
+/** Names a server that leads, or has led. */
+export interface Leader {
+  readonly version: number;
+  readonly epoch: number;
+  /** Another one at each start. */
+  readonly leader: string;
+}
+
+/** What a run needs of its task. */
+export interface WireRun {
+  readonly key: string;
+  readonly instance: InstanceRef;
+  readonly user: string;
+  readonly model: string | null;
+  readonly request: Request;
+}
+
+export type Command =
+  | { readonly type: "run"; readonly run: WireRun }
+  | { readonly type: "cancel"; readonly key: string }
+  /** These ends are on disk, or nobody wants them. */
+  | { readonly type: "forget"; readonly keys: readonly string[] }
+  | { readonly type: "load"; readonly instance: InstanceRef }
+  | { readonly type: "unload"; readonly instance: InstanceRef; readonly why: string }
+  | { readonly type: "drain"; readonly gpuId: number; readonly by: string; readonly deadlineSeconds: number | null }
+  | { readonly type: "resume"; readonly gpuId: number; readonly by: string }
+  /** Answered by `answer`. */
+  | { readonly type: "prepare"; readonly question: number; readonly instances: readonly InstanceRef[] }
+  | {
+      readonly type: "count";
+      readonly question: number;
+      readonly request: TextRequest;
+      readonly model: string | null;
+    };
+
+export interface ToAgent extends Leader {
+  /** Commands are numbered from 1 within a session. A higher one begins whenever the machine was away. */
+  readonly session: number;
+  /** Number of the first command. */
+  readonly first: number;
+  readonly commands: readonly Command[];
+  /** Whether the leader wants the whole state. */
+  readonly ask: boolean;
+  /** Why the agent has to end; absent: it may go on. */
+  readonly refused?: string;
+}
+
+/** A set is no JSON. */
+export interface WireFacts extends Omit<GpuFacts, "instances"> {
+  readonly instances: readonly (Omit<InstanceFacts, "can"> & { readonly can: readonly Need[] | null })[];
+}
+
+export interface WireEnd {
+  readonly key: string;
+  readonly outcome: Outcome;
+  readonly use: TaskUse | null;
+}
+
+/** How the GPUs of a machine look. */
+export interface Look {
+  readonly gpus: readonly GpuStatus[];
+  readonly models: readonly ModelStatus[];
+  readonly readiness: Readiness;
+}
+
+export type News =
+  | { readonly type: "facts"; readonly facts: WireFacts }
+  /** `keys`: the runs that are cut off. */
+  | {
+      readonly type: "lost";
+      readonly instance: InstanceRef;
+      readonly reason: LossReason;
+      readonly sentence: string | null;
+      readonly keys: readonly string[];
+    }
+  | { readonly type: "wanted"; readonly instances: readonly InstanceRef[] }
+  | { readonly type: "delta"; readonly key: string; readonly delta: Delta; readonly before: number }
+  | ({ readonly type: "ended" } & WireEnd)
+  | { readonly type: "look"; readonly look: Look }
+  /** `tokens`: see `countTokens`; null also where nothing was to be counted. */
+  | { readonly type: "answer"; readonly question: number; readonly tokens: number | null };
+
+export interface AgentGpu {
+  /** On its machine. */
+  readonly id: number;
+  /** Names the card over restarts: see `Device.key`. */
+  readonly key: string;
+}
+
+export interface AgentState {
+  readonly gpus: readonly AgentGpu[];
+  readonly facts: readonly WireFacts[];
+  readonly runs: readonly { readonly key: string; readonly instance: InstanceRef; readonly output: readonly Delta[] }[];
+  readonly ends: readonly WireEnd[];
+  readonly look: Look;
+}
+
+/** One without news and state is a sign of life. */
+export interface FromAgent {
+  readonly version: number;
+  /** Another one at each start of the agent. */
+  readonly incarnation: string;
+  readonly number: number;
+  /** The highest epoch that it has seen; 0: none. */
+  readonly epoch: number;
+  /** Of whom it has obeyed the commands of a session up to `heard`; null: of nobody. */
+  readonly leader: string | null;
+  readonly session: number;
+  readonly heard: number;
+  readonly news: readonly News[];
+  readonly state?: AgentState;
+  /** It ends, and its machine has no agent then. */
+  readonly leaves?: true;
+}
+
+export function toWire({ instances, ...card }: GpuFacts): WireFacts {
+  return { ...card, instances: instances.map((one) => ({ ...one, can: one.can && [...one.can] })) };
+}
+
+/** @param idOf the id in the cluster of a GPU of the machine */
+export function fromWire({ instances, ...card }: WireFacts, idOf: (id: number) => number): GpuFacts {
+  const { memory } = card;
+  const shared = memory?.sharedBy === undefined ? memory : { ...memory, sharedBy: memory.sharedBy.map(idOf) };
+  return {
+    ...card,
+    id: idOf(card.id),
+    memory: shared,
+    instances: instances.map((one) => ({ ...one, can: one.can && new Set(one.can) })),
+  };
+}

@@ -1,0 +1,148 @@
+/** The bus over NATS: core only, nothing is kept there. */
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { connect, type Msg, type NatsConnection, type NodeConnectionOptions } from "@nats-io/transport-node";
+import type { Logger } from "pino";
+import { AltLasError, messageOf } from "../errors.ts";
+import type { Bus, BusEvents } from "./bus.ts";
+import { PIECE_BYTES, Pieces, piecesOf } from "./pieces.ts";
+
+export interface NatsPlace {
+  /** `nats://` or `tls://`, with what the broker asks for before the `@`: USER:PASSWORD or TOKEN. */
+  readonly url: string;
+  /** Path of a PEM file with the authorities that are believed beside those of the system; absent: those alone. */
+  readonly ca?: string | undefined;
+  /** Shown by the broker beside the connection. */
+  readonly name: string;
+  readonly log: Logger;
+}
+
+/** Milliseconds between two tries to connect. */
+const AGAIN = 250;
+/** Milliseconds between two looks at a connection that says nothing, and how many may fail. */
+const PING = 1000;
+const MOST_PINGS = 3;
+
+/** @throws {AltLasError} `bad_config`: there is no broker, it does not let us in, or it is none that can be used */
+export async function openNats(place: NatsPlace): Promise<Bus> {
+  const { url } = place;
+  try {
+    return new NatsBus(await connect(optionsOf(place)), place.log);
+  } catch (error) {
+    const sentence = `cluster.nats: ${hostOf(url)} cannot be used: ${messageOf(error)}.`;
+    throw new AltLasError("bad_config", sentence.replace(/\.\.$/, "."), { cause: error });
+  }
+}
+
+function optionsOf({ url, ca, name }: NatsPlace): NodeConnectionOptions {
+  const { protocol, username, password, host } = new URL(url);
+  const [user, pass] = [decodeURIComponent(username), decodeURIComponent(password)];
+  return {
+    servers: host,
+    name,
+    ...(pass !== "" ? { user, pass } : user !== "" && { token: user }),
+    ...(protocol !== "nats:" && { tls: ca === undefined ? {} : { ca: readFileSync(ca, "utf8") } }),
+    noEcho: true,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: AGAIN,
+    pingInterval: PING,
+    maxPingOut: MOST_PINGS,
+    ignoreAuthErrorAbort: true,
+  };
+}
+
+/** Without what is secret. */
+export function hostOf(url: string): string {
+  const { protocol, host } = new URL(url);
+  return `${protocol}//${host}`;
+}
+
+class NatsBus implements Bus {
+  readonly #connection: NatsConnection;
+  readonly #watchers = new Set<BusEvents>();
+  /** Brokers tell there that nobody has listened. */
+  readonly #inbox = `_INBOX.${randomUUID()}`;
+  /** By the last parts of their subjects in the inbox. */
+  readonly #nobody = new Map<string, () => void>();
+  readonly #most: number;
+  #isUp = true;
+  #next = 0;
+
+  constructor(connection: NatsConnection, log: Logger) {
+    this.#connection = connection;
+    this.#most = Math.min(PIECE_BYTES, connection.info?.max_payload ?? PIECE_BYTES);
+    connection.subscribe(`${this.#inbox}.*`, { callback: (_error, message) => this.#onReply(message) });
+    void this.#follow(log);
+  }
+
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  send(subject: string, message: object, nobody?: () => void): void {
+    if (!this.#isUp) return;
+    const reply = nobody && this.#replyFor(nobody);
+    for (const piece of piecesOf(message, this.#most))
+      this.#connection.publish(subject, piece, reply === undefined ? {} : { reply });
+  }
+
+  listen(subject: string, heard: (message: unknown, last: string) => void): () => void {
+    const pieces = new Pieces();
+    const subscription = this.#connection.subscribe(subject, {
+      callback: (error, { data, subject: to }) => {
+        if (error !== null) return;
+        const message = pieces.take(data);
+        if (message !== undefined) heard(message, to.slice(to.lastIndexOf(".") + 1));
+      },
+    });
+    return () => subscription.unsubscribe();
+  }
+
+  watch(events: BusEvents): () => void {
+    this.#watchers.add(events);
+    return () => void this.#watchers.delete(events);
+  }
+
+  async close(): Promise<void> {
+    this.#watchers.clear();
+    this.#isUp = false;
+    if (this.#connection.isClosed()) return;
+    await this.#connection.drain().catch(() => this.#connection.close());
+  }
+
+  async #follow(log: Logger): Promise<void> {
+    for await (const { type } of this.#connection.status()) {
+      if (type === "disconnect") this.#set(false);
+      else if (type === "reconnect") this.#set(true);
+      else if (type === "error") log.warn("NATS reports an error of this connection: it may lack a permission");
+    }
+  }
+
+  #set(isUp: boolean): void {
+    if (this.#isUp === isUp) return;
+    this.#isUp = isUp;
+    this.#nobody.clear();
+    for (const { up, down } of this.#watchers) (isUp ? up : down)();
+  }
+
+  /** The answer comes at once or not at all, so only the last ones are kept. */
+  #replyFor(nobody: () => void): string {
+    const id = String(this.#next++);
+    this.#nobody.set(id, nobody);
+    if (this.#nobody.size > MOST_OPEN) this.#nobody.delete(this.#nobody.keys().next().value!);
+    return `${this.#inbox}.${id}`;
+  }
+
+  #onReply({ subject, headers }: Msg): void {
+    if (headers?.code !== NO_RESPONDERS) return;
+    const id = subject.slice(subject.lastIndexOf(".") + 1);
+    const nobody = this.#nobody.get(id);
+    this.#nobody.delete(id);
+    nobody?.();
+  }
+}
+
+/** Of NATS, beside an answer without content. */
+const NO_RESPONDERS = 503;
+/** Messages that somebody may yet not have heard. */
+const MOST_OPEN = 4096;

@@ -1,0 +1,206 @@
+/** The runs on all machines, as the leader knows them: what it has given to agents, and what it has heard of it. */
+import { AltLasError, messageOf } from "../errors.ts";
+import type { InstanceRef } from "../gpu/facts.ts";
+import { after, type Delta, deltasOf, lengthOf, Output } from "../output.ts";
+import type { Request } from "../request.ts";
+import { attemptNumber, type Outcome, type RunSink, type Task } from "../task.ts";
+import { newUse, type TaskUse } from "../task-use.ts";
+import type { Machine } from "./machine.ts";
+import type { AgentState, WireEnd } from "./messages.ts";
+
+interface Run {
+  readonly key: string;
+  readonly machine: Machine;
+  readonly instance: InstanceRef;
+  readonly task: Task;
+  readonly sink: RunSink;
+  readonly output: Output;
+  /** Whether the agent was given it; before, its request is still being read. */
+  sent: boolean;
+  canceling: boolean;
+}
+
+/** A task that ended there, whose end is not on disk yet. */
+interface Ended {
+  readonly machine: Machine;
+  readonly key: string;
+}
+
+export class RemoteRuns {
+  readonly #runs = new Map<string, Run>();
+  /** By the ids of tasks: the keys of their runs. */
+  readonly #keyOf = new Map<string, string>();
+  /** By the ids of tasks. */
+  readonly #unstored = new Map<string, Ended[]>();
+  /** Tasks that are as if they had never been: nobody ever stores their ends. */
+  readonly #withdrawn = new WeakSet<Readonly<Task>>();
+
+  run(
+    machine: Machine,
+    instance: InstanceRef,
+    task: Task,
+    request: Request | Promise<Request>,
+    sink: RunSink,
+  ): Output {
+    const key = `${task.id}:${attemptNumber(task)}`;
+    const run: Run = { key, machine, instance, task, sink, output: new Output(), sent: false, canceling: false };
+    this.#runs.set(key, run);
+    this.#keyOf.set(task.id, key);
+    if (request instanceof Promise) void this.#giveLater(run, request);
+    else this.#give(run, request);
+    return run.output;
+  }
+
+  cancel(task: Task): void {
+    const run = this.#runs.get(this.#keyOf.get(task.id) ?? "");
+    if (run === undefined || run.canceling) return;
+    run.canceling = true;
+    if (run.sent) return run.machine.give({ type: "cancel", key: run.key });
+    // Not within this call: the caller does not expect the end before it returns.
+    setImmediate(() => this.#endUnsent(run, { status: "canceled" }));
+  }
+
+  /** New output of a run. What does not follow on what is known is told again with the whole state. */
+  delta(machine: Machine, key: string, delta: Delta, before: number): void {
+    const run = this.#of(machine, key);
+    if (run !== undefined && run.output.length === before) addTo(run, delta);
+  }
+
+  ended(machine: Machine, { key, outcome, use }: WireEnd): void {
+    const run = this.#of(machine, key);
+    if (run === undefined) {
+      if (!this.#isUnstored(machine, key)) machine.give({ type: "forget", keys: [key] });
+      return;
+    }
+    if ("result" in outcome && outcome.result !== undefined) catchUp(run, deltasOf(outcome.result));
+    if (use !== null) addUse(run.task, use);
+    this.#unstored.set(run.task.id, [...(this.#unstored.get(run.task.id) ?? []), { machine, key }]);
+    if (this.#withdrawn.has(run.task)) this.stored(run.task);
+    this.#end(run, outcome);
+  }
+
+  /** The end of a task is on disk: the agents may forget what they have of it. */
+  stored({ id }: Readonly<Task>): void {
+    const ended = this.#unstored.get(id);
+    this.#unstored.delete(id);
+    for (const { machine, key } of ended ?? []) machine.give({ type: "forget", keys: [key] });
+  }
+
+  withdrawn(task: Readonly<Task>): void {
+    this.#withdrawn.add(task);
+    this.stored(task);
+  }
+
+  /** An instance has lost its worker. @param keys the runs that were there; others were on their way, and may not begin any more */
+  lost(machine: Machine, { gpuId, id }: InstanceRef, keys: readonly string[]): void {
+    for (const run of this.#on(machine)) {
+      if (run.instance.gpuId !== gpuId || run.instance.id !== id) continue;
+      this.#drop(run);
+      if (!keys.includes(run.key)) machine.give({ type: "cancel", key: run.key });
+    }
+  }
+
+  /** All that runs on a machine is cut off; it is no fault of the tasks. @param why one sentence */
+  gone(machine: Machine, why: string): void {
+    const cutOff = this.#on(machine);
+    for (const run of cutOff) this.#drop(run);
+    for (const { sink } of cutOff) sink.ended(machineLost(why));
+  }
+
+  /** What a machine has, and what it was given, become the same. */
+  reconcile(machine: Machine, { runs, ends }: AgentState): void {
+    const there = new Set([...runs, ...ends].map(({ key }) => key));
+    for (const { key, output } of runs) {
+      const run = this.#of(machine, key);
+      if (run === undefined || run.canceling) machine.give({ type: "cancel", key });
+      if (run !== undefined) catchUp(run, output);
+    }
+    for (const end of ends) this.ended(machine, end);
+    for (const run of this.#on(machine)) {
+      if (!run.sent || there.has(run.key) || machine.isOnItsWay(run.key)) continue;
+      this.#end(run, machineLost(`Machine ${machine.name} does not have it any more.`));
+    }
+  }
+
+  /** No agent can have a run, or end it, but the one that was given it. */
+  #of(machine: Machine, key: string): Run | undefined {
+    const run = this.#runs.get(key);
+    return run?.machine === machine ? run : undefined;
+  }
+
+  #on(machine: Machine): readonly Run[] {
+    return [...this.#runs.values()].filter((run) => run.machine === machine);
+  }
+
+  #isUnstored(machine: Machine, key: string): boolean {
+    const id = key.slice(0, key.lastIndexOf(":"));
+    return this.#unstored.get(id)?.some((ended) => ended.machine === machine && ended.key === key) ?? false;
+  }
+
+  #give(run: Run, request: Request): void {
+    const { key, machine, instance, task } = run;
+    const local = { gpuId: machine.localId(instance.gpuId), id: instance.id };
+    run.sent = true;
+    machine.give({ type: "run", run: { key, instance: local, user: task.user, model: task.model, request } });
+  }
+
+  /** Meanwhile the run may have been canceled, or its machine may be gone. */
+  async #giveLater(run: Run, request: Promise<Request>): Promise<void> {
+    try {
+      const there = await request;
+      if (this.#isUnsent(run) && !run.canceling) this.#give(run, there);
+    } catch (error) {
+      const code = error instanceof AltLasError ? error.code : "store_unavailable";
+      this.#endUnsent(run, { status: "failed", error: { code, sentence: messageOf(error) } });
+    }
+  }
+
+  #isUnsent(run: Run): boolean {
+    return !run.sent && this.#runs.get(run.key) === run;
+  }
+
+  #endUnsent(run: Run, outcome: Outcome): void {
+    if (this.#isUnsent(run)) this.#end(run, outcome);
+  }
+
+  #end(run: Run, outcome: Outcome): void {
+    this.#drop(run);
+    run.sink.ended(outcome);
+  }
+
+  #drop({ key, task }: Run): void {
+    this.#runs.delete(key);
+    if (this.#keyOf.get(task.id) === key) this.#keyOf.delete(task.id);
+  }
+}
+
+function machineLost(sentence: string): Outcome {
+  return { status: "interrupted", reason: "machine_lost", sentence };
+}
+
+/** Tells what of a run's output is not known yet. */
+function catchUp(run: Run, output: readonly Delta[]): void {
+  for (const delta of after(output, run.output.length)) addTo(run, delta);
+}
+
+function addTo({ output, sink }: Run, delta: Delta): void {
+  const before = output.length;
+  output.add(delta);
+  if (lengthOf(delta) > 0) sink.delta(delta, before);
+}
+
+/** Adds what an attempt has cost, as its machine has measured it. */
+function addUse(task: Task, attempt: TaskUse): void {
+  const use = (task.use ??= newUse());
+  use.firstOutput = attempt.firstOutput;
+  use.lastOutput = attempt.lastOutput;
+  use.promptTokens = sum(use.promptTokens, attempt.promptTokens);
+  use.completionTokens += attempt.completionTokens;
+  use.cachedTokens = sum(use.cachedTokens, attempt.cachedTokens);
+  use.gpuSeconds += attempt.gpuSeconds;
+  use.energyJoules = sum(use.energyJoules, attempt.energyJoules);
+}
+
+function sum(one: number | null, other: number | null): number | null {
+  return one === null || other === null ? (one ?? other) : one + other;
+}

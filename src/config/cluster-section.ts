@@ -1,0 +1,15 @@
+/** The section `cluster` of the configuration. */
+import { Type } from "../common/type.ts";
+import { section } from "./section.ts";
+
+export const CLUSTER = section("Several machines that serve together; see docs/cluster.md.", {
+  nats: Type.Optional(
+    Type.String({
+      pattern: "^(nats|tls|nats\\+tls)://.",
+      allowed: "an address like tls://user:${file:/run/secrets/password}@host:4222",
+      secret: true,
+      description:
+        "Address of a NATS server by which agents (alt-las agent) give the GPUs of their machines to this one, which has none of its own then. Beyond this machine it begins with tls://. It is not shown.",
+    }),
+  ),
+});

@@ -1,0 +1,217 @@
+/** The leader of a cluster and its agents, over a bus that loses, doubles and cuts. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type FromAgent, type ToAgent } from "../src/cluster/messages.ts";
+import { ClusterWorld } from "./helpers/cluster-world.ts";
+
+const SLOW = "engine: { simulated: { tokens_per_second: 20 } }";
+
+function textOf(run: { outcome: unknown }): string {
+  return (run.outcome as { result: { text: string } }).result.text;
+}
+
+test("a task runs on a machine, which tells its text and its end", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one");
+  await world.became(0, "ready");
+  const run = world.run(0, "hello", 5);
+  assert.equal((await world.ended(run)).status, "completed");
+  assert.equal(run.text, textOf(run));
+  assert.equal(run.task.use!.completionTokens, 5);
+  const [gpu] = world.pool.list(() => ({ taskCount: 0, load: 0 }));
+  assert.deepEqual([gpu!.id, gpu!.machine, gpu!.status], [0, "one", "ready"]);
+  assert.deepEqual(world.pool.readiness(), { ready: true, reason: null });
+});
+
+test("each card of each machine has one gpu_id, and keeps it over restarts of both sides", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const one = await world.agent("one", "", "simulated:2");
+  await world.became(1, "ready");
+  await world.agent("two");
+  await world.became(2, "ready");
+  await one.agent.stop(AbortSignal.abort());
+  await world.became(0, "faulted");
+  await world.nextLeader();
+  world.pool.restored();
+  await world.agent("one", "", "simulated:2");
+  await world.changes.until(() => world.pool.gpuIds.length === 3);
+  const gpus = world.pool.list(() => ({ taskCount: 0, load: 0 }));
+  assert.deepEqual(
+    gpus.map(({ id, machine }) => [id, machine]),
+    [
+      [0, "one"],
+      [1, "one"],
+      [2, "two"],
+    ],
+  );
+});
+
+test("what is lost on the way in either direction is repaired, and nothing runs twice", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one", "engine: { simulated: { tokens_per_second: 300 } }", "simulated:1");
+  await world.became(0, "ready");
+  let count = 0;
+  // Every third message in both directions, whatever it says.
+  world.hub.loses = () => ++count % 3 === 0;
+  world.hub.doubles = () => count % 4 === 0;
+  const runs = Array.from({ length: 6 }, (_, index) => world.run(0, `task ${index}`, 40));
+  for (const run of runs) {
+    assert.equal((await world.ended(run)).status, "completed");
+    assert.equal(run.text, textOf(run));
+    assert.equal(run.task.use!.completionTokens, 40);
+  }
+});
+
+test("a task is canceled on its machine, also when the command is lost", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one", SLOW);
+  await world.became(0, "ready");
+  const run = world.run(0, "endless", 10_000);
+  await world.changes.until(() => run.text !== "");
+  let isLost = false;
+  world.hub.loses = (subject, message) => {
+    const { commands = [] } = message as Partial<ToAgent>;
+    if (isLost || !subject.startsWith("alt-las.agent.") || commands.length === 0) return false;
+    return (isLost = true);
+  };
+  world.pool.cancel(0, run.task);
+  const outcome = await world.ended(run);
+  assert.equal(outcome.status, "canceled");
+  assert(isLost);
+});
+
+test("a machine that is silent is lost, its tasks end as cut off, and it is back with its next word", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const { bus } = await world.agent("one", SLOW);
+  await world.became(0, "ready");
+  const run = world.run(0, "endless", 10_000);
+  await world.changes.until(() => run.text !== "");
+  await bus.set(false);
+  const outcome = await world.ended(run);
+  assert(outcome.status === "interrupted");
+  assert.equal(outcome.reason, "machine_lost");
+  assert.equal(world.facts.get(0)!.instances[0]!.state, "faulted");
+  const [gpu] = world.pool.list(() => ({ taskCount: 0, load: 0 }));
+  assert.equal(gpu!.status, "faulted");
+  // It still runs there, which nobody wants any more.
+  const cancels: string[] = [];
+  world.hub.loses = (_subject, message) => {
+    for (const command of (message as Partial<ToAgent>).commands ?? [])
+      if (command.type === "cancel") cancels.push(command.key);
+    return false;
+  };
+  await bus.set(true);
+  await world.became(0, "ready");
+  const again = world.run(0, "again", 2, run.task);
+  assert.equal((await world.ended(again)).status, "completed");
+  assert.deepEqual(cancels, [`${run.task.id}:1`]);
+  assert.equal(run.outcome, outcome);
+});
+
+test("a machine whose connection is closed is lost before it has missed its signs of life", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const { bus } = await world.agent("one", SLOW);
+  await world.became(0, "ready");
+  world.hub.kill(bus);
+  bus.isUp = false;
+  await world.became(0, "faulted");
+  assert.match(world.facts.get(0)!.instances[0]!.reason!, /has closed its connection/);
+});
+
+test("the leader's own cut connection makes no machine lost", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one", SLOW);
+  await world.became(0, "ready");
+  const run = world.run(0, "hello", 30);
+  await world.changes.until(() => run.text !== "");
+  await world.bus.set(false);
+  await new Promise((resolve) => void setTimeout(resolve, 500));
+  await world.bus.set(true);
+  assert.equal((await world.ended(run)).status, "completed");
+  assert.equal(run.text, textOf(run));
+});
+
+test("an agent keeps an end until it is on disk", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const { bus } = await world.agent("one");
+  await world.became(0, "ready");
+  const run = world.run(0, "hello", 3);
+  await world.ended(run);
+  const ends = new Set<string>();
+  world.hub.loses = (_subject, message) => {
+    const { state } = message as Partial<FromAgent>;
+    if (state !== undefined) {
+      ends.clear();
+      for (const { key } of state.ends) ends.add(key);
+      world.changes.tell();
+    }
+    return false;
+  };
+  await bus.set(false);
+  await bus.set(true);
+  await world.changes.until(() => ends.has(`${run.task.id}:1`));
+  world.stored(run.task);
+  // It is told again until it is obeyed, so the state says so in the end.
+  while (ends.size > 0) {
+    await bus.set(false);
+    await bus.set(true);
+    await new Promise((resolve) => void setImmediate(resolve));
+  }
+});
+
+test("a leader that comes later stops what nobody has taken over, and the one before hears that it is over", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one", SLOW);
+  await world.became(0, "ready");
+  const run = world.run(0, "endless", 10_000);
+  await world.changes.until(() => run.text !== "");
+  const old = world.bus;
+  await world.nextLeader();
+  world.pool.restored();
+  // Its slot is free again, as nobody has taken the run over.
+  const next = await world.ended(world.run(0, "next", 2));
+  assert.equal(next.status, "completed");
+  await old.set(true);
+  await world.changes.until(() => world.superseded.length > 0);
+  assert.match(world.superseded[0]!, /Machine one obeys a server that began to lead later/);
+});
+
+test("a second agent of the same name is sent away, and the first one serves on", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one");
+  await world.became(0, "ready");
+  const twin = await world.agent("one");
+  const why = await new Promise<Error>((resolve) => {
+    twin.agent.refused.addEventListener("abort", () => resolve(twin.agent.refused.reason as Error));
+  });
+  assert.match(why.message, /Another agent is machine one of this cluster/);
+  assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
+});
+
+test("a drain is remembered where the cluster is led, and holds for an agent that is started anew", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const { agent } = await world.agent("one");
+  await world.became(0, "ready");
+  world.pool.drain(0, { by: "ada", deadlineSeconds: null });
+  await world.became(0, "drained");
+  await agent.stop(AbortSignal.abort());
+  await world.became(0, "faulted");
+  await world.agent("one");
+  await world.became(0, "drained");
+  world.pool.resume(0, "ada");
+  await world.became(0, "ready");
+  assert.throws(() => world.pool.drain(7, { by: "ada", deadlineSeconds: null }), /There is no GPU 7; there are 0/);
+});
+
+test("a worker that dies on a machine cuts off its tasks alone", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const { workers } = await world.agent("one", SLOW, "simulated:2");
+  await world.became(1, "ready");
+  await world.became(0, "ready");
+  const run = world.run(1, "endless", 10_000);
+  await world.changes.until(() => run.text !== "");
+  workers.of(1).kill();
+  await world.changes.until(() => world.lost.length > 0);
+  assert.deepEqual(world.lost, [{ instance: { gpuId: 1, id: 0 }, reason: "worker_crash" }]);
+  assert.equal(run.outcome, null);
+});

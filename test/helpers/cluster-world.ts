@@ -1,0 +1,158 @@
+/** A cluster in the test's own process: the leader's pool, agents with simulated GPUs, and a bus that the test may disturb. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext } from "node:test";
+import { pino } from "pino";
+import { ClusterPool } from "../../src/cluster/cluster-pool.ts";
+import { GpuIds } from "../../src/cluster/gpu-ids.ts";
+import { type RunningAgent, startAgent } from "../../src/cluster/start-agent.ts";
+import { parseConfig } from "../../src/config/config.ts";
+import { type GpuFacts, type InstanceRef } from "../../src/gpu/facts.ts";
+import { type Output } from "../../src/output.ts";
+import { completionOf, type Request } from "../../src/request.ts";
+import { newTask, type Outcome, type Task } from "../../src/task.ts";
+import { TASK_ENDED } from "../../src/topics.ts";
+import { Changes } from "./changes.ts";
+import { LocalWorkers } from "./local-workers.ts";
+import { Hub, type MemoryBus } from "./memory-bus.ts";
+
+/** Milliseconds between two signs of life. */
+const BEAT = 25;
+
+export interface Run {
+  readonly task: Task;
+  readonly output: Output;
+  /** What the sink was told, put together. */
+  text: string;
+  outcome: Outcome | null;
+}
+
+export interface Machine {
+  readonly bus: MemoryBus;
+  readonly agent: RunningAgent;
+  readonly workers: LocalWorkers;
+}
+
+export class ClusterWorld {
+  readonly hub = new Hub();
+  readonly facts = new Map<number, GpuFacts>();
+  /** What was told of instances whose workers died. */
+  readonly lost: { readonly instance: InstanceRef; readonly reason: string }[] = [];
+  readonly changes = new Changes();
+  readonly folder: string;
+  readonly superseded: string[] = [];
+  bus = this.hub.connect();
+  pool: ClusterPool;
+  readonly #t: TestContext;
+  #seq = 0;
+
+  private constructor(t: TestContext) {
+    this.#t = t;
+    this.folder = mkdtempSync(join(tmpdir(), "alt-las-cluster-"));
+    this.pool = this.#newPool();
+  }
+
+  /** @param restored whether there are no tasks of an earlier run */
+  static async start(t: TestContext, restored = true): Promise<ClusterWorld> {
+    const world = new ClusterWorld(t);
+    t.after(async () => {
+      await world.pool.stop();
+      rmSync(world.folder, { recursive: true, force: true });
+    });
+    await world.pool.planStart();
+    if (restored) world.pool.restored();
+    return world;
+  }
+
+  #newPool(): ClusterPool {
+    const ids = GpuIds.open(this.folder);
+    const superseded = (why: string): void => {
+      this.superseded.push(why);
+      this.changes.tell();
+    };
+    const log = pino({ level: "silent" });
+    const epoch = ids.nextEpoch();
+    return new ClusterPool(
+      { bus: this.bus, ids, epoch, log, superseded, beat: BEAT },
+      {
+        changed: (facts) => {
+          this.facts.set(facts.id, facts);
+          this.changes.tell();
+        },
+        lost: (instance, reason) => {
+          this.lost.push({ instance, reason });
+          this.changes.tell();
+        },
+        wanted: () => {},
+      },
+    );
+  }
+
+  /** Another leader takes over. The one before is dead, or frozen: it says nothing until its bus is up again. */
+  async nextLeader(): Promise<void> {
+    this.bus.isUp = false;
+    this.#t.after(() => before.stop());
+    const before = this.pool;
+    this.bus = this.hub.connect();
+    this.pool = this.#newPool();
+    await this.pool.planStart();
+  }
+
+  async agent(name: string, config = "", devices = "simulated:1"): Promise<Machine> {
+    const bus = this.hub.connect();
+    const workers = new LocalWorkers();
+    const agent = await startAgent({
+      config: parseConfig(config, "config.yaml", { devices }),
+      dataDir: join(this.folder, `${name}-${this.#seq++}`),
+      machine: name,
+      bus,
+      log: pino({ level: "silent" }),
+      openChannel: workers.open,
+      beat: BEAT,
+    });
+    this.#t.after(() => agent.stop(AbortSignal.abort()));
+    return { bus, agent, workers };
+  }
+
+  /** Waits until the first instance of a GPU is in a state. */
+  async became(gpuId: number, state: string): Promise<void> {
+    await this.changes.until(() => this.facts.get(gpuId)?.instances[0]?.state === state);
+  }
+
+  /** Runs a task, as its next attempt. */
+  run(gpuId: number, text: string, maxTokens: number, before?: Task): Run {
+    const request = completionOf(text, { maxTokens });
+    const task = before ?? this.task(request);
+    task.attempts.push({ gpuId, startedAt: 0, endedAt: null, reason: null });
+    let run: Run | null = null;
+    const output = this.pool.run({ gpuId, id: 0 }, task, request, {
+      delta: (delta) => {
+        if (delta.kind === "text") run!.text += delta.text;
+        this.changes.tell();
+      },
+      ended: (outcome) => {
+        run!.outcome = outcome;
+        this.changes.tell();
+      },
+    });
+    return (run = { task, output, text: "", outcome: null });
+  }
+
+  task(request: Request): Task {
+    const unasked = { batchId: null, wholeBatch: false, retryOf: null, webhook: null, pinnedGpuId: null } as const;
+    const plain = { strategy: "round_robin", taskType: "", priority: "normal", timeoutSeconds: null } as const;
+    const seq = ++this.#seq;
+    return newTask({ ...unasked, ...plain, id: `task-${seq}`, seq, user: "ada", model: null, createdAt: 0, request });
+  }
+
+  /** Its final status is on disk. */
+  stored(task: Task): void {
+    TASK_ENDED.publish({ task });
+  }
+
+  async ended(run: Run): Promise<Outcome> {
+    await this.changes.until(() => run.outcome !== null);
+    return run.outcome!;
+  }
+}
