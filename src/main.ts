@@ -180,9 +180,8 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
   const { silentDrivers } = monitor;
   const sources = { found, known, pciGpus: await findPciGpus(), environment: process.env, silentDrivers, log };
   const devices = ownGpus ? await findDevices(config, sources) : [];
-  const cluster = ownGpus ? null : await openClusterOf(config, dataDir, log);
-  if (cluster !== null) started.defer(() => cluster.close());
-  else warnOfMissing(config, devices, log);
+  const cluster = ownGpus ? null : started.adopt(await openClusterOf(config, dataDir, log), (one) => one.close());
+  if (ownGpus) warnOfMissing(config, devices, log);
   checkPlaces(config.models, devices);
   const metricsClass = observed?.Metrics ?? null;
   return {

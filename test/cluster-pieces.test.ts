@@ -40,7 +40,9 @@ test("a message of which a piece is missing is dropped, and others beside it arr
 test("a piece that comes twice changes nothing", () => {
   const taken = new Pieces();
   const pieces = [...piecesOf({ text: "z".repeat(1000) }, 100)];
-  const got = pieces.flatMap((piece, index) => (index === pieces.length - 1 ? [taken.take(piece)] : [taken.take(piece), taken.take(piece)]));
+  const got = pieces.flatMap((piece, index) =>
+    index === pieces.length - 1 ? [taken.take(piece)] : [taken.take(piece), taken.take(piece)],
+  );
   assert.deepEqual(got.at(-1), { text: "z".repeat(1000) });
 });
 

@@ -125,6 +125,7 @@ test("each key that may change, and each way in which an attempt ends, has words
     gpu_full: 0,
     worker_stopped: 0,
     gpu_drained: 0,
+    machine_lost: 0,
     server_stop: 0,
     server_restart: 0,
   } satisfies Record<NonNullable<Attempt["reason"]>, 0>;

@@ -9,7 +9,15 @@ import { checkFor } from "../common/ajv.ts";
 import { VERSION } from "../common/version.ts";
 
 /** Files that a backup may hold beside the manifest; the names are those of the data directory. */
-const NAMES = ["alt-las.db", "cluster.json", "credentials.json", "gpus.json", "models.json", "runtime.json", "version.json"] as const;
+const NAMES = [
+  "alt-las.db",
+  "cluster.json",
+  "credentials.json",
+  "gpus.json",
+  "models.json",
+  "runtime.json",
+  "version.json",
+] as const;
 /** The folder of uploaded files, in the data directory and in a backup; each has its id for a name. */
 export const FILES = "files";
 const UPLOADED = "files/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}";

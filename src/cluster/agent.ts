@@ -152,7 +152,10 @@ export class Agent {
       this.#carryOut(command);
     } catch (error) {
       // A leader of another version, or one whose message was damaged: the agent serves on.
-      this.#parts.log.error({ err: error, command: command.type }, `a command could not be obeyed: ${messageOf(error)}`);
+      this.#parts.log.error(
+        { err: error, command: command.type },
+        `a command could not be obeyed: ${messageOf(error)}`,
+      );
     }
   }
 

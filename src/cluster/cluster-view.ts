@@ -48,8 +48,7 @@ function together(one: ModelStatus, other: ModelStatus): ModelStatus {
     aliases: [...new Set([...one.aliases, ...other.aliases])],
     served: one.served ?? other.served,
     since: Math.min(one.since, other.since),
-    context:
-      context === null || other.context === null ? (context ?? other.context) : Math.max(context, other.context),
+    context: context === null || other.context === null ? (context ?? other.context) : Math.max(context, other.context),
     capabilities: capabilities === null && other.capabilities === null ? null : [...new Set(all)],
   };
 }

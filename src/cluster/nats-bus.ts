@@ -1,7 +1,7 @@
 /** The bus over NATS: core only, nothing is kept there. */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { connect, type Msg, type NatsConnection, type NodeConnectionOptions } from "@nats-io/transport-node";
+import type { Msg, NatsConnection, NodeConnectionOptions } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { Bus, BusEvents } from "./bus.ts";
@@ -26,11 +26,24 @@ const MOST_PINGS = 3;
 /** @throws {AltLasError} `bad_config`: there is no broker, it does not let us in, or it is none that can be used */
 export async function openNats(place: NatsPlace): Promise<Bus> {
   const { url } = place;
+  const { connect } = await client();
   try {
     return new NatsBus(await connect(optionsOf(place)), place.log);
   } catch (error) {
     const sentence = `cluster.nats: ${hostOf(url)} cannot be used: ${messageOf(error)}.`;
     throw new AltLasError("bad_config", sentence.replace(/\.\.$/, "."), { cause: error });
+  }
+}
+
+/** The library is optional: whoever has one machine needs none. */
+async function client(): Promise<typeof import("@nats-io/transport-node")> {
+  try {
+    return await import("@nats-io/transport-node");
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== "ERR_MODULE_NOT_FOUND") throw error;
+    const sentence =
+      "cluster.nats needs the npm package @nats-io/transport-node, which was left out (--omit=optional?); install it with npm install @nats-io/transport-node.";
+    throw new AltLasError("bad_config", sentence, { cause: error });
   }
 }
 

@@ -20,7 +20,10 @@ export interface Cluster {
 /** @throws {AltLasError} `bad_config`: the broker cannot be used, or what is remembered of the cluster is damaged */
 export async function openCluster(config: Config, dataDir: string, log: Logger, given?: Bus): Promise<Cluster> {
   if (config.models.length > 0)
-    throw new AltLasError("bad_config", "models must stand in the configuration of each machine: a server with cluster.nats has no GPUs of its own.");
+    throw new AltLasError(
+      "bad_config",
+      "models must stand in the configuration of each machine: a server with cluster.nats has no GPUs of its own.",
+    );
   const ids = GpuIds.open(dataDir);
   const { nats = "" } = config.cluster;
   const bus = given ?? (await openNats({ url: nats, ca: config.tls.ca, name: "alt-las server", log }));
@@ -29,10 +32,7 @@ export async function openCluster(config: Config, dataDir: string, log: Logger, 
   return {
     superseded: superseded.signal,
     openPool: (events) =>
-      new ClusterPool(
-        { bus, ids, epoch, log, superseded: (why) => superseded.abort(new StoreTaken(why)) },
-        events,
-      ),
+      new ClusterPool({ bus, ids, epoch, log, superseded: (why) => superseded.abort(new StoreTaken(why)) }, events),
     close: () => bus.close(),
   };
 }

@@ -35,13 +35,7 @@ export class RemoteRuns {
   /** Tasks that are as if they had never been: nobody ever stores their ends. */
   readonly #withdrawn = new WeakSet<Readonly<Task>>();
 
-  run(
-    machine: Machine,
-    instance: InstanceRef,
-    task: Task,
-    request: Request | Promise<Request>,
-    sink: RunSink,
-  ): Output {
+  run(machine: Machine, instance: InstanceRef, task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
     const key = `${task.id}:${attemptNumber(task)}`;
     const run: Run = { key, machine, instance, task, sink, output: new Output(), sent: false, canceling: false };
     this.#runs.set(key, run);

@@ -7,7 +7,7 @@ import type { Config } from "../config/config.ts";
 import { findDevices, wantsGpus } from "../gpu/inventory/devices.ts";
 import { KnownGpus } from "../gpu/inventory/known-gpus.ts";
 import { findPciGpus } from "../gpu/inventory/pci.ts";
-import { GpuPool } from "../gpu/pool.ts";
+import { GpuPool, type PoolParts } from "../gpu/pool.ts";
 import { checkPlaces } from "../gpu/served.ts";
 import { GpuMonitor } from "../gpu/telemetry/monitor.ts";
 import type { OpenChannel } from "../gpu/worker/channel.ts";
@@ -46,44 +46,24 @@ export function machineName(given: string | undefined): string {
   const name = given ?? hostname().split(".", 1)[0]!;
   if (MACHINE_NAME.test(name)) return name;
   const what = given === undefined ? "this machine's name cannot be used; give one" : `got "${given}"`;
-  throw new AltLasError("bad_config", `--name must be 1 to 63 letters, digits, _ and -, a letter or digit first; ${what}.`);
+  throw new AltLasError(
+    "bad_config",
+    `--name must be 1 to 63 letters, digits, _ and -, a letter or digit first; ${what}.`,
+  );
 }
 
 /** @throws {AltLasError} what is wrong with the configuration, or with the data directory; everything is released again then */
 export async function startAgent(place: AgentPlace): Promise<RunningAgent> {
   await using started = new AsyncDisposableStack();
-  const { config, dataDir, log, bus, machine } = place;
+  const { config, log, bus } = place;
   started.defer(() => bus.close());
-  makeDataDir(dataDir);
+  makeDataDir(place.dataDir);
   believeAuthority(config.tls.ca);
-  const { monitoring, worker_environment: inherit } = config.gpu;
-  const monitor = started.adopt(new GpuMonitor({ interval: monitoring.interval_ms, inherit, log }), (one) => one.stop());
-  const found = wantsGpus(config) ? await monitor.start() : { gpus: [], notes: [] };
-  const known = KnownGpus.open(dataDir);
-  const { silentDrivers } = monitor;
-  const sources = { found, known, pciGpus: await findPciGpus(), environment: process.env, silentDrivers, log };
-  const devices = await findDevices(config, sources);
-  checkPlaces(config.models, devices);
+  const { devices, monitor } = await findGpus(place, started);
   const refused = new AbortController();
-  const models: ModelRegistry = new ModelRegistry({
-    config,
-    dataDir,
-    environment: process.env,
-    log,
-    changed: (now) => agent.pool.serve(now, !models.isConfigured),
-    inUse: (name) => useOf(name, agent.pool.instances()),
-  });
-  const parts = { devices, config, log, monitor, known: DRAINED_BY_LEADER, models: models.served() };
-  const { openChannel = workerChannels(log) } = place;
-  const agent: Agent = new Agent({
-    machine,
-    bus,
-    log,
-    beat: place.beat,
-    gpus: devices.map(({ id, key }) => ({ id, key })),
-    openPool: (events) => new GpuPool({ ...parts, openChannel }, events),
-    refused: (why) => refused.abort(new AltLasError("conflict", why)),
-  });
+  const { agent, models } = assemble(place, { devices, monitor }, (why) =>
+    refused.abort(new AltLasError("conflict", why)),
+  );
   started.defer(() => agent.stop());
   started.adopt(models, (one) => one.stop());
   await models.find();
@@ -101,6 +81,44 @@ export async function startAgent(place: AgentPlace): Promise<RunningAgent> {
       await all.disposeAsync();
     },
   };
+}
+
+type Gpus = Pick<PoolParts, "devices" | "monitor">;
+
+async function findGpus({ config, dataDir, log }: AgentPlace, started: AsyncDisposableStack): Promise<Gpus> {
+  const { monitoring, worker_environment: inherit } = config.gpu;
+  const monitor = new GpuMonitor({ interval: monitoring.interval_ms, inherit, log });
+  started.defer(() => monitor.stop());
+  const found = wantsGpus(config) ? await monitor.start() : { gpus: [], notes: [] };
+  const known = KnownGpus.open(dataDir);
+  const { silentDrivers } = monitor;
+  const sources = { found, known, pciGpus: await findPciGpus(), environment: process.env, silentDrivers, log };
+  const devices = await findDevices(config, sources);
+  checkPlaces(config.models, devices);
+  return { devices, monitor };
+}
+
+function assemble(place: AgentPlace, { devices, monitor }: Gpus, refused: (why: string) => void) {
+  const { config, dataDir, log, bus, machine, beat, openChannel = workerChannels(log) } = place;
+  const models: ModelRegistry = new ModelRegistry({
+    config,
+    dataDir,
+    environment: process.env,
+    log,
+    changed: (now) => agent.pool.serve(now, !models.isConfigured),
+    inUse: (name) => useOf(name, agent.pool.instances()),
+  });
+  const parts = { devices, config, log, monitor, known: DRAINED_BY_LEADER, models: models.served(), openChannel };
+  const agent: Agent = new Agent({
+    machine,
+    bus,
+    log,
+    beat,
+    gpus: devices.map(({ id, key }) => ({ id, key })),
+    openPool: (events) => new GpuPool(parts, events),
+    refused,
+  });
+  return { agent, models };
 }
 
 /** Which GPUs are drained is known where the cluster is known. */

@@ -36,7 +36,10 @@ export class AgentProcess {
     const agent = new AgentProcess(options, folder);
     owner.after(() => agent.kill());
     const ended = agent.exit.then(() => true);
-    while (!/gives \d+ GPU/.test(agent.said) && !(await Promise.race([ended, once(agent.process.stdout!, "data").then(() => false)])));
+    while (
+      !/gives \d+ GPU/.test(agent.said) &&
+      !(await Promise.race([ended, once(agent.process.stdout!, "data").then(() => false)]))
+    );
     return agent;
   }
 

@@ -44,7 +44,9 @@ export class NatsServer {
   }
 
   #spawn(port: number): ChildProcess {
-    return spawn(PROGRAM, ["-a", "127.0.0.1", "-p", String(port), ...this.#args], { stdio: ["ignore", "ignore", "pipe"] });
+    return spawn(PROGRAM, ["-a", "127.0.0.1", "-p", String(port), ...this.#args], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
   }
 
   async #ready(): Promise<void> {

@@ -4,7 +4,7 @@ import { before, test } from "node:test";
 import { type GpusAnswer } from "../../src/http/schemas/gpus.ts";
 import { AgentProcess } from "../helpers/agent-process.ts";
 import { NatsServer, NO_NATS } from "../helpers/nats.ts";
-import { newFolder, type Owner, Server } from "../helpers/server.ts";
+import { type Owner, Server } from "../helpers/server.ts";
 
 const skip = NO_NATS;
 const SLOW = "engine: { simulated: { tokens_per_second: 20 } }";
@@ -37,14 +37,125 @@ test("a server without GPUs serves with those of its machines, each with its mac
   await AgentProcess.start(t, { join: nats.url, name: "two" });
   await ready(server, 3);
   const all = (await gpus(server)).map(({ id, machine }) => [id, machine]);
-  assert.deepEqual(all.map(([id]) => id), [0, 1, 2]);
+  assert.deepEqual(
+    all.map(([id]) => id),
+    [0, 1, 2],
+  );
   assert.deepEqual(all.map(([, machine]) => machine).toSorted(), ["one", "one", "two"]);
   const items = Array.from({ length: 30 }, (_, index) => ({ text: `task ${index}`, max_length: 10 }));
   const { tasks } = await server.batch({ batch: items });
   const ended = await Promise.all(tasks.map(({ task_id }) => server.ended(task_id)));
   assert(ended.every(({ status }) => status === "completed"));
   assert(new Set(ended.map(({ gpu_id }) => gpu_id)).size > 1);
-  // As large as a request may be: it travels in pieces.
-  const long = await server.run({ text: "a".repeat(1_000_000), max_length: 1 });
-  assert.equal(long.error?.code ?? long.status, long.status === "failed" ? long.error!.code : "completed");
+});
+
+test(
+  "a request as large as the API takes them arrives on its machine, and what it asks comes back",
+  { skip },
+  async (t) => {
+    const server = await serve(t);
+    const context = "engine: { context: 400000, simulated: { tokens_per_second: 1000000 } }";
+    await AgentProcess.start(t, { join: nats.url, name: "large", config: context });
+    await ready(server, 1);
+    // Each of its characters takes several bytes in JSON.
+    const text = '"\n'.repeat(2 ** 19);
+    const task = await server.run({ text, max_length: 5 });
+    assert.deepEqual([task.status, task.result!.usage.completion_tokens], ["completed", 5]);
+  },
+);
+
+test("tasks of an agent that is killed run again elsewhere, which counts against none", { skip }, async (t) => {
+  const server = await serve(t);
+  const [one] = await Promise.all([
+    AgentProcess.start(t, { join: nats.url, name: "one", config: SLOW }),
+    AgentProcess.start(t, { join: nats.url, name: "two", config: SLOW }),
+  ]);
+  await ready(server, 2);
+  const { tasks } = await server.batch({
+    batch: Array.from({ length: 4 }, (_, index) => ({ text: `task ${index}`, max_length: 30 })),
+  });
+  for (const { task_id } of tasks) await running(server, task_id);
+  one.signal("SIGKILL");
+  const ended = await Promise.all(tasks.map(({ task_id }) => server.ended(task_id)));
+  assert(ended.every(({ status }) => status === "completed"));
+  const cutOff = ended.filter(({ attempts }) => attempts.length > 1);
+  assert(cutOff.length > 0);
+  for (const { attempts } of cutOff) assert.equal(attempts[0]!.reason, "machine_lost");
+  await server.logged(({ msg }) => msg === "The agent of machine one has closed its connection.");
+  // Started anew, it has its GPU again.
+  const known = await gpus(server);
+  await AgentProcess.start(t, { join: nats.url, name: "one", config: SLOW });
+  await ready(server, 2);
+  assert.deepEqual(
+    (await gpus(server)).map(({ id, machine }) => [id, machine]),
+    known.map(({ id, machine }) => [id, machine]),
+  );
+});
+
+test("a frozen machine is lost after 3 s, and what it brings back is thrown away", { skip }, async (t) => {
+  const server = await serve(t);
+  const one = await AgentProcess.start(t, { join: nats.url, name: "frozen", config: SLOW });
+  await ready(server, 1);
+  const { task_id } = await server.predict({ text: "hello", max_length: 40 });
+  await running(server, task_id);
+  one.signal("SIGSTOP");
+  const start = performance.now();
+  await server.logged(({ msg }) => msg === "Machine frozen has given no sign of life for 3 s.");
+  assert(performance.now() - start > 2000);
+  one.signal("SIGCONT");
+  const task = await server.ended(task_id);
+  assert.deepEqual(
+    task.attempts.map(({ reason }) => reason),
+    ["machine_lost", "completed"],
+  );
+  assert.equal(task.result!.usage.completion_tokens, 40);
+});
+
+test("tasks run on while the NATS server is killed and restarted", { skip }, async (t) => {
+  const server = await serve(t);
+  await AgentProcess.start(t, { join: nats.url, name: "one", config: SLOW });
+  await ready(server, 1);
+  const { task_id } = await server.predict({ text: "hello", max_length: 60 });
+  await running(server, task_id);
+  await nats.kill();
+  await server.logged(({ msg }) => msg === "the connection to NATS is lost");
+  const { status, body } = await server.request<{ reason: string }>("GET", "/readyz");
+  assert.deepEqual([status, body.reason], [503, "There is no connection to NATS (cluster.nats)."]);
+  await nats.restart();
+  const task = await server.ended(task_id);
+  assert.deepEqual([task.status, task.attempts.length, task.result!.usage.completion_tokens], ["completed", 1, 60]);
+});
+
+test("an agent that is stopped finishes what runs", { skip }, async (t) => {
+  const server = await serve(t);
+  const one = await AgentProcess.start(t, { join: nats.url, name: "one", config: SLOW });
+  await ready(server, 1);
+  const { task_id } = await server.predict({ text: "hello", max_length: 20 });
+  await running(server, task_id);
+  assert.equal(await one.stop(), 0);
+  const task = await server.ended(task_id);
+  assert.deepEqual([task.status, task.attempts.length], ["completed", 1]);
+  await server.logged(({ msg }) => msg === "The agent of machine one was stopped.");
+  const waits = await server.request<{ code: string }>("POST", "/api/v1/predict", { body: { text: "hello" } });
+  assert.equal(waits.status, 200);
+});
+
+test("what is wrong is said at the start", { skip }, async (t) => {
+  const config = `cluster: { nats: '${nats.url}' }`;
+  await assert.rejects(
+    Server.start(t, { config: `${config}\nmodels: [{ name: a, source: /a.gguf }]` }),
+    /models must stand in the configuration of each machine/,
+  );
+  await assert.rejects(
+    Server.start(t, { config: "cluster: { nats: 'nats://127.0.0.1:1' }" }),
+    /cluster\.nats: nats:\/\/127\.0\.0\.1:1 cannot be used/,
+  );
+  await assert.rejects(
+    Server.start(t, { config: "cluster: { nats: 'nats://10.1.2.3:4222' }" }),
+    /beyond this machine: write tls:\/\//,
+  );
+  const bad = await AgentProcess.start(t, { join: nats.url, name: "a.b" });
+  assert.match(bad.said, /--name must be 1 to 63 letters, digits, _ and -, a letter or digit first; got "a\.b"/);
+  const none = await AgentProcess.start(t, { join: "http://127.0.0.1", name: "one" });
+  assert.match(none.said, /--join must be an address like tls:\/\//);
 });
