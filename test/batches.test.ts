@@ -27,6 +27,7 @@ function world() {
   const store = {
     endsOf: async (_id: string, offset: number, limit: number) => stored.slice(offset, offset + limit),
     endsIn: async () => [],
+    history: async () => [],
     batch: async () => null,
     get: async (id: string) => tasks.find((task) => task.id === id) ?? null,
   };

@@ -76,6 +76,7 @@ class HeldStore implements Store {
     batch: async () => null,
     endsOf: async () => [],
     endsIn: async () => [],
+    history: async () => [],
     remove: async () => false,
     removeTexts: async () => false,
     storedBytes: async () => [],

@@ -1,6 +1,7 @@
 /** The store of a server: the one that its configuration names. */
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
+import { openOffline } from "./sqlite/offline.ts";
 import { SqliteStore } from "./sqlite/sqlite.ts";
 import type { ThreadStore, ThreadStoreLog } from "./thread/thread-store.ts";
 
@@ -12,6 +13,14 @@ type Place = Pick<Config["store"], "path" | "cache_bytes" | "url" | "schema">;
 /** Where the SQLite file is, or would be. */
 export function databaseOf({ path }: Pick<Place, "path">, dataDir: string): string {
   return path ?? join(dataDir, "alt-las.db");
+}
+
+/**
+ * For what only reads: opening a store begins a database where there is none, and puts a damaged one away.
+ * @throws {AltLasError} `bad_config`: there is none; `conflict`: a server has it; an error that is damage
+ */
+export function checkThere(place: Place, dataDir: string): void {
+  if (place.url === undefined) openOffline(databaseOf(place, dataDir)).close();
 }
 
 /** It is not open yet. */

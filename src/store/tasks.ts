@@ -68,6 +68,21 @@ export interface OwnLimit {
   readonly endedBefore: number;
 }
 
+/** What a task took, without any of its texts. */
+export interface PastTask extends Pick<
+  Task,
+  "seq" | "user" | "createdClock" | "size" | "taskType" | "priority" | "prefix"
+> {
+  /** The bound on its answer, which may be `TO_THE_END`; null: an earlier version has lost it. */
+  readonly maxTokens: number | null;
+  /** The one that ran it, else the one that it asks for. */
+  readonly model: string | null;
+  /** null: it has not ended, or its server did not tell. */
+  readonly promptTokens: number | null;
+  /** null: it has no answer. */
+  readonly completionTokens: number | null;
+}
+
 /** A new batch, or the end of one. */
 export interface BatchRecord {
   readonly kind: "batch";
@@ -101,6 +116,7 @@ export interface StoredBytes {
  *     webhook of its end was delivered. Then `texts` is `removed`, its deliveries tell no result, and of its note `custom_id` alone stays.
  *     A list has no texts of either.
  *  7. What the tasks of a user take is counted with each write and each removal, and never by reading all of them.
+ *  8. The history has every task that is stored, whatever its state, in the order of submission, and reads no text.
  */
 export interface TaskStore {
   /** A task without its request, which may be large. */
@@ -119,6 +135,8 @@ export interface TaskStore {
   endsOf(batchId: string, offset: number, limit: number, maxCharacters?: number): Promise<ListedTask[]>;
   /** As `endsOf`, of the tasks with `seq`s from one to another, in the order of these. */
   endsIn(from: number, to: number, limit: number, maxCharacters?: number): Promise<ListedTask[]>;
+  /** The first tasks with a higher `seq` than this, in that order. */
+  history(after: number, limit: number): Promise<PastTask[]>;
   /** Removes a task that has ended; false: there is no such task, or it has not ended. */
   remove(id: string): Promise<boolean>;
   /**

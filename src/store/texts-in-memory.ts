@@ -17,6 +17,7 @@ import type {
   ListedPage,
   ListedTask,
   OwnLimit,
+  PastTask,
   Reading,
   TaskFilter,
   TaskStore,
@@ -258,6 +259,10 @@ class TasksWithTexts implements TaskStore {
 
   async endsIn(...given: Parameters<TaskStore["endsIn"]>): Promise<ListedTask[]> {
     return this.#complete(await this.#tasks.endsIn(...given));
+  }
+
+  history(after: number, limit: number): Promise<PastTask[]> {
+    return this.#tasks.history(after, limit);
   }
 
   async remove(id: string): Promise<boolean> {

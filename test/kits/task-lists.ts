@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { type Store, type SweepLimits } from "../../src/store/store.ts";
-import { type ListedPage, type TaskFilter } from "../../src/store/tasks.ts";
+import { type ListedPage, type PastTask, type TaskFilter } from "../../src/store/tasks.ts";
 import { isFinal, shownGpuId, type Task, TASK_STATUSES } from "../../src/task.ts";
 import {
   cancel,
@@ -19,6 +19,12 @@ import {
   withoutText,
 } from "../helpers/store.ts";
 import { NOW } from "./records.ts";
+
+function pastOf({ seq, user, createdClock, size, taskType, priority, prefix, ...task }: Task): PastTask {
+  const { promptTokens = null, completionTokens = null } = task.result ?? {};
+  const facts = { seq, user, createdClock, size, taskType, priority, prefix, promptTokens, completionTokens };
+  return { ...facts, maxTokens: task.sampling.maxTokens, model: task.ranModel ?? task.model };
+}
 
 /** @param name of the store @param make see `MakePlace` */
 export function exerciseTaskLists(name: string, make: MakePlace): void {
@@ -59,6 +65,29 @@ export function exerciseTaskLists(name: string, make: MakePlace): void {
         } while (after !== undefined);
         assert.deepEqual(seen, expected);
       }
+    });
+
+    test("the history has all tasks in the order of submission, in parts, and what each took without its texts", async (t) => {
+      const world = await opened(t, make);
+      const long = { text: "the same beginning ".repeat(80), maxTokens: 7 };
+      const tasks = [
+        complete(run(newTask(1, { user: "bob", taskType: "chat", priority: "high", model: "small" }))),
+        newTask(3, long),
+        cancel(newTask(5)),
+        complete(run(newTask(4, { createdClock: 77 }))),
+      ];
+      await world.store.save(tasks);
+      const { store } = await world.restart();
+      const inParts: PastTask[] = [];
+      for (let after = 0; ; after = inParts.at(-1)!.seq) {
+        const part = await store.tasks.history(after, 3);
+        inParts.push(...part);
+        if (part.length < 3) break;
+      }
+      const expected = tasks.toSorted((one, other) => one.seq - other.seq).map(pastOf);
+      assert.deepEqual(inParts, expected);
+      assert.deepEqual(await store.tasks.history(4, 9), expected.slice(3));
+      assert.ok(expected[1]!.prefix.length > 1);
     });
 
     test("a list has no vectors, which a task and the ends of a batch have", async (t) => {

@@ -16,7 +16,18 @@ import { countDue } from "./removal.ts";
 import { countPending, deliveriesOf, endpoints, findKey, findSecret, pendingDeliveries } from "./outbox.ts";
 import { auditPart, type Part, usagePart } from "./records-read.ts";
 import type { Session } from "./session.ts";
-import { batch, ends, endsIn, findNotes, findRequest, findTask, list, readListed, storedBytes } from "./tasks.ts";
+import {
+  batch,
+  ends,
+  endsIn,
+  findHistory,
+  findNotes,
+  findRequest,
+  findTask,
+  list,
+  readListed,
+  storedBytes,
+} from "./tasks.ts";
 import type { Row } from "../thread/columns.ts";
 
 /** Rows on their way to the caller, ahead of the value. */
@@ -66,6 +77,7 @@ const READS: {
     await endsIn(session, request, (rows) => sending.send(rows));
     return null;
   },
+  history: rowsBy((session, request) => findHistory(session, request)),
   countEnded: (session, { limits }) => countDue(session, limits),
   storedBytes: (session) => storedBytes(session),
   pending: rowsBy((session, { limit }) => pendingDeliveries(session, limit)),

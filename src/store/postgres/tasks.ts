@@ -6,6 +6,7 @@ import { withLines } from "../thread/batch-file-rows.ts";
 import type { Row } from "../thread/columns.ts";
 import { type Counted, Counts } from "../thread/counts.ts";
 import { LISTED_TEXTS } from "../thread/gone-text-rows.ts";
+import { HISTORY } from "../thread/history-rows.ts";
 import { BATCH, batchOf, CLOCK, timesOf } from "../thread/records.ts";
 import { LISTED, type StoredRequest, TAKEN_OVER } from "../thread/rows.ts";
 import { arrayOf } from "./arrays.ts";
@@ -143,6 +144,17 @@ export async function endsIn(
   const found = `
     SELECT seq, ${BYTES} FROM tasks WHERE seq BETWEEN :from AND :to AND ${IN_FINAL} ORDER BY seq LIMIT :limit`;
   await read(session, FOR_ENDS, asFound(await session.rows(found, { from, to, limit })), take);
+}
+
+/** The first tasks with a higher `seq`, in that order. */
+export function findHistory(
+  session: Session,
+  { after, limit }: { readonly after: number; readonly limit: number },
+): Promise<Row[]> {
+  return session.rows(`SELECT ${listOf(HISTORY)} FROM tasks WHERE seq > :after ORDER BY seq LIMIT :limit`, {
+    after,
+    limit,
+  });
 }
 
 export async function storedBytes(session: Session): Promise<StoredBytes[]> {

@@ -10,6 +10,7 @@ import { countDue, remove, removeEmptyBatch, sweep } from "./removal.ts";
 import { LISTED_TEXTS } from "../thread/gone-text-rows.ts";
 import { removeDelivered, removeTexts } from "./gone-texts.ts";
 import type { Row } from "../thread/columns.ts";
+import { HISTORY } from "../thread/history-rows.ts";
 import { LISTED, type StoredRequest, TAKEN_OVER } from "../thread/rows.ts";
 import { withLines } from "../thread/batch-file-rows.ts";
 import { Statements } from "./statements.ts";
@@ -176,6 +177,14 @@ export class TaskDatabase {
     const seqs = `
       SELECT seq FROM tasks WHERE seq BETWEEN :from AND :to AND status IN (${ENDED.join()}) ORDER BY seq LIMIT :limit`;
     return this.#rowsOf(FOR_ENDS, this.#sql.numbers(seqs, { from, to, limit }));
+  }
+
+  /** The first tasks with a higher `seq`, in that order. */
+  history(after: number, limit: number): Row[] {
+    return this.#sql.rows(`SELECT ${HISTORY.join()} FROM tasks WHERE seq > :after ORDER BY seq LIMIT :limit`, {
+      after,
+      limit,
+    });
   }
 
   idempotency(user: string, key: string): IdempotencyRecord | null {

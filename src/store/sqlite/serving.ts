@@ -26,6 +26,7 @@ const TASKS: Handlers<
   | "batch"
   | "ends"
   | "endsIn"
+  | "history"
   | "remove"
   | "removeTexts"
   | "storedBytes"
@@ -56,6 +57,10 @@ const TASKS: Handlers<
   },
   endsIn: (database, { from, to, limit, maxCharacters }, sendRows) => {
     sendRows(database.endsIn(from, to, limit), maxCharacters);
+    return null;
+  },
+  history: (database, { after, limit }, sendRows) => {
+    sendRows(database.history(after, limit));
     return null;
   },
   remove: (database, { id }) => database.remove(id),

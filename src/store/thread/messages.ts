@@ -87,6 +87,8 @@ export interface Exchange {
     request: { readonly from: number; readonly to: number; readonly limit: number; readonly maxCharacters: number };
     value: null;
   };
+  /** Rows of `HISTORY`. */
+  history: { request: { readonly after: number; readonly limit: number }; value: null };
   idempotency: { request: { readonly user: string; readonly key: string }; value: IdempotencyRecord | null };
   /** Rows of sums; the value is the hour where the next ones begin. */
   usage: { request: { readonly filter: UsageFilter; readonly atOnce: number }; value: number | null };

@@ -12,6 +12,7 @@ import {
   type ListedPage,
   type ListedTask,
   type OwnLimit,
+  type PastTask,
   type Reading,
   type TaskFilter,
   type TaskStore,
@@ -22,6 +23,7 @@ import type { UsageFilter, UsageRow, UsageStore } from "../usage.ts";
 import { auditOf } from "./audit-rows.ts";
 import { batchFileOf, outputIdOf, refusedLineOf } from "./batch-file-rows.ts";
 import { fileOf } from "./file-rows.ts";
+import { pastTaskOf } from "./history-rows.ts";
 import { needsScan } from "./scans.ts";
 import type { Exchange, Kind } from "./messages.ts";
 import { deliveryOf } from "./records.ts";
@@ -85,6 +87,10 @@ export class StoredTasks implements TaskStore {
 
   async endsIn(from: number, to: number, limit: number, maxCharacters = WHOLE.maxCharacters): Promise<ListedTask[]> {
     return mapInTurns((await this.#ask("endsIn", { from, to, limit, maxCharacters })).rows, listedTaskOf);
+  }
+
+  async history(after: number, limit: number): Promise<PastTask[]> {
+    return mapInTurns((await this.#ask("history", { after, limit })).rows, pastTaskOf);
   }
 
   async remove(id: string): Promise<boolean> {
