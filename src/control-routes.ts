@@ -31,6 +31,7 @@ export function controlRoutes(parts: Parts): ControlRoutes {
     [STATUS_ROUTE]: async () => serverStatus({ ...parts, readiness }),
     "POST /reload": async () => live.reload(),
     "POST /forget": async (body) => (await import("./forget/server.ts")).forgetRoute(parts, body),
+    "POST /history": async (body) => (await import("./lab/history.ts")).historyRoute(parts.texts.tasks, body),
     "POST /sweep": (_body, signal) => retention.sweepNow(signal),
     ...modelCommands(models, () => pool.instances()),
     [BACKUP_ROUTE]: async (_body, signal) => {

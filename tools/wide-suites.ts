@@ -106,8 +106,8 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "browser-pages",
-    tests: ["browser-models", "browser-playground", "browser-tasks", "browser-usage"],
-    dependsOn: ["src/dashboard/**", "src/http/**"],
+    tests: ["browser-lab", "browser-models", "browser-playground", "browser-tasks", "browser-usage"],
+    dependsOn: ["src/dashboard/**", "src/http/**", "src/lab/**"],
   },
   {
     name: "llama",

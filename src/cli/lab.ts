@@ -1,12 +1,19 @@
 /** `alt-las lab`: replays traffic through the scheduler in virtual time. Its modules are loaded when one of its commands is called. */
 import type { Readable } from "node:stream";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { CONFIG_WORDS } from "../config/place.ts";
 import type { MakeFlags, RunOptions } from "../lab/commands.ts";
+import { configured } from "./configured.ts";
+import { dataDirOf, existingData } from "./data-dir.ts";
+import { keyed, type RemoteFlags, remoteOf, withSignals } from "./remote/commands.ts";
 import type { MaybeTerminal } from "./remote/terminal.ts";
+
+/** The exit status after Ctrl+C. */
+const INTERRUPTED = 130;
 
 interface LabIo {
   readonly log: (text: string) => void;
+  readonly error: (text: string) => void;
   readonly stdin: () => Readable;
   readonly stdout: MaybeTerminal;
 }
@@ -32,6 +39,7 @@ export function addLab(cli: Command, io: LabIo): void {
         .default(2),
     )
     .option("--json", "print the results as JSON")
+    .option("--html <file>", "write a page with charts, too")
     .action(async (trace: string, flags: Omit<RunOptions, "trace">) =>
       io.log(await (await commands()).labRun({ ...flags, trace }, io.stdin)),
     );
@@ -43,6 +51,37 @@ export function addLab(cli: Command, io: LabIo): void {
     .addOption(new Option("--tasks <number>", "requests").argParser(integer(1, 1e9)).default(1000))
     .addOption(new Option("--rate <number>", "requests a second on average (default: 5.5)").argParser(above0))
     .action(async (flags: MakeFlags) => (await commands()).labMake(flags, io.stdout));
+  addExport(lab, io);
+  addCalibrate(lab, io);
+}
+
+function addExport(lab: Command, io: LabIo): void {
+  configured(lab.command("export"))
+    .description(
+      "write your own history as a trace to standard output: lengths and times; no texts, no names, no dates",
+    )
+    .action(async ({ config }: { config?: string }, command: Command) => {
+      const dataDir = existingData(dataDirOf(command));
+      io.error(await (await commands()).labExport({ config, dataDir }, io.stdout));
+    });
+}
+
+function addCalibrate(lab: Command, io: LabIo): void {
+  keyed(lab.command("calibrate"))
+    .description("measure the GPUs of a running server, and write their speeds to standard output for lab run --speed")
+    .option("--model <name>", "which model, where GPUs may have several")
+    .action(async ({ model = null, ...flags }: RemoteFlags & { model?: string | null }) => {
+      const { calibrate } = await import("../lab/calibrate/calibrate.ts");
+      const remote = await remoteOf(flags);
+      await withSignals(io, async (signal) => {
+        try {
+          io.log(await calibrate({ remote, model, tell: io.error, signal }));
+        } catch (error) {
+          // Its tasks end with it.
+          throw signal.aborted ? new CommanderError(INTERRUPTED, "alt-las.interrupted", "") : error;
+        }
+      });
+    });
 }
 
 function integer(least: number, most: number): (text: string) => number {

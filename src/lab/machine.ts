@@ -7,9 +7,9 @@ import type { Task } from "../task.ts";
 import { at, type GpuSpeed } from "./speed.ts";
 import { PREFIX_TOKENS, type TraceRequest } from "./trace.ts";
 
-/** A task that runs. Times are milliseconds of the lab's clock. */
-export interface Run {
-  readonly task: Task;
+/** A task that runs. Times are milliseconds of the lab's clock. @typeParam T what tasks are called */
+export interface Run<T = Task> {
+  readonly task: T;
   readonly request: TraceRequest;
   readonly startedAt: number;
   readonly cachedTokens: number;
@@ -23,12 +23,12 @@ export interface Run {
 }
 
 /** Names the instances of one GPU by their ids. */
-export class Machine {
+export class Machine<T = Task> {
   readonly slots: number;
   readonly speed: GpuSpeed;
-  readonly runs: Run[] = [];
+  readonly runs: Run<T>[] = [];
   /** Tasks that were given to it while all its slots were in use, as a server takes them that has a queue of its own. */
-  readonly #waiting: TraceRequestOf[] = [];
+  readonly #waiting: Given<T>[] = [];
   readonly #prompt: Float64Array | null;
   readonly #generation: Float64Array;
   /** The prompts that free slots had last, the longest free first. */
@@ -36,7 +36,7 @@ export class Machine {
   /** Until when the work left was counted, in milliseconds. */
   #at = 0;
   /** The run that ends next, and when. */
-  #next: Run | null = null;
+  #next: Run<T> | null = null;
   #nextAt = Infinity;
   /** Milliseconds of all slots in use together. */
   #used = 0;
@@ -63,13 +63,13 @@ export class Machine {
   }
 
   /** Starts a task, or lets it wait for a slot. @param began is told of each start */
-  give(task: Task, request: TraceRequest, now: number): void {
+  give(task: T, request: TraceRequest, now: number): void {
     if (this.runs.length < this.slots) this.#start(task, request, now);
     else this.#waiting.push({ task, request });
   }
 
   /** Takes out the run that has ended. */
-  end(): Run {
+  end(): Run<T> {
     const run = this.#next!;
     const now = this.#nextAt;
     this.#advance(now);
@@ -83,12 +83,38 @@ export class Machine {
   }
 
   /** Takes out a run before its end. @returns undefined: it does not run */
-  stop(task: Task, now: number): Run | undefined {
+  stop(task: T, now: number): Run<T> | undefined {
     this.#advance(now);
     const place = this.runs.findIndex((run) => run.task === task);
     const [run] = place === -1 ? [] : this.runs.splice(place, 1);
     this.#plan();
     return run;
+  }
+
+  /** Another one that goes on from here. */
+  copy(): Machine<T> {
+    const copy = new Machine<T>(this.speed, this.slots);
+    for (const run of this.runs) copy.runs.push({ ...run });
+    copy.#waiting.push(...this.#waiting);
+    copy.#kept = [...this.#kept];
+    copy.#at = this.#at;
+    copy.#used = this.#used;
+    copy.#plan();
+    return copy;
+  }
+
+  /** Whether whatever is given to either takes as long, as far as can be told by looking: both are equal, empty, and have kept nothing. */
+  isLike(other: Machine<T>): boolean {
+    const isNew = (one: Machine<T>): boolean => one.runs.length === 0 && one.#kept.every(({ length }) => length === 0);
+    return this.speed === other.speed && this.slots === other.slots && isNew(this) && isNew(other);
+  }
+
+  /** When each run ends at the soonest, in milliseconds: as if nothing slowed it down from now on. */
+  soonestEnds(): { readonly task: T; readonly end: number }[] {
+    return this.runs.map(({ task, delay, prompt, output }) => {
+      const ofPrompt = this.#prompt === null ? 0 : prompt / Math.max(...this.#prompt);
+      return { task, end: this.#at + 1000 * (delay + ofPrompt + output / Math.max(...this.#generation)) };
+    });
   }
 
   /** Its model was unloaded: the caches are empty. */
@@ -109,7 +135,7 @@ export class Machine {
     return ofPrompt + output / this.#generation[this.slots]!;
   }
 
-  #start(task: Task, request: TraceRequest, now: number): void {
+  #start(task: T, request: TraceRequest, now: number): void {
     this.#advance(now);
     const cachedTokens = this.speed.keepsPrompts ? this.#reuse(request) : 0;
     const prompt = request.promptTokens - cachedTokens;
@@ -148,7 +174,7 @@ export class Machine {
     this.#at = now;
   }
 
-  #work(run: Run, seconds: number, prompt: number, generation: number): void {
+  #work(run: Run<T>, seconds: number, prompt: number, generation: number): void {
     const delay = Math.min(run.delay, seconds);
     run.delay -= delay;
     const onPrompt = Math.min(run.prompt / prompt, seconds - delay);
@@ -176,7 +202,7 @@ export class Machine {
   }
 }
 
-interface TraceRequestOf {
-  readonly task: Task;
+interface Given<T> {
+  readonly task: T;
   readonly request: TraceRequest;
 }

@@ -7,9 +7,11 @@ import type { Effects, SchedulerSettings } from "../scheduler/effects.ts";
 import type { Strategy } from "../scheduler/placement.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import { isFinal, newTask, type Outcome, type StrategyName, type Task } from "../task.ts";
+import { Bound } from "./bound.ts";
 import { BYTES_PER_TOKEN, factsOf, type LabGpu } from "./fleet.ts";
 import { Machine, type Run } from "./machine.ts";
-import { mostSpeed, secondsAlone } from "./speed.ts";
+import type { Drawing, Recorder } from "./recorder.ts";
+import { secondsAlone } from "./speed.ts";
 import { type Result, Tally } from "./tally.ts";
 import type { Trace, TraceRequest } from "./trace.ts";
 
@@ -21,6 +23,8 @@ export interface ReplayOptions {
   readonly firstTokenWithin: number;
   /** Is told of each run when it has ended. @param now milliseconds since the beginning of the trace */
   readonly ended?: (run: Run, gpuId: number, now: number) => void;
+  /** Notes what a report draws. */
+  readonly recorder?: Recorder | undefined;
 }
 
 /** A way to place tasks: a strategy of the server, or something to compare it with. */
@@ -37,7 +41,13 @@ export interface Policy {
 /** Slots of a GPU that takes everything. */
 const ANY_NUMBER = 1_000_000;
 
-export async function replay(trace: Trace, options: ReplayOptions): Promise<Result> {
+export interface Replay {
+  readonly result: Result;
+  /** null: nothing was noted. */
+  readonly drawing: Drawing | null;
+}
+
+export async function replay(trace: Trace, options: ReplayOptions): Promise<Replay> {
   const lab = new Lab(options);
   for await (const requests of trace()) for (const request of requests) lab.arrive(request);
   return lab.finish();
@@ -48,6 +58,7 @@ class Lab {
   readonly #machines: readonly Machine[];
   readonly #scheduler: Scheduler;
   readonly #tally: Tally;
+  readonly #bound: Bound;
   readonly #requests = new Map<Task, TraceRequest>();
   readonly #callers = new Set<string>();
   readonly #waiting = new Set<Task>();
@@ -60,11 +71,12 @@ class Lab {
     const { gpus, settings, policy, seed } = options;
     const fastest = gpus.map(({ speed }) => speed).reduce((best, one) => (alone(one) < alone(best) ? one : best));
     this.#options = options;
+    this.#bound = new Bound(gpus);
     this.#machines = gpus.map(({ speed, slots }) => new Machine(speed, slots));
     this.#tally = new Tally({
       firstTokenWithin: options.firstTokenWithin,
       gpus: gpus.length,
-      mostSpeed: gpus.reduce((sum, gpu) => sum + mostSpeed(gpu.speed, gpu.slots), 0),
+      bound: this.#bound,
       secondsAlone: (prompt, output) => secondsAlone(fastest, prompt, output),
       weightOf: (caller) => settings.limitsOf(caller).weight,
     });
@@ -106,16 +118,20 @@ class Lab {
       this.#requests.delete(task);
       return this.#tally.refuse(error.code);
     }
-    if (task.status !== "queued") return;
-    this.#waiting.add(task);
-    this.#tally.fairness.waits(request.caller);
+    this.#bound.add(request);
+    if (task.status === "queued") {
+      this.#waiting.add(task);
+      this.#tally.fairness.waits(request.caller);
+    }
+    this.#observe();
   }
 
-  finish(): Result {
+  finish(): Replay {
     this.#until(Infinity);
     const used = this.#machines.reduce((sum, machine) => sum + machine.used, 0) / 1000;
     const slots = this.#machines.reduce((sum, machine) => sum + machine.slots, 0);
-    return this.#tally.result(this.#options.policy.name, used, slots);
+    const { policy, recorder } = this.#options;
+    return { result: this.#tally.result(policy.name, used, slots), drawing: recorder?.drawing(this.#tally) ?? null };
   }
 
   /** Lets everything happen that happens up to a time. */
@@ -147,7 +163,20 @@ class Lab {
     this.#requests.delete(run.task);
     this.#tally.ended(run, gpuId, at);
     this.#options.ended?.(run, gpuId, at);
+    this.#options.recorder?.ended(run, gpuId, at);
     this.#scheduler.finished(run.task, completedAt(run, at));
+    this.#observe();
+  }
+
+  #observe(): void {
+    if (this.#options.recorder === undefined) return;
+    const sum = (of: (machine: Machine) => number): number => this.#machines.reduce((all, one) => all + of(one), 0);
+    const waiting = this.#waiting.size + sum((machine) => machine.waiting);
+    this.#options.recorder.observe(
+      this.#now,
+      waiting,
+      sum(({ runs }) => runs.length),
+    );
   }
 
   #run(gpuId: number, task: Task): void {

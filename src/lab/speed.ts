@@ -75,8 +75,3 @@ export function secondsAlone(speed: GpuSpeed, promptTokens: number, outputTokens
   const prompt = speed.prompt === null ? 0 : promptTokens / speed.prompt[0]![1];
   return speed.startSeconds + prompt + outputTokens / speed.generation[0]![1];
 }
-
-/** The most tokens of answers a second that a GPU does, however many of its slots are in use. */
-export function mostSpeed({ generation }: GpuSpeed, slots: number): number {
-  return at(generation, slots).reduce((most, tokens, inUse) => Math.max(most, inUse * tokens), 0);
-}

@@ -1,4 +1,5 @@
 /** What a replay comes to: counted while it runs, in memory that does not grow with the trace. */
+import type { Bound } from "./bound.ts";
 import { Fairness } from "./fairness.ts";
 import { Histogram } from "./histogram.ts";
 import type { Run } from "./machine.ts";
@@ -24,7 +25,7 @@ export interface Result {
   /** Those that had not run when nothing could happen any more, or had failed. */
   readonly unserved: number;
   readonly makespan: number;
-  /** No schedule is shorter: all tokens of answers at the most that all GPUs do together, or the end of one request that runs alone. */
+  /** No schedule is shorter: see bound.ts. */
   readonly bound: number;
   /** Requests a second whose first token came in time. */
   readonly goodput: number;
@@ -50,8 +51,7 @@ export interface Result {
 export interface TallyOptions {
   readonly firstTokenWithin: number;
   readonly gpus: number;
-  /** The most tokens of answers a second, of all GPUs together. */
-  readonly mostSpeed: number;
+  readonly bound: Bound;
   /** Seconds that a request takes alone on the fastest GPU. */
   readonly secondsAlone: (promptTokens: number, outputTokens: number) => number;
   readonly weightOf: (caller: string) => number;
@@ -70,8 +70,6 @@ export class Tally {
   reloads = 0;
   #good = 0;
   #lastEnd = 0;
-  #outputTokens = 0;
-  #soonest = 0;
   #promptTokens = 0;
   #cachedTokens = 0;
 
@@ -94,12 +92,9 @@ export class Tally {
     this.waiting.add((startedAt - arrived) / 1000);
     this.firstToken.add(first);
     this.endToEnd.add(all);
-    const alone = this.#options.secondsAlone(promptTokens - cachedTokens, outputTokens);
     this.slowdown.add(all / Math.max(1e-6, this.#options.secondsAlone(promptTokens, outputTokens)));
     if (first <= this.#options.firstTokenWithin) this.#good++;
     this.#byGpu[gpuId]!++;
-    this.#outputTokens += outputTokens;
-    this.#soonest = Math.max(this.#soonest, arrived / 1000 + alone);
     this.#promptTokens += promptTokens;
     this.#cachedTokens += cachedTokens;
     this.#lastEnd = now;
@@ -117,7 +112,7 @@ export class Tally {
       refused: this.refused,
       unserved: this.requests - completed - refusals,
       makespan,
-      bound: Math.max(this.#soonest, this.#outputTokens / this.#options.mostSpeed),
+      bound: this.#options.bound.makespan,
       goodput: makespan === 0 ? 0 : this.#good / makespan,
       waiting: spreadOf(this.waiting),
       firstToken: spreadOf(this.firstToken),

@@ -77,7 +77,8 @@ const TELL_VIOLATIONS = `
     noteViolation(event.violatedDirective + " " + event.blockedURI));
 `;
 
-const FINDINGS = `(async () => {
+/** Serious and critical findings of axe, which has to be in the page, and whether the page is wider than its window. */
+export const FINDINGS = `(async () => {
   const { violations } = await axe.run();
   const findings = violations
     .filter(({ impact }) => impact === "serious" || impact === "critical")

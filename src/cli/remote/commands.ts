@@ -15,7 +15,7 @@ export interface RemoteIo {
   readonly stderr: MaybeTerminal;
 }
 
-interface RemoteFlags {
+export interface RemoteFlags {
   readonly config?: string;
   readonly url?: string;
   readonly keyFile?: string;
@@ -37,9 +37,13 @@ export function addRemote(cli: Command, io: RemoteIo): void {
 
 /** Options of every command that asks a running server. */
 function remote(command: Command): Command {
-  return placed(command)
-    .option("--key-file <file>", "file with your API key (default: the environment variable ALT_LAS_API_KEY)")
-    .option("--json", "print what the server answers");
+  return keyed(command).option("--json", "print what the server answers");
+}
+
+/** Options of every command that needs a key. */
+export function keyed(command: Command): Command {
+  const words = "file with your API key (default: the environment variable ALT_LAS_API_KEY)";
+  return placed(command).option("--key-file <file>", words);
 }
 
 function placed(command: Command): Command {
@@ -54,7 +58,7 @@ async function urlOf({ url, config }: RemoteFlags): Promise<string> {
   return serverUrl(loadConfig(config).server);
 }
 
-async function remoteOf({ keyFile, ...flags }: RemoteFlags): Promise<Remote> {
+export async function remoteOf({ keyFile, ...flags }: RemoteFlags): Promise<Remote> {
   return {
     url: await urlOf(flags),
     // Set to nothing counts as not set.
@@ -296,7 +300,10 @@ function theGpu(): Argument {
 }
 
 /** Does something that Ctrl+C, SIGTERM and a closed pipe end. */
-async function withSignals(io: RemoteIo, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+export async function withSignals(
+  io: Pick<RemoteIo, "stdout">,
+  work: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
   const interruption = new AbortController();
   const interrupt = (): void => interruption.abort();
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

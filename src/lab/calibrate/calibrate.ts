@@ -1,0 +1,173 @@
+/** `alt-las lab calibrate`: measures the GPUs of a running server, one after the other, and tells their speeds as `lab run --speed` reads them. */
+import { ask, type Remote } from "../../cli/remote/client.ts";
+import type { GpusAnswer, GpuView } from "../../http/schemas/gpus.ts";
+import { AltLasError } from "../../errors.ts";
+import { counted } from "../words.ts";
+import type { SpeedFile } from "../speed-file.ts";
+import { errorOf, type Fit, fitOf, type Sample } from "./fit.ts";
+import { beside, freshText, ran, type Shape, type Target } from "./load.ts";
+
+export interface CalibrateOptions {
+  readonly remote: Remote;
+  /** null: the one that the GPUs have. */
+  readonly model: string | null;
+  /** Takes lines about how far it is. */
+  readonly tell: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+type GpuSpeeds = SpeedFile["gpus"][number];
+
+/** What was measured with so many slots in use. */
+interface Step {
+  readonly inUse: number;
+  readonly samples: readonly Sample[];
+  readonly fit: Fit;
+}
+
+/** Tasks that are measured with one slot in use; with more, twice as many as slots. */
+const LEAST_TASKS = 9;
+/** From this on the lab's model of speed does not describe a GPU. */
+const BAD = 0.25;
+/** Tokens of the longest prompt; the context may be shorter. */
+const LONGEST_PROMPT = 1024;
+/** A prompt that is there already takes at most this share of its time. */
+const CACHED = 0.5;
+
+/** @returns the file, as JSON @throws {AltLasError} the server cannot be measured as it is, or refuses */
+export async function calibrate({ remote, model, tell, signal }: CalibrateOptions): Promise<string> {
+  const { gpus } = (await ask(remote, "gpus", "gpus")) as GpusAnswer;
+  const busy = gpus.find(({ task_count: tasks }) => tasks > 0);
+  if (busy !== undefined) {
+    const sentence = `GPU ${busy.id} has ${counted(busy.task_count, "task")}. Calibrate while nothing else runs: both would be slower.`;
+    throw new AltLasError("conflict", sentence);
+  }
+  const measured: GpuSpeeds[] = [];
+  for (const [place, gpu] of gpus.entries()) {
+    const speeds = await measure(targetOf(remote, gpu, model), gpu, tell, signal);
+    // The file counts from 0 on, as the lab does; the server's own numbers may have gaps.
+    measured.push({ ...speeds, gpu_id: place });
+  }
+  const file: SpeedFile = { measured: `${remote.url}, ${new Date().toISOString()}`, gpus: measured };
+  return JSON.stringify(file, null, 2);
+}
+
+/** @throws {AltLasError} `bad_config`: it takes no tasks, or has several models */
+function targetOf(remote: Remote, gpu: GpuView, model: string | null): Target {
+  const { id, status, reason, capabilities, instances } = gpu;
+  if (status !== "ready")
+    throw new AltLasError("bad_config", `GPU ${id} cannot be measured: it is ${status}. ${reason ?? ""}`.trim());
+  if (instances.length > 1 && model === null) {
+    const names = instances.map((one) => one.model).join(", ");
+    throw new AltLasError("bad_config", `GPU ${id} may have several models: say with --model which one (${names}).`);
+  }
+  const continues = capabilities === null || capabilities.includes("completion");
+  return { remote, gpuId: id, model, continues, context: gpu.context ?? 2048 };
+}
+
+async function measure(
+  target: Target,
+  gpu: GpuView,
+  tell: (text: string) => void,
+  signal: AbortSignal,
+): Promise<GpuSpeeds> {
+  const { id, slots, context } = gpu;
+  // Loads the model where it is not, and warms it up.
+  await ran(target, freshText(8), 4, signal);
+  const shapes = shapesOf(target);
+  const steps: Step[] = [];
+  for (const inUse of stepsOf(slots)) {
+    const samples = await beside(target, inUse, Math.max(LEAST_TASKS, 2 * inUse), shapes, signal);
+    const fit = fitOf(samples, steps[0]?.fit.start);
+    if (fit.perAnswer <= 0)
+      throw new AltLasError(
+        "bad_config",
+        `The times of GPU ${id} do not depend on how long answers are: it has no speed.`,
+      );
+    tell(`GPU ${id}, ${inUse} of ${slots} slots: ${wordsOf(fit)}`);
+    steps.push({ inUse, samples, fit });
+  }
+  tell(offWords(id, mean(steps.map(({ fit, samples }) => errorOf(fit, samples)))));
+  const { fit: alone } = steps[0]!;
+  return {
+    gpu_id: id,
+    slots,
+    prompt: promptCurve(steps),
+    generation: steps.map(({ inUse, fit }) => [inUse, rounded(1 / fit.perAnswer)]),
+    start_seconds: rounded(alone.start),
+    load_seconds: await loadSeconds(target),
+    keeps_prompts: await keepsPrompts(target, alone, shapes, signal),
+    ...(context !== null && { context }),
+  } as GpuSpeeds;
+}
+
+/** 0: nobody has measured it, as of a server that has its model already. */
+async function loadSeconds({ remote, gpuId, model }: Target): Promise<number> {
+  const { gpus } = (await ask(remote, "gpus", "gpus")) as GpusAnswer;
+  const { instances = [] } = gpus.find(({ id }) => id === gpuId) ?? {};
+  return instances.find((one) => model === null || one.model === model)?.load_seconds ?? 0;
+}
+
+/** Long prompts with short answers, the other way round, and both: so the parts can be told apart. */
+function shapesOf({ context }: Target): readonly Shape[] {
+  const long = Math.min(LONGEST_PROMPT, Math.floor(context / 4));
+  return [
+    { prompt: 8, answer: 48 },
+    { prompt: long, answer: 4 },
+    { prompt: Math.floor(long / 2), answer: 24 },
+  ];
+}
+
+/** 1, 2, 4 and so on, and all. */
+export function stepsOf(slots: number): readonly number[] {
+  const steps: number[] = [];
+  for (let inUse = 1; inUse < slots; inUse *= 2) steps.push(inUse);
+  return [...steps, slots];
+}
+
+/** null: prompts take no time. One that took none by chance is as fast as beside fewer. */
+function promptCurve(steps: readonly Step[]): GpuSpeeds["prompt"] {
+  const known = steps.filter(({ fit }) => fit.perPrompt > 0);
+  if (known.length === 0) return null;
+  let last = known[0]!.fit.perPrompt;
+  return steps.map(({ inUse, fit }) => {
+    if (fit.perPrompt > 0) last = fit.perPrompt;
+    return [inUse, rounded(1 / last)];
+  });
+}
+
+/** Whether a prompt that was there a moment ago is not computed again. */
+async function keepsPrompts(
+  target: Target,
+  alone: Fit,
+  shapes: readonly Shape[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  const text = freshText(shapes[1]!.prompt);
+  const first = await ran(target, text, 4, signal);
+  const second = await ran(target, text, 4, signal);
+  if (second.cached !== null) return second.cached > 0;
+  const ofPrompt = first.prompt * alone.perPrompt;
+  return ofPrompt > 0 && second.seconds < first.seconds - (1 - CACHED) * ofPrompt;
+}
+
+function wordsOf({ perPrompt, perAnswer }: Fit): string {
+  const prompt = perPrompt === 0 ? "prompts take no time" : `prompts ${rounded(1 / perPrompt)} tokens/s`;
+  return `${prompt}, answers ${rounded(1 / perAnswer)} tokens/s each`;
+}
+
+function offWords(id: number, off: number): string {
+  const share = `${(100 * off).toFixed(0)} %`;
+  return off < BAD
+    ? `GPU ${id}: the tasks took what these speeds say, within ${share} in the mean.`
+    : `GPU ${id}: the tasks took other times than these speeds say, by ${share} in the mean. The lab's model of speed does not describe this GPU well: take its results as rough.`;
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** To four digits. */
+function rounded(value: number): number {
+  return Number(value.toPrecision(4));
+}
