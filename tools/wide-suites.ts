@@ -54,6 +54,11 @@ export const SUITES: readonly Suite[] = [
     ],
   },
   {
+    name: "own-clients",
+    tests: ["own-clients-packages", "own-clients-python", "own-clients-restarts", "own-clients-typescript"],
+    dependsOn: ["clients/**", "src/http/**", "src/store/**", "src/tasks/**", "test/clients/own_restarts.py"],
+  },
+  {
     name: "pack",
     tests: ["pack", "release"],
     dependsOn: ["package.json", "src/**", "tools/{pack,release}/**", "tools/{pack,release}.ts", "CHANGELOG.md"],

@@ -1,0 +1,346 @@
+"""The synchronous client. unasync.py makes it of `_async.py`: change that one."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Iterator, Callable, Dict, List, Optional, Set, Type, cast
+from urllib.parse import quote
+
+import httpx
+from typing_extensions import Unpack
+
+from .answers import MAYBE_TOO_OLD, broken_off, checked_url, cut, failure_of, json_of, too_old, version_in
+from .errors import AltLasError, TaskError
+from .events import Events, Lines, Progress, TaskEvent
+from .patience import Patience
+from .types import (
+    Batch,
+    BatchRequest,
+    BatchResult,
+    Gpu,
+    PredictRequest,
+    ServedModel,
+    StreamTicket,
+    SubmittedBatch,
+    Task,
+    TaskFilter,
+    TaskList,
+    TaskSummary,
+)
+
+#: Seconds for which the server holds an answer until a task ends.
+WAIT = 30.0
+#: Seconds in which an answer has to begin, beside those.
+ANSWER = 120.0
+#: Seconds without a byte after which a stream is opened again; the server sends a comment every 15.
+IDLE = 60.0
+ENDS = ("completed", "failed", "canceled")
+
+
+class AltLas:
+    """ALT_LAS over HTTP.
+
+    Every call is sent again while the server cannot be reached, or says that it has no room: not before its `Retry-After`, and for
+    `retry_seconds` at most (0: a single try). No task is made twice by that.
+
+    `http` takes the place of an httpx client of its own, for proxies, certificates and the like.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        url: str = "http://127.0.0.1:8642",
+        *,
+        retry_seconds: float = 60,
+        http: Optional[httpx.Client] = None,
+    ) -> None:
+        self._url = checked_url(url)
+        self._headers = {"authorization": f"Bearer {api_key}"}
+        self._retry_seconds = retry_seconds
+        self._http = httpx.Client() if http is None else http
+        self._is_new_enough = False
+
+    def __enter__(self) -> AltLas:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._http.close()
+
+    # --- tasks -------------------------------------------------------------------------------------------------
+
+    def predict(self, *, idempotency_key: Optional[str] = None, **request: Unpack[PredictRequest]) -> TaskSummary:
+        """Submits a task; returns when it is on the server's disk.
+
+        Sent again within 24 hours with the same `idempotency_key`, also by another program, it makes no second task. One is drawn where
+        none is given.
+        """
+        return cast(TaskSummary, self._submit("/predict", request, idempotency_key))
+
+    def predict_and_wait(
+        self,
+        *,
+        idempotency_key: Optional[str] = None,
+        timeout: Optional[float] = None,
+        **request: Unpack[PredictRequest],
+    ) -> Task:
+        """Submits a task and waits for its end. Raises TaskError when it failed or was canceled."""
+        submitted = self.predict(idempotency_key=idempotency_key, **request)
+        task = self.wait(submitted["task_id"], timeout=timeout)
+        if task["status"] != "completed":
+            raise TaskError(task)
+        return task
+
+    def wait(self, task_id: str, *, timeout: Optional[float] = None) -> Task:
+        """Waits for the end of a task, whichever it is. Raises TimeoutError after `timeout` seconds; the task goes on."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            began = time.monotonic()
+            left = WAIT if end is None else min(WAIT, max(0.0, end - began))
+            path = f"{_path('task', task_id)}?wait={left:.3f}"
+            task = cast(Task, self._json("GET", path, seconds=left + 30))
+            if task["status"] in ENDS:
+                return task
+            now = time.monotonic()
+            if end is not None and now >= end:
+                raise TimeoutError(f"Task {task_id} has not ended within {timeout:g} seconds.")
+            # A server that stops holds no answers, and would be asked in a circle.
+            if now - began < min(1.0, left):
+                time.sleep(min(1.0, left))
+
+    def task(self, task_id: str) -> Task:
+        """A task as it is now."""
+        return cast(Task, self._json("GET", _path("task", task_id)))
+
+    def tasks(self, **filter: Unpack[TaskFilter]) -> TaskList:
+        """A page of tasks, newest first; `next` is the `after` of the page that follows."""
+        query = httpx.QueryParams({name: str(value) for name, value in filter.items() if value is not None})
+        return cast(TaskList, self._json("GET", f"/tasks?{query}"))
+
+    def cancel(self, task_id: str) -> Task:
+        """Stops a task, and returns it as it is then. One that was canceled before is no error; `conflict`: it has ended otherwise."""
+        try:
+            return cast(Task, self._json("POST", f"{_path('task', task_id)}/cancel"))
+        except AltLasError as error:
+            # So it is, too, when the answer to the first try was lost.
+            if error.code != "conflict" or error.conflict_status != "canceled":
+                raise
+            return self.task(task_id)
+
+    # --- streams -----------------------------------------------------------------------------------------------
+
+    def stream(
+        self, *, idempotency_key: Optional[str] = None, **request: Unpack[PredictRequest]
+    ) -> Iterator[TaskEvent]:
+        """Submits a task and tells what happens to it, to its end. A program that stops reading does not stop the task: `cancel` does."""
+        submitted = self.predict(idempotency_key=idempotency_key, **request)
+        for event in self.follow(submitted["task_id"]):
+            yield event
+
+    def follow(self, task_id: str, *, last_event_id: Optional[str] = None) -> Iterator[TaskEvent]:
+        """Tells what happens to a task, to its end. Where the connection is cut, it goes on behind the last event."""
+        patience = Patience(self._retry_seconds)
+        while True:
+            headers = {} if last_event_id is None else {"last-event-id": last_event_id}
+            try:
+                with self._open(f"{_path('task', task_id)}/events", headers) as response:
+                    if response.status_code == 204:
+                        return
+                    events = Events()
+                    for line in self._lines(response):
+                        event = events.feed(line)
+                        if event is None:
+                            continue
+                        patience.reset()
+                        last_event_id = event["id"]
+                        yield event
+                        if event["type"] in ENDS:
+                            return
+                raise broken_off()
+            except AltLasError as error:
+                time.sleep(patience.pause(error))
+
+    # --- batches -----------------------------------------------------------------------------------------------
+
+    def submit_batch(
+        self, *, idempotency_key: Optional[str] = None, **request: Unpack[BatchRequest]
+    ) -> SubmittedBatch:
+        """Submits several tasks, all or none."""
+        return cast(SubmittedBatch, self._submit("/batch_predict", request, idempotency_key))
+
+    def batch(
+        self,
+        *,
+        idempotency_key: Optional[str] = None,
+        on_progress: Optional[Callable[[Progress], None]] = None,
+        **request: Unpack[BatchRequest],
+    ) -> List[BatchResult]:
+        """Submits several tasks and waits for all. They come in the order of the items, also those that failed."""
+        submitted = self.submit_batch(idempotency_key=idempotency_key, **request)
+        total = len(submitted["tasks"])
+        batch_id = str(submitted["batch_id"])
+        results: Dict[int, BatchResult] = {}
+        for task in self.results(batch_id):
+            results[task["index"]] = task
+            if on_progress is not None:
+                on_progress(Progress(done=len(results), total=total, task=task))
+        if len(results) < total:
+            missing = f"{total - len(results)} of {total} results of the batch {batch_id} are not kept any more."
+            raise AltLasError("results_gone", missing)
+        return [results[index] for index in sorted(results)]
+
+    def results(self, batch_id: str) -> Iterator[BatchResult]:
+        """The tasks of a batch, each once, in the order in which they end."""
+        patience = Patience(self._retry_seconds)
+        told: Set[int] = set()
+        while True:
+            try:
+                # Asked before: what ends while the lines come may be in the next reading only.
+                state = self.batch_state(batch_id)
+                with self._open(f"{_path('batch', batch_id)}/results", {}) as response:
+                    for line in self._lines(response):
+                        if line == "":
+                            continue
+                        task = cast(BatchResult, json.loads(line))
+                        if task["index"] in told:
+                            continue
+                        patience.reset()
+                        told.add(task["index"])
+                        yield task
+                if state["finished_at"] is not None or len(told) >= state["size"]:
+                    return
+                raise broken_off()
+            except AltLasError as error:
+                time.sleep(patience.pause(error))
+
+    def batch_state(self, batch_id: str) -> Batch:
+        """How far a batch is."""
+        return cast(Batch, self._json("GET", _path("batch", batch_id)))
+
+    def cancel_batch(self, batch_id: str) -> Batch:
+        """Cancels the tasks of a batch that have not ended, and returns it as it is then; `conflict`: all had ended otherwise."""
+        try:
+            return cast(Batch, self._json("POST", f"{_path('batch', batch_id)}/cancel"))
+        except AltLasError as error:
+            if error.code != "conflict" or error.conflict_status != "canceled":
+                raise
+            return self.batch_state(batch_id)
+
+    # --- the server --------------------------------------------------------------------------------------------
+
+    def models(self) -> List[ServedModel]:
+        return cast(List[ServedModel], (self._json("GET", "/models"))["models"])
+
+    def gpus(self) -> List[Gpu]:
+        return cast(List[Gpu], (self._json("GET", "/gpus"))["gpus"])
+
+    def webhook_secret(self) -> str:
+        """The secret for `verify_webhook`."""
+        return str((self._json("GET", "/webhook_secret"))["secret"])
+
+    def events_url(self, task_id: str) -> str:
+        """An address with which a browser's EventSource can follow a task without any key, for 60 seconds and then for as long as it does."""
+        path = f"/api/v1{_path('task', task_id)}/events"
+        made = cast(StreamTicket, self._json("POST", "/stream_ticket", {"path": path}))
+        return f"{self._url}{path}?ticket={quote(made['ticket'], safe='')}"
+
+    def version(self) -> str:
+        """The server's version."""
+        try:
+            response = self._http.get(f"{self._url}/healthz", timeout=ANSWER)
+        except httpx.TransportError as error:
+            raise cut(self._url, error) from error
+        return version_in(self._url, response)
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        """Any other route. `path` is below /api/v1, with its query."""
+        return self._json(method, path, body)
+
+    # --- HTTP --------------------------------------------------------------------------------------------------
+
+    def _submit(self, path: str, body: Any, idempotency_key: Optional[str]) -> Any:
+        key = secrets.token_hex(16) if idempotency_key is None else idempotency_key
+        return self._json("POST", path, body, headers={"idempotency-key": key})
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Optional[Dict[str, str]] = None,
+        seconds: float = ANSWER,
+    ) -> Any:
+        """The JSON that answers a call, which is sent until it is answered."""
+        patience = Patience(self._retry_seconds)
+        sent = {**self._headers, **(headers or {})}
+        if body is not None:
+            sent["content-type"] = "application/json"
+        content = None if body is None else json.dumps(body).encode()
+        while True:
+            try:
+                response = self._http.request(
+                    method, f"{self._url}/api/v1{path}", content=content, headers=sent, timeout=seconds
+                )
+                if response.is_success:
+                    return json_of(self._url, response)
+                raise self._failure_of(response)
+            except httpx.TransportError as error:
+                time.sleep(patience.pause(cut(self._url, error)))
+            except AltLasError as error:
+                time.sleep(patience.pause(error))
+
+    @contextmanager
+    def _open(self, path: str, headers: Dict[str, str]) -> Iterator[httpx.Response]:
+        """A successful answer to a single try, whose body is not read yet."""
+        request = self._http.build_request(
+            "GET",
+            f"{self._url}/api/v1{path}",
+            headers={**self._headers, **headers},
+            timeout=httpx.Timeout(ANSWER, read=IDLE),
+        )
+        try:
+            response = self._http.send(request, stream=True)
+            if not response.is_success:
+                response.read()
+        except httpx.TransportError as error:
+            raise cut(self._url, error) from error
+        try:
+            if not response.is_success:
+                raise self._failure_of(response)
+            yield response
+        finally:
+            response.close()
+
+    def _lines(self, response: httpx.Response) -> Iterator[str]:
+        lines = Lines()
+        try:
+            for data in response.iter_bytes():
+                for line in lines.feed(data):
+                    yield line
+        except httpx.TransportError as error:
+            raise cut(self._url, error) from error
+
+    def _failure_of(self, response: httpx.Response) -> AltLasError:
+        failure = failure_of(self._url, response)
+        if response.status_code not in MAYBE_TOO_OLD or self._is_new_enough:
+            return failure
+        try:
+            old = too_old(self._url, self.version())
+        except AltLasError:
+            return failure
+        self._is_new_enough = old is None
+        return failure if old is None else old
+
+
+def _path(kind: str, name: str) -> str:
+    return f"/{kind}/{quote(name, safe='')}"

@@ -1,0 +1,45 @@
+"""Whether and when to try again."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from .errors import AltLasError
+
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 5.0
+
+
+class Patience:
+    """For one operation: it gives up when nothing has worked for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._failures = 0
+        self._failing_since = 0.0
+
+    def reset(self) -> None:
+        """Something has worked."""
+        self._failures = 0
+
+    def pause(self, error: AltLasError) -> float:
+        """Seconds until the next try: never before the server's `Retry-After`.
+
+        Raises the error itself where it is no temporary one, or where the time would be up.
+        """
+        if not error.is_temporary:
+            raise error
+        now = time.monotonic()
+        if self._failures == 0:
+            self._failing_since = now
+        # Clients that were cut off together must not come back together.
+        spread = random.random()
+        if error.retry_after is None:
+            pause = min(FIRST_PAUSE * 2.0 ** min(self._failures, 10), LONGEST_PAUSE) * (0.5 + spread / 2)
+        else:
+            pause = error.retry_after + spread * FIRST_PAUSE
+        self._failures += 1
+        if now - self._failing_since + pause > self._seconds:
+            raise error
+        return pause

@@ -1,0 +1,57 @@
+/** Whether and when to try again. */
+import { AltLasError } from "./errors.ts";
+
+/** Seconds: the first pause, doubled each time, and the longest. */
+const FIRST_PAUSE = 0.25;
+const LONGEST_PAUSE = 5;
+
+/** For one operation: it gives up when nothing has worked for so many seconds. */
+export class Patience {
+  readonly #seconds: number;
+  readonly #signal: AbortSignal | undefined;
+  #failures = 0;
+  #failingSince = 0;
+
+  constructor(seconds: number, signal: AbortSignal | undefined) {
+    this.#seconds = seconds;
+    this.#signal = signal;
+  }
+
+  /** Something has worked. */
+  reset(): void {
+    this.#failures = 0;
+  }
+
+  /**
+   * Resolves when it is time for the next try: never before the server's `Retry-After`.
+   * @throws the error itself: it is no temporary one, or the time would be up; the reason of the signal when that aborts
+   */
+  async after(error: unknown): Promise<void> {
+    if (!(error instanceof AltLasError) || !error.isTemporary) throw error;
+    const now = performance.now();
+    if (this.#failures === 0) this.#failingSince = now;
+    // Clients that were cut off together must not come back together.
+    const spread = Math.random();
+    const growing = Math.min(FIRST_PAUSE * 2 ** this.#failures, LONGEST_PAUSE) * (0.5 + spread / 2);
+    const pause = error.retryAfter === null ? growing : error.retryAfter + spread * FIRST_PAUSE;
+    this.#failures++;
+    if ((now - this.#failingSince) / 1000 + pause > this.#seconds) throw error;
+    await sleep(pause * 1000, this.#signal);
+  }
+}
+
+/** @throws the reason of the signal when that aborts */
+export function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => {
+      clearTimeout(timer);
+      reject(signal!.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", abort);
+      resolve();
+    }, milliseconds);
+    if (signal?.aborted === true) abort();
+    else signal?.addEventListener("abort", abort, { once: true });
+  });
+}
