@@ -1,6 +1,6 @@
 /** The clients in clients/ know the API as it is. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type Document } from "../tools/client-types/schemas.ts";
@@ -24,4 +24,11 @@ test("the clients' types are made of their schemas", () => {
         .includes(stamp),
       `${path}: ${MAKE}`,
     );
+});
+
+test("the list of examples has each of them, and nothing else", () => {
+  const folder = join(ROOT, "examples");
+  const listed = readFileSync(join(folder, "README.md"), "utf8").matchAll(/\[[^\]]+\]\(([^./][^):]*)\)/g);
+  const there = readdirSync(folder).filter((name) => name !== "README.md" && name !== "__pycache__");
+  assert.deepEqual(Array.from(listed, ([, name]) => name!).toSorted(), there.toSorted());
 });

@@ -25,7 +25,7 @@ test("a change concerns the suites that name its file, have it as a test, or dep
   assert.deepEqual(concerned(), []);
   assert.deepEqual(concerned("LICENSE"), []);
   assert.deepEqual(concerned("LICENSE", "src/auth/keys.ts"), ["pack", "fuzz", "e2e"]);
-  assert.deepEqual(concerned("examples/client.py"), ["clients"]);
+  assert.deepEqual(concerned("examples/client.py"), ["clients", "own-examples"]);
   assert.deepEqual(concerned("src/engine/llama/llama.ts"), ["pack", "llama", "tools", "chaos", "soak"]);
   assert.deepEqual(concerned("test/wide/stop.test.ts"), ["processes"]);
   assert.equal(concerned("package-lock.json").length, SUITES.length);

@@ -59,6 +59,11 @@ export const SUITES: readonly Suite[] = [
     dependsOn: ["clients/**", "src/http/**", "src/store/**", "src/tasks/**", "test/clients/own_restarts.py"],
   },
   {
+    name: "own-examples",
+    tests: ["own-examples"],
+    dependsOn: ["clients/**", "examples/**", "src/http/**"],
+  },
+  {
     name: "pack",
     tests: ["pack", "release"],
     dependsOn: ["package.json", "src/**", "tools/{pack,release}/**", "tools/{pack,release}.ts", "CHANGELOG.md"],

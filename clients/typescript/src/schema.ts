@@ -1,4 +1,4 @@
-/* made by tools/client-types.ts of schemas.json a12c0da3fcfb0cdca61933f697f5ed7872faefd15bb1b98e3d0acc81e7474047 */
+/* made by tools/client-types.ts of schemas.json 10884113cc20d5eb80166709d58b49bc609cbf2fbee98788d3b70748a5fa0a2a */
 
 /**
  * What the server says is wrong.
@@ -1140,6 +1140,10 @@ export interface Gpu {
    * Tasks that run there now, whoever they belong to.
    */
   task_count: number;
+  /**
+   * The machine of the cluster that has it; absent: this one.
+   */
+  machine?: string;
   /**
    * Its permanent name; absent when it is several joined.
    */

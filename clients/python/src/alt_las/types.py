@@ -1,4 +1,4 @@
-# made by tools/client-types.ts of schemas.json a12c0da3fcfb0cdca61933f697f5ed7872faefd15bb1b98e3d0acc81e7474047
+# made by tools/client-types.ts of schemas.json 10884113cc20d5eb80166709d58b49bc609cbf2fbee98788d3b70748a5fa0a2a
 
 from __future__ import annotations
 
@@ -1218,6 +1218,10 @@ class Gpu(TypedDict):
     task_count: int
     """
     Tasks that run there now, whoever they belong to.
+    """
+    machine: NotRequired[str]
+    """
+    The machine of the cluster that has it; absent: this one.
     """
     uuid: NotRequired[str]
     """
