@@ -46,5 +46,6 @@ async function runAll(suites: readonly Suite[]): Promise<number> {
     passed: runs.every(({ passed }) => passed),
     durations: Object.assign({}, ...runs.map(({ durations }) => durations)) as TestRun["durations"],
     skipped: runs.flatMap(({ skipped }) => skipped),
+    failures: runs.flatMap(({ failures }) => failures),
   });
 }

@@ -14,6 +14,9 @@ const END_TO_END = join("test", "e2e") + sep;
 /** More than there are cores, as files wait for the disk and for processes now and then. */
 const AT_ONCE = 2 * availableParallelism();
 const SLOWEST = 10;
+/** Of the error of a failed test that is repeated at the end: its lines, and characters of a line. */
+const LINES_OF_FAILURE = 12;
+const LINE_OF_FAILURE = 400;
 /** Milliseconds without an event of any test after which the files that have not ended are named. */
 const SILENCE = 60_000;
 
@@ -25,6 +28,8 @@ export interface TestRun {
   readonly durations: Durations;
   /** A line for each skipped test, with its reason. */
   readonly skipped: readonly string[];
+  /** Each failed test, with the first lines of its error. */
+  readonly failures: readonly string[];
 }
 
 /** Paths below ROOT that fit the globs, sorted. */
@@ -41,10 +46,14 @@ export async function runTests(files: readonly string[]): Promise<TestRun> {
   const known = knownDurations();
   const durations: Record<string, number> = {};
   const skipped: string[] = [];
+  const failures: string[] = [];
   let passed = true;
   const longestFirst = files.toSorted((a, b) => expected(b, known) - expected(a, known));
   const events = run({ files: longestFirst, concurrency: AT_ONCE, cwd: ROOT });
-  events.on("test:fail", () => (passed = false));
+  events.on("test:fail", ({ name, file = "", details }) => {
+    passed = false;
+    failures.push(failureOf(name, relative(ROOT, file), details.error));
+  });
   events.on("test:pass", ({ name, skip, file = "" }) => {
     if (skip !== undefined) skipped.push(`skipped: ${name} (${relative(ROOT, file)}): ${String(skip)}`);
   });
@@ -56,7 +65,13 @@ export async function runTests(files: readonly string[]): Promise<TestRun> {
   for await (const text of events.compose(spec)) process.stdout.write(text);
   clearInterval(watch);
   writeFileSync(DURATIONS, JSON.stringify({ ...known, ...durations }));
-  return { passed, durations, skipped };
+  return { passed, durations, skipped, failures };
+}
+
+function failureOf(name: string, file: string, error: Error): string {
+  const reason = error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : error.message;
+  const lines = reason.split("\n").slice(0, LINES_OF_FAILURE);
+  return [`FAILED: ${name} (${file})`, ...lines.map((line) => `    ${line.slice(0, LINE_OF_FAILURE)}`)].join("\n");
 }
 
 /** A file that never ends, as something of it is still open, holds back the output of all that come after it. */
@@ -74,14 +89,14 @@ function tellOfSilence(events: ReturnType<typeof run>): NodeJS.Timeout {
   }, SILENCE);
 }
 
-/** The last lines of a run: the slowest files, then what was skipped. @returns the exit code */
-export function conclude({ passed, durations, skipped }: TestRun): number {
+/** The last lines of a run: the slowest files, what was skipped, and what failed: of a long run only the end may be kept. @returns the exit code */
+export function conclude({ passed, durations, skipped, failures }: TestRun): number {
   const slowest = Object.entries(durations)
     .toSorted(([, a], [, b]) => b - a)
     .slice(0, SLOWEST);
   console.log("The slowest files:");
   for (const [file, ms] of slowest) console.log(`${(ms / 1000).toFixed(1).padStart(7)} s  ${file}`);
-  for (const line of skipped) console.log(line);
+  for (const line of [...skipped, ...failures]) console.log(line);
   const { ALT_LAS_TEST_SKIPS, ALT_LAS_TEST_SKIPPED } = process.env;
   // .ci/run prints the skipped tests of both stages again at its end.
   if (ALT_LAS_TEST_SKIPPED !== undefined)

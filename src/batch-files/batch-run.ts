@@ -37,7 +37,8 @@ export class BatchRun {
   async run(): Promise<void> {
     const file = await this.#file();
     if (file === null || file.endedAt !== null) return;
-    if (file.startedAt === null && !(await this.#begin(file))) return;
+    if (file.startedAt !== null) this.#tellOfGoingOn(file);
+    else if (!(await this.#begin(file))) return;
     const over = new AbortController();
     const late = this.#closeWhenLate(file, AbortSignal.any([over.signal, this.#signal]));
     try {
@@ -48,6 +49,12 @@ export class BatchRun {
     }
     if (this.#signal.aborted || !(await this.#parts.feeding.end(this.#id, this.#signal))) return;
     await this.#end();
+  }
+
+  #tellOfGoingOn({ user }: BatchFile): void {
+    const { feeding, log } = this.#parts;
+    const toCome = feeding.lines(this.#id)?.toCome ?? 0;
+    log.info({ batch: this.#id, user, lines_to_come: toCome }, "batch of a file goes on");
   }
 
   #file(): Promise<BatchFile | null> {

@@ -46,7 +46,7 @@ test("kill -9 wherever a batch of a file is: each line has one answer in the end
   // Once while the lines are checked, and then each time when some more have ended.
   for (const ends of [0, 1, 300, 700, 400]) {
     if (ends > 0) {
-      await server.logged(({ msg }) => msg === "batch of a file began" || msg === "took over unfinished tasks");
+      await server.logged(({ msg }) => msg === "batch of a file began" || msg === "batch of a file goes on");
       const results = await fetch(`${server.url}/api/v1/batch/${uuid}/results`, { headers });
       assert.ok(await linesMore(results.body!.getReader(), ends), "the batch had ended before the server was killed");
     }
