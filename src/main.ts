@@ -286,6 +286,7 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
     timeout: config.tasks.timeout ?? null,
     cancelTimeout: config.tasks.cancel_timeout,
     run: (instance, task, request, sink) => pool.run(instance, task, request, sink),
+    adopt: parts.cluster === null ? undefined : (task, sink) => pool.adopt!(task, sink),
     cancel: (gpuId, task) => pool.cancel(gpuId, task),
     load: (instance) => pool.load(instance),
     unload: (instance, why) => pool.unload(instance, why),

@@ -107,7 +107,7 @@ test("a machine that is silent is lost, its tasks end as cut off, and it is back
   await world.became(0, "ready");
   const again = world.run(0, "again", 2, run.task);
   assert.equal((await world.ended(again)).status, "completed");
-  assert.deepEqual(cancels, [`${run.task.id}:1`]);
+  assert.deepEqual([...new Set(cancels)], [`${run.task.id}:1`]);
   assert.equal(run.outcome, outcome);
 });
 
@@ -177,6 +177,30 @@ test("a leader that comes later stops what nobody has taken over, and the one be
   await old.set(true);
   await world.changes.until(() => world.superseded.length > 0);
   assert.match(world.superseded[0]!, /Machine one obeys a server that began to lead later/);
+});
+
+test("a leader that comes later adopts what runs, and what has ended meanwhile", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one", SLOW);
+  await world.became(0, "ready");
+  const [long, short] = [world.run(0, "endless", 40), world.run(0, "hello", 5)];
+  await world.changes.until(() => long.text !== "" && short.text !== "");
+  world.bus.isUp = false;
+  await world.agentEnded("one", short);
+  await world.nextLeader();
+  const adopted = [world.adopt(long.task)!, world.adopt(short.task)!];
+  assert.equal(world.adopt(world.task(long.task.request!)), null);
+  assert.deepEqual([adopted[0]!.text, adopted[0]!.outcome], ["", null]);
+  world.pool.restored();
+  // It goes on at once, and not with its end alone.
+  await world.changes.until(() => adopted[0]!.text.length > long.text.length);
+  assert.equal(adopted[0]!.outcome, null);
+  for (const run of adopted) {
+    assert.equal((await world.ended(run)).status, "completed");
+    assert.equal(run.text, textOf(run));
+  }
+  assert(adopted[0]!.text.startsWith(long.text));
+  assert.deepEqual([adopted[0]!.task.use!.completionTokens, adopted[1]!.task.use!.completionTokens], [40, 5]);
 });
 
 test("a second agent of the same name is sent away, and the first one serves on", async (t) => {

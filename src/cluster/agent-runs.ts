@@ -39,12 +39,12 @@ export class AgentRuns {
     const { key, instance, request } = wire;
     if (this.#runs.has(key) || this.#ends.has(key)) return;
     const task = taskOf(wire);
-    if (!isTaken) return this.#end(key, task, NOT_TAKEN);
+    if (!isTaken) return this.#end(wire, task, NOT_TAKEN);
     const output = pool.run(instance, task, request, {
       delta: (delta, before) => this.#tell({ type: "delta", key, delta, before }),
       ended: (outcome) => {
         this.#runs.delete(key);
-        this.#end(key, task, outcome);
+        this.#end(wire, task, outcome);
       },
     });
     this.#runs.set(key, { key, instance, task, output });
@@ -66,8 +66,8 @@ export class AgentRuns {
     return here.map(({ key }) => key);
   }
 
-  #end(key: string, { use }: Task, outcome: Outcome): void {
-    const end: WireEnd = { key, outcome, use };
+  #end({ key, instance }: WireRun, { use }: Task, outcome: Outcome): void {
+    const end: WireEnd = { key, instance, outcome, use };
     this.#ends.set(key, end);
     this.#tell({ type: "ended", ...end });
   }

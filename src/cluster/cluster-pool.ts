@@ -5,7 +5,7 @@ import { wallTime } from "../common/clock.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { GpuFacts, InstanceRef } from "../gpu/facts.ts";
 import { modelMeant, type ModelStatus } from "../gpu/models.ts";
-import type { AnyPool } from "../gpu/any-pool.ts";
+import type { Adopted, AnyPool } from "../gpu/any-pool.ts";
 import type { DrainOptions, PoolEvents } from "../gpu/pool.ts";
 import type { GpuStatus, InstanceStatus, Readiness } from "../gpu/status.ts";
 import type { Output } from "../output.ts";
@@ -14,8 +14,9 @@ import type { RunSink, Task } from "../task.ts";
 import { TASK_ENDED, TASK_WITHDRAWN } from "../topics.ts";
 import type { Bus } from "./bus.ts";
 import { allModels, withDrain, withoutMachine } from "./cluster-view.ts";
+import { EarlyStates } from "./early-states.ts";
 import type { GpuIds } from "./gpu-ids.ts";
-import { Machine } from "./machine.ts";
+import { Machine, type RunNews } from "./machine.ts";
 import {
   type AgentState,
   BEAT_MS,
@@ -27,7 +28,7 @@ import {
   newsOf,
   PROTOCOL,
 } from "./messages.ts";
-import { RemoteRuns } from "./remote-runs.ts";
+import { keyOf, RemoteRuns } from "./remote-runs.ts";
 
 export interface ClusterPoolParts {
   readonly bus: Bus;
@@ -61,7 +62,7 @@ export class ClusterPool implements AnyPool {
   readonly #questions = new Map<number, Question>();
   readonly #ends: (() => void)[] = [];
   /** What machines have told before the tasks of an earlier run were taken over; null: they are. */
-  #early: Map<Machine, AgentState> | null = new Map();
+  #early: EarlyStates | null = new EarlyStates();
   #joined: (() => void) | null = null;
   #nextQuestion = 1;
 
@@ -94,6 +95,15 @@ export class ClusterPool implements AnyPool {
   }
 
   start(): void {}
+
+  adopt(task: Task, sink: RunSink): Adopted | null {
+    const found = this.#early?.find(keyOf(task)) ?? null;
+    if (found === null) return null;
+    const { machine, run } = found;
+    const instance = clusterRef(machine, run.instance);
+    const isThere = machine.facts.get(instance.gpuId)?.instances.some(({ id }) => id === instance.id) ?? false;
+    return isThere ? { instance, output: this.#runs.adopt(machine, instance, task, sink) } : null;
+  }
 
   /** The tasks of an earlier run of the server are taken over: what machines still run for that one is stopped. */
   restored(): void {
@@ -236,20 +246,31 @@ export class ClusterPool implements AnyPool {
       facts: (facts) => this.#tell(machine, facts),
       state: (state, isNew) => this.#onState(machine, state, isNew),
       gone: (why) => this.#onGone(machine, why),
-      news: (news) => {
-        if (news.type === "delta") this.#runs.delta(machine, news.key, news.delta, news.before);
-        else if (news.type === "ended") this.#runs.ended(machine, news);
-        else if (news.type === "answer") this.#answered(news.question, news.tokens, machine);
-        else if (news.type === "wanted") this.#events.wanted(news.instances.map((ref) => clusterRef(machine, ref)));
-        else {
-          const ref = clusterRef(machine, news.instance);
-          this.#runs.lost(machine, ref, news.keys);
-          this.#events.lost(ref, news.reason, news.sentence);
-        }
-      },
+      news: (news) => this.#onNews(machine, news),
     });
     this.#machines.set(name, machine);
     return machine;
+  }
+
+  #onNews(machine: Machine, news: RunNews): void {
+    this.#early?.hear(machine, news);
+    switch (news.type) {
+      case "delta":
+        if (!this.#runs.delta(machine, news.key, news.delta, news.before)) machine.ask();
+        return;
+      case "ended":
+        if (this.#early === null) this.#runs.ended(machine, news);
+        return;
+      case "answer":
+        return this.#answered(news.question, news.tokens, machine);
+      case "wanted":
+        return this.#events.wanted(news.instances.map((ref) => clusterRef(machine, ref)));
+      case "lost": {
+        const ref = clusterRef(machine, news.instance);
+        this.#runs.lost(machine, ref, news.keys);
+        this.#events.lost(ref, news.reason, news.sentence);
+      }
+    }
   }
 
   #onState(machine: Machine, state: AgentState, isNew: boolean): void {

@@ -12,12 +12,15 @@ import {
   type ToAgent,
 } from "./messages.ts";
 
+/** What is not about the GPUs themselves. */
+export type RunNews = Exclude<News, { type: "facts" | "look" }>;
+
 export interface MachineEvents {
   /** @param nobody called when its agent has no connection */
   send(incarnation: string, message: Omit<ToAgent, "version" | "epoch" | "leader">, nobody?: () => void): void;
   /** The ids in the cluster of cards of this machine, by their keys. */
   idsOf(keys: readonly string[]): ReadonlyMap<string, number>;
-  news(news: Exclude<News, { type: "facts" | "look" }>): void;
+  news(news: RunNews): void;
   facts(facts: GpuFacts): void;
   /** Its whole state, when it comes and after something was lost. @param isNew it was not there, or another agent was */
   state(state: AgentState, isNew: boolean): void;
@@ -118,7 +121,7 @@ export class Machine {
     this.forgive();
     if (message.leader === this.#leader && message.session === this.#link.session) this.#link.obeyed(message.heard);
     if (message.state !== undefined) this.#take(message.state);
-    else if (isGap || this.#gone !== null) this.#ask();
+    else if (isGap || this.#gone !== null) this.ask();
     if (this.#gone === null) for (const news of message.news) this.#onNews(news);
     if (message.leaves === true) this.lose(`The agent of machine ${this.name} was stopped.`);
   }
@@ -164,8 +167,8 @@ export class Machine {
     this.#events.facts(facts);
   }
 
-  /** Once between two signs of life. */
-  #ask(): void {
+  /** It is to tell its whole state; once between two signs of life. */
+  ask(): void {
     if (this.#asks) return;
     this.#asks = true;
     this.#send(1, []);

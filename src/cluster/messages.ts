@@ -93,6 +93,8 @@ export interface WireFacts extends Omit<GpuFacts, "instances"> {
 
 export interface WireEnd {
   readonly key: string;
+  /** Where it ran. */
+  readonly instance: InstanceRef;
   readonly outcome: Outcome;
   readonly use: TaskUse | null;
 }

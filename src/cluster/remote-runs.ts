@@ -36,13 +36,22 @@ export class RemoteRuns {
   readonly #withdrawn = new WeakSet<Readonly<Task>>();
 
   run(machine: Machine, instance: InstanceRef, task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
-    const key = `${task.id}:${attemptNumber(task)}`;
+    const key = keyOf(task);
     const run: Run = { key, machine, instance, task, sink, output: new Output(), sent: false, canceling: false };
     this.#runs.set(key, run);
     this.#keyOf.set(task.id, key);
     if (request instanceof Promise) void this.#giveLater(run, request);
     else this.#give(run, request);
     return run.output;
+  }
+
+  /** Takes over a run that a machine has, or that has ended there; what is known of it is told by `reconcile`. */
+  adopt(machine: Machine, instance: InstanceRef, task: Task, sink: RunSink): Output {
+    const key = keyOf(task);
+    const output = new Output();
+    this.#runs.set(key, { key, machine, instance, task, sink, output, sent: true, canceling: false });
+    this.#keyOf.set(task.id, key);
+    return output;
   }
 
   cancel(task: Task): void {
@@ -54,10 +63,12 @@ export class RemoteRuns {
     setImmediate(() => this.#endUnsent(run, { status: "canceled" }));
   }
 
-  /** New output of a run. What does not follow on what is known is told again with the whole state. */
-  delta(machine: Machine, key: string, delta: Delta, before: number): void {
+  /** New output of a run. @returns false: something before it is missing, which the whole state has */
+  delta(machine: Machine, key: string, delta: Delta, before: number): boolean {
     const run = this.#of(machine, key);
-    if (run !== undefined && run.output.length === before) addTo(run, delta);
+    if (run === undefined || before < run.output.length) return true;
+    if (before === run.output.length) addTo(run, delta);
+    return run.output.length > before || lengthOf(delta) === 0;
   }
 
   ended(machine: Machine, { key, outcome, use }: WireEnd): void {
@@ -166,6 +177,11 @@ export class RemoteRuns {
     this.#runs.delete(key);
     if (this.#keyOf.get(task.id) === key) this.#keyOf.delete(task.id);
   }
+}
+
+/** Names the last attempt of a task. */
+export function keyOf(task: Task): string {
+  return `${task.id}:${attemptNumber(task)}`;
 }
 
 function machineLost(sentence: string): Outcome {

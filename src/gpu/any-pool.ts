@@ -1,7 +1,21 @@
+import type { Output } from "../output.ts";
+import type { RunSink, Task } from "../task.ts";
+import type { InstanceRef } from "./facts.ts";
 import type { GpuPool } from "./pool.ts";
+
+/** A run that an earlier server has begun. */
+export interface Adopted {
+  readonly instance: InstanceRef;
+  readonly output: Output;
+}
 
 /** All GPUs that a server has: those of its own machine, or those of the machines of a cluster. */
 export interface AnyPool extends Pick<GpuPool, keyof GpuPool> {
-  /** The tasks of an earlier run of the server are taken over; absent: nothing can run for them. */
+  /**
+   * Takes over a run that goes on; null: nobody has it. Absent: none outlives its server.
+   * @param sink hears of it from `restored` on
+   */
+  adopt?(task: Task, sink: RunSink): Adopted | null;
+  /** The tasks of an earlier server are taken over; absent: nothing can run for them. */
   restored?(): void;
 }

@@ -74,6 +74,11 @@ export class Planner {
     return decision?.placement ?? null;
   }
 
+  /** A task that an earlier server has placed goes on to run there. */
+  adopt(instance: Instance, task: Task): void {
+    this.#occupy({ instance, placement: task.placement! }, task);
+  }
+
   /** Gives the slot back of a task that has run there to its end. @param result null: not known */
   ended(instance: Instance, task: Task, result: TaskResult | null): void {
     const { fleet, callers } = this.#parts;
@@ -192,7 +197,7 @@ export class Planner {
   #occupy({ instance, placement }: Decision, task: Task): Placed {
     const { fleet, callers, prefixes } = this.#parts;
     const { facts, running } = instance;
-    fleet.occupy(instance, task, expectedWork(task, placement.expectedTokens!));
+    fleet.occupy(instance, task, expectedWork(task, placement.expectedTokens ?? 0));
     callers.starts(task, facts.context);
     prefixes?.starts(instance, task, facts.slots - running.size);
     return { task, instance, placement };

@@ -5,9 +5,9 @@
  * After every call these hold:
  *  - an instance's running set has at most `slots` tasks, and every task in it is `running` with the `gpuId` of its GPU;
  *  - no waiting task could be placed: after each change that might let one in, the queues are tried again.
- * The second has one exception. If more than `ALARMS_AT_ONCE` alarms are due together, nothing starts until the rest was handled, because a
- * waiting task may be too late. `Effects.alarm` then asks for a `tick` at once. No alarm is set for a time already past, except by
- * `restore`, which handles its alarms before it places anything. An alarm that falls due within an event is handled after it.
+ * The second has one exception. If more than `ALARMS_AT_ONCE` alarms are due together, nothing starts until the rest was handled, as a
+ * waiting task may be too late. `Effects.alarm` then asks for a `tick` at once. No alarm is set for a time already past, but by
+ * `restore`, which handles its alarms before it places. An alarm that falls due within an event is handled after it.
  */
 import type { Clock } from "../common/clock.ts";
 import type { GpuFacts, InstanceRef } from "../gpu/facts.ts";
@@ -232,15 +232,17 @@ export class Scheduler {
   }
 
   /**
-   * Takes over tasks of an earlier run of the server. Queued ones keep their order; running ones go back into the queue. Those whose
-   * clients have left with that server, or whose texts were in its memory, end.
+   * Takes over tasks of an earlier server. Queued ones keep their order; running ones queue again, or go on where they are `adopted`.
+   * Those whose clients have left with that server, or whose texts were in its memory, end.
    */
-  restore(tasks: readonly Task[]): void {
+  restore(tasks: readonly Task[], adopted: ReadonlyMap<Task, InstanceRef> = new Map()): void {
     this.#event(() => {
       this.#lastRestored = tasks.reduce((last, { seq }) => Math.max(last, seq), this.#lastRestored);
       const before = tasks.map((task) => ({ status: task.status, shown: shownGpuId(task) }));
       for (const task of tasks) task.waitsSince = waitedSince(task, this.#now());
+      for (const [task, at] of adopted) this.#planner.adopt(this.#fleet.get(at), task);
       const waiting = tasks.filter((task) => {
+        if (adopted.has(task)) return false;
         const wasRunning = task.status === "running";
         if (wasRunning) endAttempt(task, "server_restart", this.#life.moment(task));
         if (task.endsWithClient || task.texts === "never") this.#life.abandon(task);
@@ -248,14 +250,13 @@ export class Scheduler {
         return false;
       });
       this.#requeue.add(waiting);
-      for (const task of waiting) this.#deadlines.watch(task);
+      for (const task of [...waiting, ...adopted.keys()]) this.#deadlines.watch(task);
       for (const [index, task] of tasks.entries()) {
         const { status, shown } = before[index]!;
         if (task.status !== status || shownGpuId(task) !== shown) this.#effects.changed(task);
       }
-      // What the GPUs can do may have changed while there was no server.
+      // While there was no server, the GPUs may have changed, and some tasks may have become too late.
       this.#endInVain();
-      // Some may have become too late while there was no server.
       this.#ring();
       this.#dispatcher.fillAll();
     });
@@ -281,8 +282,7 @@ export class Scheduler {
   }
 
   /**
-   * An instance has lost its worker. Its tasks wait again, at the place that their age gives them. `setGpu` may come before this or after
-   * it.
+   * An instance has lost its worker. Its tasks wait again, each in the place of its age. `setGpu` may come before or after.
    * @param reason `nonsense`: a GPU that is lost because of what it computed for one of them
    * @param sentence the cause; null: the reason says it all
    */

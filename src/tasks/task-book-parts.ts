@@ -2,6 +2,7 @@
 import type { Logger } from "pino";
 import type { Clock } from "../common/clock.ts";
 import type { InstanceRef } from "../gpu/facts.ts";
+import type { Adopted } from "../gpu/any-pool.ts";
 import type { Output } from "../output.ts";
 import type { Request } from "../request.ts";
 import type { SchedulerSettings } from "../scheduler/effects.ts";
@@ -24,6 +25,8 @@ export interface TaskBookParts {
   readonly cancelTimeout: number;
   /** Hands a task to a GPU's worker, which tells the sink; its request may still be on its way from the store. */
   readonly run: (instance: InstanceRef, task: Task, request: Request | Promise<Request>, sink: RunSink) => Output;
+  /** A task that ran under an earlier server goes on where it runs; null: it runs nowhere. Absent: none outlives a server. */
+  readonly adopt?: ((task: Task, sink: RunSink) => Adopted | null) | undefined;
   /** Bytes and milliseconds: see `WaitingRequestsParts`. */
   readonly requests?: Pick<WaitingRequestsParts, "budget" | "pause">;
   /** Bytes of results that are not on disk, above which nothing starts; see `UnsavedResultsParts`. */

@@ -1,7 +1,6 @@
 /** The task book answers the questions of HTTP from the scheduler (live tasks) and the store (ended ones). */
 import type { InstanceRef } from "../gpu/facts.ts";
 import { forManyLines, type Logger } from "../log/log.ts";
-import type { Delta } from "../output.ts";
 import type { Request } from "../request.ts";
 import type { Effects } from "../scheduler/effects.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
@@ -9,7 +8,7 @@ import type { Wait } from "../scheduler/why-waiting.ts";
 import type { Delivery } from "../store/outbox.ts";
 import type { Opened, Store, StoreRecord } from "../store/store.ts";
 import type { Reading, TaskFilter } from "../store/tasks.ts";
-import { type Batch, isFinal, type Outcome, type Task, type TaskInput } from "../task.ts";
+import { type Batch, isFinal, type Task, type TaskInput } from "../task.ts";
 import { AlarmTimer } from "./alarm-timer.ts";
 import { Batches } from "./batches.ts";
 import { Cancellation } from "./cancellation.ts";
@@ -20,6 +19,7 @@ import { Intake } from "./intake.ts";
 import { LiveTasks, unknown } from "./live-tasks.ts";
 import { newBatch, NewTasks, notesOf, submissionOf } from "./new-tasks.ts";
 import { Requests } from "./requests.ts";
+import { adoptRuns, type Hearers, outlivesServer, sinkOf } from "./run-sink.ts";
 import { Subscribers } from "./subscribers.ts";
 import type { TaskBookParts } from "./task-book-parts.ts";
 import { TaskNews } from "./task-news.ts";
@@ -61,6 +61,7 @@ export class TaskBook implements TaskApi {
   readonly #unsaved: UnsavedResults;
   readonly #idle: Idle;
   readonly #alarm: AlarmTimer;
+  readonly #hearers: Hearers;
 
   constructor(parts: TaskBookParts) {
     const { store, settings, clock, cancelTimeout } = parts;
@@ -87,6 +88,7 @@ export class TaskBook implements TaskApi {
     this.#unsaved = this.#newUnsaved();
     this.scheduler = new Scheduler(settings, this.#effects(), clock, Math.random);
     const [scheduler, live, writer] = [this.scheduler, this.#live, this.#writer];
+    this.#hearers = { news: this.#news, subscribers: this.#subscribers, scheduler };
     const held = { unsaved: this.#unsaved, subscribers: this.#subscribers, refuseTexts: parts.refuseTexts };
     this.#intake = new Intake({ scheduler, store: store.tasks, live, writer, news: this.#news, ...held });
     const [intake, batches, newTasks] = [this.#intake, this.#batches, this.#newTasks];
@@ -100,7 +102,7 @@ export class TaskBook implements TaskApi {
     for (const task of live) this.#live.add(task);
     this.#batches.restore(batches, live);
     this.scheduler.callers.budgets.reserve(live, null);
-    this.scheduler.restore(live);
+    this.scheduler.restore(live, adoptRuns(live, this.#parts.adopt, this.#hearers));
     for (const task of live) this.#requests.settle(task);
     this.#requests.start();
   }
@@ -246,7 +248,9 @@ export class TaskBook implements TaskApi {
   /** Puts tasks that still run back into the queue and writes everything. The workers must have ended by now. */
   async close(): Promise<void> {
     this.scheduler.drain();
-    for (const instance of this.scheduler.instances) this.scheduler.interrupted(instance, "server_stop");
+    // What runs on other machines goes on; the next server adopts it.
+    if (this.#parts.adopt === undefined)
+      for (const instance of this.scheduler.instances) this.scheduler.interrupted(instance, "server_stop");
     this.#alarm.set(Infinity);
     this.#requests.close();
     await this.#writer.close();
@@ -326,20 +330,11 @@ export class TaskBook implements TaskApi {
   }
 
   #run(instance: InstanceRef, task: Task): void {
-    const sink = {
-      // Of an object: as a variable, each of its values would be garbage.
-      lastOutput: 0,
-      delta: (delta: Delta, before: number) => {
-        sink.lastOutput = this.#news.output(task, before, sink.lastOutput);
-        this.#subscribers.delta(task, delta, before);
-      },
-      ended: (outcome: Outcome) => {
-        this.#news.left(task, outcome);
-        this.scheduler.finished(task, outcome);
-      },
-    };
     this.#news.started(task, instance);
-    this.#subscribers.begun(task, this.#parts.run(instance, task, this.#requests.of(task), sink));
+    this.#subscribers.begun(
+      task,
+      this.#parts.run(instance, task, this.#requests.of(task), sinkOf(task, this.#hearers)),
+    );
   }
 
   #holdStarts(bytes: number): void {
@@ -389,7 +384,10 @@ export class TaskBook implements TaskApi {
   /** Whether a stop has nothing to wait for: with the store lost, no end of a task can be kept. */
   #isIdle(): boolean {
     if (this.#store.lost.aborted) return true;
-    return this.#writer.unwritten === 0 && this.scheduler.instances.every(({ running }) => running.size === 0);
+    const mayLeave = (task: Task): boolean => this.#parts.adopt !== undefined && outlivesServer(task);
+    return (
+      this.#writer.unwritten === 0 && this.scheduler.instances.every(({ running }) => [...running].every(mayLeave))
+    );
   }
 }
 

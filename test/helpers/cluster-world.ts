@@ -6,12 +6,12 @@ import { type TestContext } from "node:test";
 import { pino } from "pino";
 import { ClusterPool } from "../../src/cluster/cluster-pool.ts";
 import { GpuIds } from "../../src/cluster/gpu-ids.ts";
+import { type FromAgent, newsOf } from "../../src/cluster/messages.ts";
 import { type RunningAgent, startAgent } from "../../src/cluster/start-agent.ts";
 import { parseConfig } from "../../src/config/config.ts";
 import { type GpuFacts, type InstanceRef } from "../../src/gpu/facts.ts";
-import { type Output } from "../../src/output.ts";
 import { completionOf, type Request } from "../../src/request.ts";
-import { newTask, type Outcome, type Task } from "../../src/task.ts";
+import { newTask, type Outcome, type RunSink, type Task } from "../../src/task.ts";
 import { TASK_ENDED } from "../../src/topics.ts";
 import { Changes } from "./changes.ts";
 import { LocalWorkers } from "./local-workers.ts";
@@ -22,7 +22,6 @@ const BEAT = 25;
 
 export interface Run {
   readonly task: Task;
-  readonly output: Output;
   /** What the sink was told, put together. */
   text: string;
   outcome: Outcome | null;
@@ -125,18 +124,42 @@ export class ClusterWorld {
     const request = completionOf(text, { maxTokens });
     const task = before ?? this.task(request);
     task.attempts.push({ gpuId, startedAt: 0, endedAt: null, reason: null });
-    let run: Run | null = null;
-    const output = this.pool.run({ gpuId, id: 0 }, task, request, {
+    const [run, sink] = this.#begin(task);
+    this.pool.run({ gpuId, id: 0 }, task, request, sink);
+    return run;
+  }
+
+  /** Takes over a run of an earlier leader; null: no machine has it. */
+  adopt(task: Task): Run | null {
+    const [run, sink] = this.#begin(task);
+    return this.pool.adopt(task, sink) && run;
+  }
+
+  #begin(task: Task): [Run, RunSink] {
+    const run: Run = { task, text: "", outcome: null };
+    const sink: RunSink = {
       delta: (delta) => {
-        if (delta.kind === "text") run!.text += delta.text;
+        if (delta.kind === "text") run.text += delta.text;
         this.changes.tell();
       },
       ended: (outcome) => {
-        run!.outcome = outcome;
+        run.outcome = outcome;
         this.changes.tell();
       },
+    };
+    return [run, sink];
+  }
+
+  /** Waits until an agent says that a run has ended, whether or not the leader hears it. */
+  async agentEnded(machine: string, { task }: Run): Promise<void> {
+    const spy = this.hub.connect();
+    const end = spy.listen(newsOf(machine), (message) => {
+      const { news } = message as FromAgent;
+      if (news.some((one) => one.type === "ended" && one.key.startsWith(`${task.id}:`))) seen.resolve();
     });
-    return (run = { task, output, text: "", outcome: null });
+    const seen = Promise.withResolvers<void>();
+    await seen.promise;
+    end();
   }
 
   task(request: Request): Task {

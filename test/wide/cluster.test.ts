@@ -126,6 +126,33 @@ test("tasks run on while the NATS server is killed and restarted", { skip }, asy
   assert.deepEqual([task.status, task.attempts.length, task.result!.usage.completion_tokens], ["completed", 1, 60]);
 });
 
+test(
+  "a server that is killed, and one that is stopped, costs no attempt: the next one adopts what runs",
+  { skip },
+  async (t) => {
+    const first = await serve(t);
+    await AgentProcess.start(t, { join: nats.url, name: "one", devices: "simulated:2", config: SLOW });
+    await ready(first, 2);
+    const { tasks } = await first.batch({
+      batch: Array.from({ length: 4 }, (_, index) => ({ text: `task ${index}`, max_length: index === 0 ? 5 : 240 })),
+    });
+    for (const { task_id } of tasks) await running(first, task_id);
+    await first.kill9();
+    const second = await first.restart();
+    await ready(second, 2);
+    for (const { task_id } of tasks.slice(1)) await running(second, task_id);
+    await second.stop();
+    const third = await second.restart();
+    for (const [index, { task_id }] of tasks.entries()) {
+      const task = await third.ended(task_id);
+      assert.deepEqual([task.status, task.attempts.length], ["completed", 1]);
+      const { text, usage } = task.result!;
+      assert.equal(usage.completion_tokens, index === 0 ? 5 : 240);
+      assert.equal(text.trim().split(" ").length, usage.completion_tokens);
+    }
+  },
+);
+
 test("an agent that is stopped finishes what runs", { skip }, async (t) => {
   const server = await serve(t);
   const one = await AgentProcess.start(t, { join: nats.url, name: "one", config: SLOW });
