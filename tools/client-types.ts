@@ -90,7 +90,10 @@ export function generate(schemas: string, target: string): void {
   ];
   const style = ["--target-python-version", "3.10", "--no-use-union-operator", "--enum-field-as-literal", "all"];
   const from = ["--input", schemas, "--output", python, "--custom-file-header", `# ${stamp}`];
-  execFileSync(CODEGEN, [...types, ...style, ...from, "--use-schema-description", "--use-field-description"]);
+  const described = ["--use-schema-description", "--use-field-description"];
+  // It would tell of other ways to name what has no name.
+  const env = { ...process.env, PYTHONWARNINGS: "ignore" };
+  execFileSync(CODEGEN, [...types, ...style, ...from, ...described], { env });
   // It knows no Python as old as 3.9, where this is all that is missing; the last is the whole of the schemas.
   rewrite(python, [
     [/^from typing import .*\n/m, "from typing import Any, Literal, Optional, Union\n"],

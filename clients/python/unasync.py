@@ -18,6 +18,7 @@ WORDS = {
     "asynccontextmanager": "contextmanager",
     "AsyncAltLas": "AltLas",
     "AsyncClient": "Client",
+    "AsyncGenerator": "Generator",
     "AsyncIterator": "Iterator",
     "asyncio.sleep": "time.sleep",
     "import asyncio\n": "",

@@ -1,10 +1,14 @@
 /** The packages of clients/: made, installed into empty folders, and tried as their READMEs say. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { generate, GENERATED, haveGenerators, SCHEMAS } from "../../tools/client-types.ts";
+import { NO_BROWSER, openBrowser } from "../helpers/browser.ts";
 import { startLocalServer } from "../helpers/local-server.ts";
 import { PYTHON, PYTHON_ENVIRONMENT } from "../helpers/own-clients.ts";
 import { lacks, newFolder, type Owner, ROOT, runProgram } from "../helpers/server.ts";
@@ -64,6 +68,34 @@ test("the npm package is small, needs nothing, and its README's first block runs
   // The system's own Node is older than the one that these tests run on.
   for (const node of [`"${process.execPath}"`, "node"])
     await assertTold(await succeed(`${node} start.mjs`, folder, environment));
+});
+
+test("a browser's page uses the npm package from another origin", { skip: NO_BROWSER ?? false }, async (t) => {
+  const { folder, file } = packageOf(t);
+  await succeed(`tar -xf ${file}`, folder);
+  const pages = createServer((request, response) => {
+    const isModule = request.url!.startsWith("/dist/");
+    response.setHeader("content-type", isModule ? "text/javascript" : "text/html");
+    response.end(isModule ? readFileSync(join(folder, "package", request.url!)) : "");
+  }).listen(0, "127.0.0.1");
+  await once(pages, "listening");
+  t.after(() => void pages.close());
+  const origin = `http://127.0.0.1:${(pages.address() as AddressInfo).port}`;
+  const own = await startLocalServer(t, { config: `server: { cors_origins: ["${origin}"] }`, devices: "simulated:1" });
+  await own.loaded();
+  const page = await (await openBrowser(t)).newPage();
+  await page.goto(origin);
+  const program = `(async () => {
+    const { AltLas } = await import("/dist/index.js");
+    const client = new AltLas({ url: "${own.url}", apiKey: "${own.key}" });
+    const told = [];
+    for await (const event of client.stream({ text: "Once", max_length: 5 })) told.push(event);
+    const refused = await client.predict({ text: "" }).catch(({ code, requestId }) => code + typeof requestId);
+    return { text: told.map(({ text = "" }) => text).join(""), result: told.at(-1).task.result.text, refused };
+  })()`;
+  const { text, result, refused } = await page.evaluate<Record<string, string>>(program);
+  assert.ok(text !== "");
+  assert.deepEqual([text, refused], [result, "invalid_inputstring"]);
 });
 
 test("programs in TypeScript have the types of the npm package", async (t) => {

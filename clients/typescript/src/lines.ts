@@ -16,14 +16,19 @@ export async function* linesOf(response: Response, idle: number): AsyncGenerator
   if (response.body === null) return;
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
-  let rest = "";
+  // In parts: put together with each, a long line would be searched over and over.
+  let rest: string[] = [];
   try {
     for (;;) {
       const { done, value } = await nextOf(reader, idle);
       if (done) return;
-      const parts = (rest + decoder.decode(value, { stream: true })).split("\n");
-      rest = parts.pop()!;
-      for (const part of parts) yield part.endsWith("\r") ? part.slice(0, -1) : part;
+      const [first = "", ...others] = decoder.decode(value, { stream: true }).split("\n");
+      rest.push(first);
+      for (const part of others) {
+        const line = rest.join("");
+        rest = [part];
+        yield line.endsWith("\r") ? line.slice(0, -1) : line;
+      }
     }
   } finally {
     // Whoever reads no further leaves the connection.

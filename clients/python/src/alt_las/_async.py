@@ -8,7 +8,7 @@ import secrets
 import time
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, AsyncIterator, Callable, Dict, List, Optional, Set, Type, cast
+from typing import Any, AsyncGenerator, AsyncIterator, Callable, Dict, List, Optional, Set, Type, cast
 from urllib.parse import quote
 
 import httpx
@@ -39,6 +39,8 @@ WAIT = 30.0
 ANSWER = 120.0
 #: Seconds without a byte after which a stream is opened again; the server sends a comment every 15.
 IDLE = 60.0
+#: Seconds for a connection to be made.
+CONNECT = 10.0
 ENDS = ("completed", "failed", "canceled")
 
 
@@ -62,7 +64,7 @@ class AsyncAltLas:
         self._url = checked_url(url)
         self._headers = {"authorization": f"Bearer {api_key}"}
         self._retry_seconds = retry_seconds
-        self._http = httpx.AsyncClient() if http is None else http
+        self._http = httpx.AsyncClient(limits=httpx.Limits(max_connections=None)) if http is None else http
         self._is_new_enough = False
 
     async def __aenter__(self) -> AsyncAltLas:
@@ -141,13 +143,17 @@ class AsyncAltLas:
 
     async def stream(
         self, *, idempotency_key: Optional[str] = None, **request: Unpack[PredictRequest]
-    ) -> AsyncIterator[TaskEvent]:
+    ) -> AsyncGenerator[TaskEvent]:
         """Submits a task and tells what happens to it, to its end. A program that stops reading does not stop the task: `cancel` does."""
         submitted = await self.predict(idempotency_key=idempotency_key, **request)
-        async for event in self.follow(submitted["task_id"]):
-            yield event
+        events = self.follow(submitted["task_id"])
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()
 
-    async def follow(self, task_id: str, *, last_event_id: Optional[str] = None) -> AsyncIterator[TaskEvent]:
+    async def follow(self, task_id: str, *, last_event_id: Optional[str] = None) -> AsyncGenerator[TaskEvent]:
         """Tells what happens to a task, to its end. Where the connection is cut, it goes on behind the last event."""
         patience = Patience(self._retry_seconds)
         while True:
@@ -199,7 +205,7 @@ class AsyncAltLas:
             raise AltLasError("results_gone", missing)
         return [results[index] for index in sorted(results)]
 
-    async def results(self, batch_id: str) -> AsyncIterator[BatchResult]:
+    async def results(self, batch_id: str) -> AsyncGenerator[BatchResult]:
         """The tasks of a batch, each once, in the order in which they end."""
         patience = Patience(self._retry_seconds)
         told: Set[int] = set()
@@ -257,7 +263,7 @@ class AsyncAltLas:
     async def version(self) -> str:
         """The server's version."""
         try:
-            response = await self._http.get(f"{self._url}/healthz", timeout=ANSWER)
+            response = await self._http.get(f"{self._url}/healthz", timeout=httpx.Timeout(ANSWER, connect=CONNECT))
         except httpx.TransportError as error:
             raise cut(self._url, error) from error
         return version_in(self._url, response)
@@ -290,7 +296,7 @@ class AsyncAltLas:
         while True:
             try:
                 response = await self._http.request(
-                    method, f"{self._url}/api/v1{path}", content=content, headers=sent, timeout=seconds
+                    method, f"{self._url}/api/v1{path}", content=content, headers=sent, timeout=httpx.Timeout(seconds, connect=CONNECT)
                 )
                 if response.is_success:
                     return json_of(self._url, response)
@@ -307,7 +313,7 @@ class AsyncAltLas:
             "GET",
             f"{self._url}/api/v1{path}",
             headers={**self._headers, **headers},
-            timeout=httpx.Timeout(ANSWER, read=IDLE),
+            timeout=httpx.Timeout(ANSWER, read=IDLE, connect=CONNECT),
         )
         try:
             response = await self._http.send(request, stream=True)

@@ -7,7 +7,7 @@ import secrets
 import time
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Iterator, Callable, Dict, List, Optional, Set, Type, cast
+from typing import Any, Generator, Iterator, Callable, Dict, List, Optional, Set, Type, cast
 from urllib.parse import quote
 
 import httpx
@@ -38,6 +38,8 @@ WAIT = 30.0
 ANSWER = 120.0
 #: Seconds without a byte after which a stream is opened again; the server sends a comment every 15.
 IDLE = 60.0
+#: Seconds for a connection to be made.
+CONNECT = 10.0
 ENDS = ("completed", "failed", "canceled")
 
 
@@ -61,7 +63,7 @@ class AltLas:
         self._url = checked_url(url)
         self._headers = {"authorization": f"Bearer {api_key}"}
         self._retry_seconds = retry_seconds
-        self._http = httpx.Client() if http is None else http
+        self._http = httpx.Client(limits=httpx.Limits(max_connections=None)) if http is None else http
         self._is_new_enough = False
 
     def __enter__(self) -> AltLas:
@@ -140,13 +142,17 @@ class AltLas:
 
     def stream(
         self, *, idempotency_key: Optional[str] = None, **request: Unpack[PredictRequest]
-    ) -> Iterator[TaskEvent]:
+    ) -> Generator[TaskEvent]:
         """Submits a task and tells what happens to it, to its end. A program that stops reading does not stop the task: `cancel` does."""
         submitted = self.predict(idempotency_key=idempotency_key, **request)
-        for event in self.follow(submitted["task_id"]):
-            yield event
+        events = self.follow(submitted["task_id"])
+        try:
+            for event in events:
+                yield event
+        finally:
+            events.close()
 
-    def follow(self, task_id: str, *, last_event_id: Optional[str] = None) -> Iterator[TaskEvent]:
+    def follow(self, task_id: str, *, last_event_id: Optional[str] = None) -> Generator[TaskEvent]:
         """Tells what happens to a task, to its end. Where the connection is cut, it goes on behind the last event."""
         patience = Patience(self._retry_seconds)
         while True:
@@ -198,7 +204,7 @@ class AltLas:
             raise AltLasError("results_gone", missing)
         return [results[index] for index in sorted(results)]
 
-    def results(self, batch_id: str) -> Iterator[BatchResult]:
+    def results(self, batch_id: str) -> Generator[BatchResult]:
         """The tasks of a batch, each once, in the order in which they end."""
         patience = Patience(self._retry_seconds)
         told: Set[int] = set()
@@ -256,7 +262,7 @@ class AltLas:
     def version(self) -> str:
         """The server's version."""
         try:
-            response = self._http.get(f"{self._url}/healthz", timeout=ANSWER)
+            response = self._http.get(f"{self._url}/healthz", timeout=httpx.Timeout(ANSWER, connect=CONNECT))
         except httpx.TransportError as error:
             raise cut(self._url, error) from error
         return version_in(self._url, response)
@@ -289,7 +295,7 @@ class AltLas:
         while True:
             try:
                 response = self._http.request(
-                    method, f"{self._url}/api/v1{path}", content=content, headers=sent, timeout=seconds
+                    method, f"{self._url}/api/v1{path}", content=content, headers=sent, timeout=httpx.Timeout(seconds, connect=CONNECT)
                 )
                 if response.is_success:
                     return json_of(self._url, response)
@@ -306,7 +312,7 @@ class AltLas:
             "GET",
             f"{self._url}/api/v1{path}",
             headers={**self._headers, **headers},
-            timeout=httpx.Timeout(ANSWER, read=IDLE),
+            timeout=httpx.Timeout(ANSWER, read=IDLE, connect=CONNECT),
         )
         try:
             response = self._http.send(request, stream=True)

@@ -54,12 +54,15 @@ class Lines:
     """Makes whole lines of bytes that come bit by bit. A last line that was cut off is not told."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        # In parts: put together with each, a long line would be copied over and over.
+        self._rest: List[bytes] = []
 
     def feed(self, data: bytes) -> Iterator[str]:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            yield line.rstrip(b"\r").decode()
+        first, *others = data.split(b"\n")
+        self._rest.append(first)
+        for part in others:
+            yield b"".join(self._rest).rstrip(b"\r").decode()
+            self._rest = [part]
 
 
 class Events:
