@@ -25,9 +25,10 @@ export const SUITES: readonly Suite[] = [
       "openai-clients",
       "readme",
       "remote",
+      "turkish-documents",
     ],
     dependsOn: [
-      "README.md",
+      "README*.md",
       "docs/**",
       "examples/**",
       "src/cli/**",
