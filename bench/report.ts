@@ -194,7 +194,7 @@ function commit(): string {
 
 function measureFsync(): number {
   mkdirSync(CACHE, { recursive: true });
-  const path = join(CACHE, "fsync-probe");
+  const path = join(CACHE, `fsync-probe-${process.pid}`);
   const file = openSync(path, "w");
   const page = Buffer.alloc(4096);
   const times = Array.from({ length: 50 }, () => {

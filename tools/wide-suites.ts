@@ -232,7 +232,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "bench",
-    tests: ["bench", "bench-quick"],
+    tests: ["bench", "bench-quick", "bench-quick-answers", "bench-quick-streams"],
     dependsOn: ["bench/**", "src/{http,scheduler,store,tasks}/**"],
   },
   {

@@ -11,44 +11,10 @@ test("the quick benchmark of submitting measures single tasks and batches, and n
   assert.ok(rates.length === 2 && rates.every((rate) => rate > 0), said);
 });
 
-test("the quick benchmark of OpenAI's API compares chats through the server with those of the engine", async (t) => {
-  const { said } = await runToEnd(t, "bench/main.ts", "openai", "--quick");
-  assert.deepEqual(said.match(/^## .*$/gm), ["## openai"], said);
-  const bars = [...said.matchAll(/^- (?:ok|\*\*MISSED\*\*): (.*?): (-?[\d.]+) /gm)].map(([, what, figure]) => [
-    what,
-    Number(figure),
-  ]);
-  assert.deepEqual(
-    bars.map(([what]) => what),
-    [
-      "throughput through the server, of direct: chat, random 100M model, 8 at once",
-      "added ms to the first text: chat, random 100M model, 8 at once",
-    ],
-    said,
-  );
-  assert.ok((bars[0]![1] as number) > 0, said);
-});
-
 test("the quick benchmark of many models on few GPUs keeps its bars", async (t) => {
   const { said, code } = await runToEnd(t, "bench/main.ts", "models", "--quick");
   assert.equal(code, 0, said);
   assert.match(said, /\| +clairvoyant \|/);
-});
-
-test("the quick benchmark of being seen compares servers that are seen with one that is not, and times scrapes", async (t) => {
-  const { said } = await runToEnd(t, "bench/main.ts", "observe", "--quick");
-  const sections = ["## observe: submissions", "## observe: streaming", "## observe: scrapes"];
-  assert.deepEqual(said.match(/^## .*$/gm), sections, said);
-  const ratios = [...said.matchAll(/^- .*with metrics.*, of those without: ([\d.]+) /gm)];
-  assert.ok(ratios.length === 4 && ratios.every(([, ratio]) => Number(ratio) > 0), said);
-  assert.match(said, /^- ok: series: \d+ \(at most 3000\)$/m);
-});
-
-test("the quick benchmark of answers with a form compares them and their neighbours with free ones", async (t) => {
-  const { said } = await runToEnd(t, "bench/main.ts", "constrained", "--quick");
-  assert.deepEqual(said.match(/^## .*$/gm), ["## constrained"], said);
-  const speeds = [...said.matchAll(/^- .*speed of \d free ones beside .*, of free ones: ([\d.]+) /gm)];
-  assert.ok(speeds.length === 2 && speeds.every(([, speed]) => Number(speed) > 0), said);
 });
 
 test("the quick benchmark of batches of files compares them with the same tasks in bodies", async (t) => {
@@ -73,17 +39,4 @@ test("the quick guard compares this checkout with itself by all of its figures",
     ratios.every((ratio) => ratio > 0),
     said,
   );
-});
-
-test("the quick benchmark of short streamed tasks prices them by both APIs, and none of them fails", async (t) => {
-  const { said } = await runToEnd(t, "bench/main.ts", "streamed", "--quick");
-  assert.deepEqual(said.match(/^## .*$/gm), ["## streamed"], said);
-  const rates = [...said.matchAll(/^\| +(predict|chat) \| +(\d+) \|/gm)].map(([, way, rate]) => [
-    way,
-    Number(rate) > 0,
-  ]);
-  assert.deepEqual(rates, [
-    ["predict", true],
-    ["chat", true],
-  ]);
 });
