@@ -10,6 +10,7 @@ import { cpSync, globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { npm } from "../src/common/npm.ts";
+import { readSources } from "../src/docs/sources.ts";
 import { BUNDLED, bundledManifest, notices, packageManifest, readManifest } from "./pack/manifest.ts";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -20,21 +21,24 @@ const LEFT_OUT = /node-llama-cpp[/\\]llama[/\\]gitRelease\.bundle$/;
 
 const folder = mkdtempSync(join(tmpdir(), "alt-las-pack-"));
 try {
-  fill(folder);
+  await fill(folder);
   console.log(join(packed(folder, resolve(process.argv[2] ?? ROOT))));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
 
 /** Puts into a folder what the package consists of. */
-function fill(target: string): void {
+async function fill(target: string): Promise<void> {
   const compiler = join(ROOT, "node_modules/typescript/bin/tsc");
   const project = join(ROOT, "tools/pack/tsconfig.json");
   execFileSync(process.execPath, [compiler, "-p", project, "--outDir", target], { stdio: "inherit" });
   const rest = globSync("src/**/*", { cwd: ROOT, exclude: ["**/*.ts"], withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map(({ parentPath, name }) => join(parentPath, name).slice(ROOT.length + 1));
-  for (const path of [...rest, ...AS_THEY_ARE]) copy(join(ROOT, path), join(target, path));
+  const { documents, texts } = await readSources(ROOT);
+  // What docs/ names, so that it can be read in the package, too.
+  const named = [...documents.keys(), ...texts].filter((path) => !/^(?:docs|src)\//.test(path));
+  for (const path of new Set([...rest, ...AS_THEY_ARE, ...named])) copy(join(ROOT, path), join(target, path));
   const source = join(ROOT, "node_modules", BUNDLED);
   const bundled = join(target, "node_modules", BUNDLED);
   copy(source, bundled);

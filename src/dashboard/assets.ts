@@ -7,17 +7,8 @@ import { hash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { gzip } from "node:zlib";
+import { type Asset, assetOf, TYPES } from "../common/asset.ts";
 import { htmlText } from "../common/html-text.ts";
-
-export interface Asset {
-  readonly type: string;
-  readonly body: Buffer;
-  /** The same, compressed. */
-  readonly gzipped: Buffer;
-  readonly etag: string;
-}
 
 export interface Assets {
   /** The folder of the files: the hash of them all. */
@@ -45,15 +36,6 @@ const LIBRARIES: Readonly<Record<string, string>> = {
 };
 
 const STYLES: Readonly<Record<string, string>> = { "lib/uplot.css": "uplot/dist/uPlot.min.css" };
-
-const TYPES: Readonly<Record<string, string>> = {
-  ".js": "text/javascript; charset=utf-8",
-  ".css": "text/css; charset=utf-8",
-  ".svg": "image/svg+xml",
-  ".html": "text/html; charset=utf-8",
-};
-
-const compress = promisify(gzip);
 
 /**
  * Reads everything.
@@ -91,11 +73,6 @@ function installed(specifier: string): string {
 
 function libraryPath(name: string): string {
   return `lib/${name.replaceAll(/[^a-z]+/g, "-").replace(/^-/, "")}.js`;
-}
-
-async function assetOf(name: string, body: Buffer): Promise<Asset> {
-  const etag = `"${hash("sha256", body).slice(0, 32)}"`;
-  return { type: TYPES[extname(name)]!, body, gzipped: await compress(body, { level: 9 }), etag };
 }
 
 /** Says in the page what bare imports mean. It stands there as text, so the policy allows it by its hash. */

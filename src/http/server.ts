@@ -30,6 +30,7 @@ import { clientErrorHandler, errorHandler } from "./failures.ts";
 import { refuseForeignChanges } from "./cross-origin.ts";
 import { drainRoute, gpuRoute, gpusRoute, resumeRoute } from "./gpus.ts";
 import { dashboardRoutes } from "./dashboard.ts";
+import { docsRoutes } from "./docs.ts";
 import { healthRoutes } from "./health.ts";
 import { liveSchemas } from "./live-schemas.ts";
 import { LiveReaders } from "./live-readers.ts";
@@ -246,6 +247,7 @@ function frontDoor(open: FastifyInstance, parts: ServerParts, proxies: Proxies):
   if (api.ollama) (dashboard.enabled ? greetClients : greetingRoute)(open);
   if (!dashboard.enabled) return;
   dashboardRoutes(open, config, credentials.signOn?.name ?? null);
+  docsRoutes(open);
   signInRoutes(open, parts, proxies);
 }
 

@@ -104,3 +104,20 @@ test("language and theme change at once, stay chosen, and keep the focus where i
   assert.equal(await page.page.evaluate("document.documentElement.dataset.theme"), "dark");
   await page.isSound();
 });
+
+test("the documents are sound, wide and narrow, and their search leads to a part by keyboard", options, async (t) => {
+  const server = await startLocalServer(t, { devices: "simulated:1" });
+  for (const wanted of [{ scheme: "light" }, { scheme: "dark", size: PHONE }] as const) {
+    const page = await openDashboard(browser, server, { key: server.key, ...wanted });
+    await page.page.getByRole("link", { name: "Docs" }).click();
+    await page.page.locator("search").waitFor();
+    await page.page.keyboard.type("/systemd");
+    await page.page.locator("search li a").first().waitFor();
+    await page.isSound(`${wanted.scheme} contents with what was found`);
+    await page.page.keyboard.press("ArrowDown");
+    await page.page.keyboard.press("Enter");
+    await page.page.waitForURL(/\/docs\/deploy\.md#systemd$/);
+    await page.isSound(`${wanted.scheme} a page with tables and code`);
+    await page.close();
+  }
+});

@@ -135,7 +135,7 @@ test("the list of what the package consists of is that of an installation", { sk
   );
 });
 
-test("npx alt-las serves the demo model and the dashboard, and stops", { skip }, async (t) => {
+test("npx alt-las serves the demo model, the dashboard and the documents, and stops", { skip }, async (t) => {
   const server = await start(t);
   const { url, printed, stop } = server;
   assert.match(printed, /For a real one: npx alt-las --/);
@@ -150,6 +150,9 @@ test("npx alt-las serves the demo model and the dashboard, and stops", { skip },
   const [, script] = /<script type="module" src="([^"]+)"/.exec(page) ?? [];
   assert.ok(script !== undefined, page);
   assert.equal((await fetch(new URL(script, url))).status, 200);
+  // One of docs/, and one that it names.
+  for (const path of ["/docs/api.md", "/docs/files/bench/README.md", "/docs/images/now.png", "/docs/site/search.js"])
+    assert.equal((await fetch(new URL(path, url))).status, 200, path);
   const log = await stop();
   assert.match(log, /"msg":"stopped"/);
 });

@@ -58,6 +58,7 @@ function Navigation({ pages, page }) {
     ${pages.map(
       (one) => html`<a href=${href(one.name)} aria-current=${one === page ? "page" : undefined}>${t(one.title)}</a>`,
     )}
+    <a href="./docs/">${t("app.docs")}</a>
   </nav>`;
 }
 

@@ -3,6 +3,7 @@
 export const en = {
   "app.skip": "Skip to the content",
   "app.pages": "Pages",
+  "app.docs": "Docs",
   "app.disconnected": "Disconnected. Trying again in {seconds} s.",
   "app.tryNow": "Try now",
   "app.stale": "What you see is from {time}.",
@@ -54,6 +55,7 @@ export const en = {
 export const tr = {
   "app.skip": "İçeriğe geç",
   "app.pages": "Sayfalar",
+  "app.docs": "Belgeler",
   "app.disconnected": "Bağlantı koptu. {seconds} sn sonra yeniden denenecek.",
   "app.tryNow": "Şimdi dene",
   "app.stale": "Gördükleriniz {time} itibarıyladır.",

@@ -1,0 +1,33 @@
+/**
+ * Where files of the repository are below `/docs/`: those of docs/ as they are named there, so that links between them stay as they are
+ * written, and others behind `files/`. All addresses in pages are relative, as a proxy may have put a path before them.
+ */
+import { posix } from "node:path";
+
+const DOCS = "docs/";
+const OTHERS = "files/";
+
+/** @param path from the root of the repository, with slashes */
+export function addressOf(path: string): string {
+  return path.startsWith(DOCS) ? path.slice(DOCS.length) : OTHERS + path;
+}
+
+/** What a link leads to; null: to a place within its page, or out of the repository. */
+export interface Target {
+  /** From the root of the repository. */
+  readonly path: string;
+  /** Behind `#`; empty: none. */
+  readonly anchor: string;
+}
+
+/** @param from the file in which the link stands, from the root of the repository */
+export function targetOf(from: string, href: string): Target | null {
+  if (href.startsWith("#") || /^[a-z]+:/i.test(href)) return null;
+  const [path = "", anchor = ""] = decodeURI(href).split("#");
+  return { path: posix.normalize(posix.join(posix.dirname(from), path)), anchor };
+}
+
+/** The link from one address to another one. */
+export function linkTo(from: string, to: string): string {
+  return posix.relative(posix.dirname(from), to);
+}
