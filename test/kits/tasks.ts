@@ -34,6 +34,17 @@ import { maybe, plain, text as anyText, time as anyTime } from "./arbitraries.ts
 /** @param name of the store @param make see `MakePlace` */
 export function exerciseTasks(name: string, make: MakePlace): void {
   describe(name, () => {
+    test("a task of a team is stored from its start to its end", async (t) => {
+      const { store } = await opened(t, make);
+      for (const end of [complete, cancel]) {
+        const task = newTask(end === complete ? 1 : 2, { team: "sales" });
+        await store.save([task]);
+        if (end === complete) await store.save([run(task)]);
+        await store.save([end(task)]);
+        assert.deepEqual(await storedTask(store, task.id), task);
+      }
+    });
+
     test("what was saved is there after a restart", async (t) => {
       const world = await opened(t, make);
       const tasks = [newTask(1), run(newTask(2)), complete(run(newTask(3))), cancel(newTask(4))];

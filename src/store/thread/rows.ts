@@ -112,12 +112,13 @@ const ENDED_COLUMNS = { ...NEW_COLUMNS, ...END, ...SELDOM_END } as const;
 const CHANGED_COLUMNS = {
   was: (_task, was) => was,
   user: ({ user }) => user,
+  // What is not written of a row comes before what is: a row that ended with it would be longer than its statement.
+  team: ({ team }) => team,
   seq: ({ seq }) => seq,
   ...STATE,
   // The largest part of the row, which only another attempt changes.
   placement: (task, was) => (was === "running" && attemptNumber(task) === 1 ? null : jsonOf(task.placement)),
   ...END,
-  team: ({ team }) => team,
   ...SELDOM_STATE,
   ...SELDOM_END,
 } as const satisfies Columns<Task, TaskStatus>;
