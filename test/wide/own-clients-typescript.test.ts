@@ -13,6 +13,7 @@ import {
   type TaskEvent,
   verifyWebhook,
 } from "../../clients/typescript/src/index.ts";
+import { Patience } from "../../clients/typescript/src/patience.ts";
 import { startLocalServer } from "../helpers/local-server.ts";
 import { clientOf, lossyWay, standIn } from "../helpers/own-clients.ts";
 
@@ -169,6 +170,27 @@ test("a wait that the server wants and that is too long ends at once with its se
   const expected = { code: "budget_exceeded", message: "It resets tomorrow.", retryAfter: 40_000, status: 429 };
   await assert.rejects(new AltLas({ url, apiKey: "x" }).predict({ text: "Once" }), expected);
   assert.equal(asked, 1);
+});
+
+test("a connection that lasted has worked, though nothing came; one that breaks off at once has not", async () => {
+  let now = 0;
+  const patience = new Patience(60, undefined, () => now);
+  const cut = new AltLasError("no_connection", "Cut.", { isTemporary: true });
+  for (let hours = 0; hours < 3; hours++) {
+    patience.opened();
+    now += 3_600_000;
+    await patience.after(cut);
+  }
+  patience.opened();
+  now += 59_000;
+  await patience.after(cut);
+  for (let tries = 0; tries < 2; tries++) {
+    patience.opened();
+    now += 1000;
+    await patience.after(cut);
+  }
+  now += 60_000;
+  await assert.rejects(patience.after(cut), cut);
 });
 
 test("no server, and one that is not ALT_LAS, are told apart", async (t) => {

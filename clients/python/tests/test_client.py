@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from alt_las import AltLas, AltLasError, AsyncAltLas, TaskError, verify_webhook
+from alt_las.patience import Patience
 
 URL, KEY = os.environ["ALT_LAS_URL"], os.environ["ALT_LAS_API_KEY"]
 #: A way to the same server on which the first answers get lost.
@@ -169,6 +170,22 @@ class Synchronous(unittest.TestCase):
         with stand_in(later) as (url, asked):
             error = self.refused("budget_exceeded", self.at(url).predict, text="Once")
         self.assertEqual((error.retry_after, str(error), len(asked)), (40000, "It resets tomorrow.", 1))
+
+    def test_a_connection_that_lasted_has_worked(self):
+        now = [0.0]
+        patience = Patience(60, lambda: now[0])
+        cut = AltLasError("no_connection", "Cut.", is_temporary=True)
+        for _ in range(3):
+            patience.opened()
+            now[0] += 3600
+            patience.pause(cut)
+        for _ in range(2):
+            patience.opened()
+            now[0] += 1
+            patience.pause(cut)
+        now[0] += 60
+        with self.assertRaises(AltLasError):
+            patience.pause(cut)
 
     def test_others_than_the_server(self):
         with stand_in((200, {}, "<html>hello</html>")) as (url, _):

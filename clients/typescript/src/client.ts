@@ -143,6 +143,7 @@ export class AltLas {
         const headers = { ...(last !== undefined && { "last-event-id": last }) };
         const response = await this.#transport.open({ path: `${pathOf("task", taskId)}/events`, headers, signal });
         if (response.status === 204) return;
+        patience.opened();
         for await (const sent of eventsOf(response, IDLE)) {
           const event = taskEventOf(sent);
           if (event === null) continue;
@@ -193,6 +194,7 @@ export class AltLas {
         // Asked before: what ends while the lines come may be in the next reading only.
         const { finished_at, size } = await this.batchState(batchId, { signal });
         const response = await this.#transport.open({ path: `${pathOf("batch", batchId)}/results`, signal });
+        patience.opened();
         for await (const line of linesOf(response, IDLE)) {
           if (line === "") continue;
           const task = JSON.parse(line) as BatchResult;

@@ -9,15 +9,25 @@ const LONGEST_PAUSE = 5;
 export class Patience {
   readonly #seconds: number;
   readonly #signal: AbortSignal | undefined;
+  readonly #now: () => number;
   #failures = 0;
   #failingSince = 0;
+  /** When the connection was made that is used now; null: there is none. */
+  #openSince: number | null = null;
 
-  constructor(seconds: number, signal: AbortSignal | undefined) {
+  /** @param now milliseconds */
+  constructor(seconds: number, signal: AbortSignal | undefined, now: () => number = () => performance.now()) {
     this.#seconds = seconds;
     this.#signal = signal;
+    this.#now = now;
   }
 
-  /** Something has worked. */
+  /** A connection is there. When it lasts, it has worked, though nothing may come for hours: a task can wait that long. */
+  opened(): void {
+    this.#openSince = this.#now();
+  }
+
+  /** Something has come. */
   reset(): void {
     this.#failures = 0;
   }
@@ -28,7 +38,9 @@ export class Patience {
    */
   async after(error: unknown): Promise<void> {
     if (!(error instanceof AltLasError) || !error.isTemporary) throw error;
-    const now = performance.now();
+    const now = this.#now();
+    if (this.#openSince !== null && now - this.#openSince > LONGEST_PAUSE * 1000) this.#failures = 0;
+    this.#openSince = null;
     if (this.#failures === 0) this.#failingSince = now;
     // Clients that were cut off together must not come back together.
     const spread = Math.random();

@@ -162,6 +162,7 @@ class AsyncAltLas:
                 async with self._open(f"{_path('task', task_id)}/events", headers) as response:
                     if response.status_code == 204:
                         return
+                    patience.opened()
                     events = Events()
                     async for line in self._lines(response):
                         event = events.feed(line)
@@ -214,6 +215,7 @@ class AsyncAltLas:
                 # Asked before: what ends while the lines come may be in the next reading only.
                 state = await self.batch_state(batch_id)
                 async with self._open(f"{_path('batch', batch_id)}/results", {}) as response:
+                    patience.opened()
                     async for line in self._lines(response):
                         if line == "":
                             continue

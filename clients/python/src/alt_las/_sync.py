@@ -161,6 +161,7 @@ class AltLas:
                 with self._open(f"{_path('task', task_id)}/events", headers) as response:
                     if response.status_code == 204:
                         return
+                    patience.opened()
                     events = Events()
                     for line in self._lines(response):
                         event = events.feed(line)
@@ -213,6 +214,7 @@ class AltLas:
                 # Asked before: what ends while the lines come may be in the next reading only.
                 state = self.batch_state(batch_id)
                 with self._open(f"{_path('batch', batch_id)}/results", {}) as response:
+                    patience.opened()
                     for line in self._lines(response):
                         if line == "":
                             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from typing import Callable, Optional
 
 from .errors import AltLasError
 
@@ -14,13 +15,20 @@ LONGEST_PAUSE = 5.0
 class Patience:
     """For one operation: it gives up when nothing has worked for so many seconds."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
+        self._now = now
         self._failures = 0
         self._failing_since = 0.0
+        #: When the connection was made that is used now; None: there is none.
+        self._open_since: Optional[float] = None
+
+    def opened(self) -> None:
+        """A connection is there. When it lasts, it has worked, though nothing may come for hours: a task can wait that long."""
+        self._open_since = self._now()
 
     def reset(self) -> None:
-        """Something has worked."""
+        """Something has come."""
         self._failures = 0
 
     def pause(self, error: AltLasError) -> float:
@@ -30,7 +38,10 @@ class Patience:
         """
         if not error.is_temporary:
             raise error
-        now = time.monotonic()
+        now = self._now()
+        if self._open_since is not None and now - self._open_since > LONGEST_PAUSE:
+            self._failures = 0
+        self._open_since = None
         if self._failures == 0:
             self._failing_since = now
         # Clients that were cut off together must not come back together.
