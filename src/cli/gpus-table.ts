@@ -184,6 +184,7 @@ function factsOfDevice(gpu: GpuDetails, bars: number): Fact[] {
     ["Memory errors", ecc === null ? "-" : `${ecc.corrected} corrected, ${ecc.uncorrected} uncorrected`],
     ["Xid errors", countsOf(gpu.xids)],
     ["Capability", gpu.compute_capability?.toFixed(1) ?? "-"],
+    ...(gpu.machine === undefined ? [] : [["Machine", gpu.machine] as const]),
     ["UUID", (gpu.uuids ?? [gpu.uuid ?? "-"]).join(", ")],
     ["PCI bus id", (gpu.pci_bus_ids ?? [gpu.pci_bus_id ?? "-"]).join(", ")],
   ];

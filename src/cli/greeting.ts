@@ -38,7 +38,7 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | 
   const { url, addresses, devices, models, quarantinedTo, driverNotes } = server;
   const firstKey = keyFile === null ? server.firstKey : null;
   const serving = devices.filter((device) => faultOf(device) === null);
-  const parts = [places(origin, addresses), ...mending(devices, serving, given), ...reach(config, url)];
+  const parts = [places(origin, addresses), ...mending(config, devices, serving, given), ...reach(config, url)];
   if (quarantinedTo !== null)
     parts.push(
       `The task database was damaged. It was moved to ${quarantinedTo}, with all tasks, webhook secrets and idempotency keys; a new one was begun.`,
@@ -46,7 +46,7 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | 
   if (server.upgrade !== null) parts.push(upgradeWords(server.upgrade));
   parts.push(
     ...notesOf(driverNotes, devices),
-    deviceTable(devices, models),
+    deviceTable(config, devices, models),
     ...troubles(devices),
     ...modelParts(models),
   );
@@ -121,7 +121,13 @@ function hasDemo({ engine }: Device): boolean {
 }
 
 /** Where no GPU serves, or nothing at all: the commands that change that. */
-function mending(devices: readonly Device[], serving: readonly Device[], given: ReadonlyMap<string, string>): string[] {
+function mending(
+  { cluster }: Config,
+  devices: readonly Device[],
+  serving: readonly Device[],
+  given: ReadonlyMap<string, string>,
+): string[] {
+  if (cluster.nats !== undefined) return [];
   const missing = [...new Set(devices.flatMap(({ mendedBy }) => mendedBy ?? []))];
   const commands = [...missing, startCommand(given)].map((command) => `  ${command}`).join("\n");
   if (missing.length > 0 && serving.length > 0 && serving.every((device) => deviceTraits(device).isMachine))
@@ -153,7 +159,10 @@ function notesOf(notes: readonly string[], devices: readonly Device[]): string[]
   ];
 }
 
-function deviceTable(devices: readonly Device[], models: readonly ModelEntry[]): string {
+const AGENTS = `The GPUs are those of the machines on which ${ALT_LAS} agent --join runs: ${ALT_LAS} gpus lists them.`;
+
+function deviceTable({ cluster }: Config, devices: readonly Device[], models: readonly ModelEntry[]): string {
+  if (cluster.nats !== undefined) return AGENTS;
   const rows = devices.map((device) => [
     String(device.id),
     device.name,

@@ -101,6 +101,8 @@ export class ClusterPool implements AnyPool {
     if (found === null) return null;
     const { machine, run } = found;
     const instance = clusterRef(machine, run.instance);
+    // Its ids are others where what was remembered of the cluster is lost.
+    if (instance.gpuId !== task.gpuId) return null;
     const isThere = machine.facts.get(instance.gpuId)?.instances.some(({ id }) => id === instance.id) ?? false;
     return isThere ? { instance, output: this.#runs.adopt(machine, instance, task, sink) } : null;
   }

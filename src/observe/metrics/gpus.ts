@@ -24,7 +24,7 @@ export function countLoads(instruments: Instruments): () => void {
 
 /** @returns what reads them, for a scrape */
 export function showGpus(instruments: Instruments, models: LabelValues): (gpus: readonly GpuStatus[]) => void {
-  const machine = hostname();
+  const here = hostname();
   const figures = figuresOf(instruments);
   const help = "1 for the state that a GPU is in, 0 for the others.";
   const states = instruments.gauge("gpu_state", help, [...LABELS, "state"]);
@@ -33,7 +33,7 @@ export function showGpus(instruments: Instruments, models: LabelValues): (gpus: 
     for (const [reading] of figures) reading.clear();
     states.clear();
     for (const gpu of gpus) {
-      const labels = [String(gpu.id), gpu.uuids.join(), gpu.name, machine];
+      const labels = [String(gpu.id), gpu.uuids.join(), gpu.name, gpu.machine ?? here];
       for (const [reading, of] of figures) {
         const value = of(gpu);
         if (value !== null) reading.set(value, ...labels);

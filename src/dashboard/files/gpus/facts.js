@@ -71,8 +71,11 @@ function percentOf(value) {
 
 /** @param {GpuDetails} gpu @returns {[title: string, text: string][]} */
 function identity(gpu) {
-  const { uuid, uuids, pci_bus_id: bus, pci_bus_ids: buses } = gpu;
+  const { uuid, uuids, pci_bus_id: bus, pci_bus_ids: buses, machine } = gpu;
+  /** @type {[title: string, text: string][]} */
+  const where = machine === undefined ? [] : [[t("gpus.machine"), machine]];
   return [
+    ...where,
     [t("gpus.uuid"), uuids?.join(", ") ?? uuid ?? NONE],
     [t("gpus.bus"), buses?.join(", ") ?? bus ?? NONE],
     [t("gpus.capability"), number(gpu.compute_capability, 1)],
