@@ -124,6 +124,7 @@ export class ClusterWorld {
     const request = completionOf(text, { maxTokens });
     const task = before ?? this.task(request);
     task.attempts.push({ gpuId, startedAt: 0, endedAt: null, reason: null });
+    task.gpuId = gpuId;
     const [run, sink] = this.#begin(task);
     this.pool.run({ gpuId, id: 0 }, task, request, sink);
     return run;
