@@ -101,6 +101,11 @@ export const SUITES: readonly Suite[] = [
     dependsOn: ["docs/cluster.md", "src/cluster/**", "src/gpu/{any-pool,facts,pool,status}.ts", "src/scheduler/**"],
   },
   {
+    name: "cluster-chaos",
+    tests: ["cluster-chaos"],
+    dependsOn: ["chaos/**", "src/{cluster,scheduler,tasks}/**"],
+  },
+  {
     name: "proxies",
     tests: ["proxies"],
     dependsOn: ["docs/proxies.md", "src/http/**"],

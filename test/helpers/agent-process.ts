@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { childrenOf } from "./processes.ts";
 import { BIN } from "./server.ts";
 import { newFolder, type Owner } from "./server-handle.ts";
 
@@ -45,6 +46,14 @@ export class AgentProcess {
 
   signal(signal: NodeJS.Signals): void {
     this.process.kill(signal);
+  }
+
+  /** Its worker of a GPU, if it has one now. */
+  killWorker(gpuId: number): void {
+    const worker = childrenOf(this.process.pid!).find(({ command }) =>
+      command.startsWith(`alt-las worker gpu ${gpuId}`),
+    );
+    if (worker !== undefined) process.kill(worker.pid, "SIGKILL");
   }
 
   async kill(): Promise<void> {
