@@ -1,6 +1,6 @@
-/** Documents: their blocks of code, and what they link to. */
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+/** The blocks of code of documents. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { ROOT } from "./server.ts";
 
 export interface Block {
@@ -22,26 +22,4 @@ export function blocksOf(path: string): Block[] {
     text: text!,
     isNotRun: mark !== undefined,
   }));
-}
-
-/** Links of a document to files that are not there, or to headings that they do not have. */
-export function deadLinks(path: string): string[] {
-  const links = Array.from(textOf(path).matchAll(/\]\(([^)\s]+)\)/g), ([, link]) => link!);
-  return links.filter((link) => {
-    if (/^https?:/.test(link)) return false;
-    const [file = "", heading] = link.split("#");
-    const target = file === "" ? path : join(dirname(path), file);
-    return !existsSync(join(ROOT, target)) || (heading !== undefined && !headingsOf(target).includes(heading));
-  });
-}
-
-/** As GitHub names them in addresses. */
-function headingsOf(path: string): string[] {
-  const headings = textOf(path).matchAll(/^#+ (.+)$/gm);
-  return Array.from(headings, ([, title]) =>
-    title!
-      .toLowerCase()
-      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
-      .replaceAll(" ", "-"),
-  );
 }
