@@ -1,7 +1,6 @@
 /** The documentation at /docs/: what is there, who gets it, and that each link in it leads somewhere. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { join, posix } from "node:path";
+import { posix } from "node:path";
 import { test } from "node:test";
 import { type Section } from "../src/docs/sections.ts";
 import { readSite } from "../src/docs/site.ts";
@@ -30,21 +29,6 @@ async function pages(): Promise<Map<string, string>> {
 
 const unescaped = (text: string): string =>
   text.replaceAll(/&#(\d+);/g, (_, code) => String.fromCodePoint(Number(code)));
-
-test("each link of the repository's pages leads to a file, and to a heading of it, as on GitHub", () => {
-  for (const [path, { links, headings }] of SOURCES.documents)
-    for (const href of links) {
-      const target = href.startsWith("#") ? { path, anchor: href.slice(1) } : targetOf(path, href);
-      if (target === null) continue;
-      assert.ok(existsSync(join(ROOT, target.path)), `${path} links to ${href}, which is not there`);
-      if (target.anchor === "") continue;
-      const known = target.path === path ? headings : SOURCES.documents.get(target.path)?.headings;
-      assert.ok(
-        known?.some(({ anchor }) => anchor === target.anchor),
-        `${path} links to ${href}: no such heading`,
-      );
-    }
-});
 
 test("each link and picture of each page is there, and leads to a heading where it names one", async () => {
   const all = await pages();

@@ -65,6 +65,11 @@ export const SUITES: readonly Suite[] = [
     dependsOn: ["clients/**", "examples/**", "src/http/**"],
   },
   {
+    name: "documents",
+    tests: ["docs-commands"],
+    dependsOn: ["docs/**", "src/{cli,config,http,lab}/**"],
+  },
+  {
     name: "pack",
     tests: ["pack", "release"],
     dependsOn: ["package.json", "src/**", "tools/{pack,release}/**", "tools/{pack,release}.ts", "CHANGELOG.md"],

@@ -9,7 +9,7 @@ import { shell, succeed } from "../helpers/stranger.ts";
 
 const PAGE = readFileSync(join(ROOT, "docs/operating.md"), "utf8");
 const [TRIED, NEEDED] = Array.from(
-  PAGE.slice(PAGE.indexOf("### The drill")).matchAll(/^```sh\n(.*?)^```$/gms),
+  PAGE.slice(PAGE.indexOf("### The drill")).matchAll(/^```sh[^\n]*\n(.*?)^```$/gms),
   ([, commands]) => commands!.trim().split("\n"),
 ) as [string[], string[]];
 

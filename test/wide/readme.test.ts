@@ -14,7 +14,7 @@ import { type TaskSummary, type TaskView } from "../../src/http/schemas/tasks.ts
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const README = readFileSync(join(ROOT, "README.md"), "utf8");
-const BLOCKS = [...README.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, commands]) => commands!);
+const BLOCKS = [...README.matchAll(/^```sh[^\n]*\n(.*?)^```$/gms)].map(([, commands]) => commands!);
 const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
 
 /** A block of README that has this in it. */

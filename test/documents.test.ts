@@ -1,0 +1,43 @@
+/** Documents link to what is there, and what they show works. */
+import assert from "node:assert/strict";
+import { existsSync, globSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { parseConfig } from "../src/config/config.ts";
+import { blocksOf, deadLinks, textOf } from "./helpers/documents.ts";
+import { ROOT } from "./helpers/server.ts";
+
+const DOCUMENTS = ["*.md", "{docs,deploy,examples,test,tools}/**/*.md", "bench/README.md", "clients/*/*.md"];
+const PAGES = globSync(["docs/**/*.md", "README*.md"], { cwd: ROOT });
+
+test("documents link to files and headings that are there", () => {
+  const paths = globSync(DOCUMENTS, { cwd: ROOT, exclude: ["**/node_modules/**"] });
+  assert.ok(paths.length > 40);
+  assert.deepEqual(
+    paths.flatMap((path) => deadLinks(path).map((link) => `${path}: ${link}`)),
+    [],
+  );
+});
+
+test("each piece of a configuration in the documents is taken as one", () => {
+  const pieces = PAGES.flatMap((path) => blocksOf(path).map((block) => ({ path, ...block }))).filter(
+    ({ language, isNotRun }) => language === "yaml" && !isNotRun,
+  );
+  assert.ok(pieces.length > 15);
+  // Variables and secrets are not there.
+  for (const { path, text } of pieces) parseConfig(text.replaceAll(/\$\{[^}]*\}/g, "secret"), `${path}: ${text}`);
+});
+
+test("each command of the documents is run by a test, or its block says why not", () => {
+  for (const path of PAGES)
+    for (const { language, text, mark } of blocksOf(path)) {
+      if (!/^(?:sh|bash|python|js)$/.test(language)) continue;
+      const where = `${path}: ${language} ${mark}: ${text}`;
+      const [, name] = /^tested-by=([\w-]+)$/.exec(mark) ?? [];
+      if (name === undefined) assert.match(mark, language === "sh" ? /^(?:run|not-run: \S.*)$/ : /^not-run: \S/, where);
+      else {
+        const file = `test/wide/${name}.test.ts`;
+        assert.ok(existsSync(join(ROOT, file)) && textOf(file).includes(path), `${where}: ${file} does not name it`);
+      }
+    }
+});
