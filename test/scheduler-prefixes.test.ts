@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { promptWork } from "../src/scheduler/pace.ts";
 import { type Cached, Prefixes } from "../src/scheduler/prefixes.ts";
 import { STRATEGIES, type Task } from "../src/task.ts";
 import { simulate } from "./helpers/prefix-simulation.ts";
@@ -68,21 +69,23 @@ class Slots {
 
   #ask(wanted: string): void {
     assert.deepEqual(
-      this.#prefixes
-        .of(chainOf(promptOf(wanted)))
-        .map(({ characters, holders }) => ({ characters, holders: holders.toSorted() })),
-      [...this.#having(wanted, ({ free }) => free), ...this.#having(wanted, ({ taken }) => [...taken.values()])],
+      this.#prefixes.of(chainOf(promptOf(wanted))).map((cached) => ({ ...cached, holders: cached.holders.toSorted() })),
+      [
+        ...this.#having(wanted, true, ({ free }) => free),
+        ...this.#having(wanted, false, ({ taken }) => [...taken.values()]),
+      ],
     );
   }
 
   /** Who has how many blocks of a prompt, the longest beginning first. */
-  #having(wanted: string, of: (gpu: Gpu) => readonly string[]): Cached<number>[] {
+  #having(wanted: string, isFree: boolean, of: (gpu: Gpu) => readonly string[]): Cached<number>[] {
     const most = this.#gpus.map((one) => Math.max(0, ...of(one).map((own) => commonPrefix(own, wanted))));
     const lengths = Array.from(wanted, (_, index) => wanted.length - index);
     return lengths
       .map((blocks) => ({
         characters: blocks * BLOCK,
         holders: [0, 1, 2].filter((id) => most[id]! >= blocks),
+        spares: isFree ? promptWork(blocks * BLOCK) : 0,
       }))
       .filter(({ holders }) => holders.length > 0);
   }
@@ -120,13 +123,15 @@ test("what is remembered has bounds: blocks of a prompt, blocks of a GPU, and GP
   for (const letter of "abcdefghi") fill(0, long(letter));
   assert.deepEqual(
     prefixes.of(chainOf(long("b")))[0],
-    { characters: 64 * BLOCK, holders: [0] },
+    { characters: 64 * BLOCK, holders: [0], spares: promptWork(64 * BLOCK) },
     "after which prompts are taken for the same",
   );
   assert.deepEqual(prefixes.of(chainOf(long("a"))), [], "eight of these are all that is kept of one GPU");
   for (let id = 1; id <= 20; id++) fill(id, promptOf("z"));
   const last = Array.from({ length: 16 }, (_, index) => index + 5);
-  assert.deepEqual(prefixes.of(chainOf(promptOf("z"))), [{ characters: BLOCK, holders: last }]);
+  assert.deepEqual(prefixes.of(chainOf(promptOf("z"))), [
+    { characters: BLOCK, holders: last, spares: promptWork(BLOCK) },
+  ]);
 });
 
 // --- what follows for a task -------------------------------------------------------------------------------------

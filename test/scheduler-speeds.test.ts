@@ -51,6 +51,21 @@ test("a GPU that is much faster comes first, however little the others have to d
   );
 });
 
+test("a slower GPU that has most of a prompt in a free slot is as good as a faster one that has to compute it", () => {
+  const world = new World([facts(0, { slots: 4 }), facts(1, { slots: 4 })]);
+  teach(world, [1.5, 1]);
+  const long = "the same beginning ".repeat(180);
+  world.scheduler.finished(world.submit({ pinnedGpuId: 0, text: long, maxTokens: 10 }), ran(0.15, 10));
+  const again = world.submit({ text: `${long} and another end`, maxTokens: 10 });
+  assert.deepEqual(
+    [again.gpuId, again.placement?.reason && (again.placement.reason as { code: string }).code],
+    [0, "cached_prefix"],
+  );
+  // While it runs nobody else can use what it has.
+  assert.equal(world.submit({ text: `${long} and a third end`, maxTokens: 10 }).gpuId, 1);
+  assert.equal(world.submit({ text: "something else", maxTokens: 10 }).gpuId, 1);
+});
+
 test("GPUs that differ by less than a quarter are equal: the lowest load decides", () => {
   const world = new World([facts(0, { slots: 8 }), facts(1, { slots: 8 })]);
   teach(world, [1.2, 1]);

@@ -236,6 +236,11 @@ export const SUITES: readonly Suite[] = [
     dependsOn: ["deploy/**", "src/gpu/status.ts", "src/http/{metrics,request-news}.ts", "src/observe/metrics/**"],
   },
   {
+    name: "lab",
+    tests: ["lab-strategies"],
+    dependsOn: ["src/lab/**", "src/scheduler/**"],
+  },
+  {
     name: "chaos",
     tests: ["chaos"],
     dependsOn: ["chaos/**", "src/{batch-files,engine,files,gpu,http,scheduler,store,tasks,webhooks}/**"],

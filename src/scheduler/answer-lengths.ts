@@ -12,11 +12,7 @@ const MOST_MODELS = 16;
 /** Bytes of a text for each token, about; see request.ts. */
 const BYTES_PER_TOKEN = 4;
 
-/** Of many, each so many-th is looked at. */
-const EACH = 4;
-
 interface Learned {
-  ended: number;
   count: number;
   mean: number;
 }
@@ -31,9 +27,8 @@ export class AnswerLengths {
     let learned = this.#of(model);
     if (learned === undefined) {
       if (this.#byModel.size >= MOST_MODELS) return;
-      this.#byModel.set(model, (learned = { ended: 0, count: 0, mean: 0 }));
+      this.#byModel.set(model, (learned = { count: 0, mean: 0 }));
     }
-    if (++learned.ended % EACH !== 0 && learned.count >= LEAST) return;
     learned.count++;
     learned.mean += Math.max(FRESH, 1 / learned.count) * (tokens - learned.mean);
   }

@@ -209,9 +209,14 @@ export class Fleet {
     this.#shareSlots(member);
   }
 
+  /** A task has ended. @returns whether something is to be learned of it */
+  get isTurn(): boolean {
+    return this.#speeds.isTurn(this.#all.length);
+  }
+
   /** A task has ended there that still has its slot. @param seconds that it took @param work tokens of it */
   learn({ pace, running }: Pick<Instance, "pace" | "running">, seconds: number, work: number): void {
-    if (work < 1 || !this.#speeds.isTurn(this.#all.length)) return;
+    if (work < 1) return;
     pace.learn(running.size, seconds / work);
     if (this.#speeds.learned(this.#all)) for (const one of this.#all) one.settle();
   }

@@ -17,6 +17,11 @@ export function workOf(prompt: number, answer: number): number {
   return answer + prompt / PROMPT_TOKENS;
 }
 
+/** Tokens of work of a part of a prompt. A token has about four characters. */
+export function promptWork(characters: number): number {
+  return characters / 4 / PROMPT_TOKENS;
+}
+
 export class Pace {
   #count = 0;
   /** Of the tasks that ran there at once, of seconds for a token, and of the squares and products for the line through them. */

@@ -54,10 +54,10 @@ interface Loaded extends Pick<Instance, "card" | "beside" | "capacity"> {
  * shares the slots of its GPU, the GPU counts where it is fuller.
  */
 export function loadOf({ card, facts, running, beside, capacity }: Loaded): number {
-  const others = Math.round(card.othersUtilization * 20) / 20;
+  const { othersUtilization, mostTasks } = card;
+  const others = Math.round(othersUtilization * 20) / 20;
   const own = running.work / capacity;
-  const tasks = own * facts.slots + beside;
-  const ofGpu = card.mostTasks === null ? 0 : tasks / card.mostTasks;
+  const ofGpu = mostTasks === null ? 0 : (own * facts.slots + beside) / mostTasks;
   return others + (1 - others) * Math.min(1, Math.max(own, ofGpu));
 }
 
@@ -133,6 +133,8 @@ export interface StrategyInput {
   readonly lastRoundRobin: number | null;
   /** Uniform in [0, 1). */
   readonly draw: number;
+  /** Tokens of work that the task is expected to be, where a cache may spare a part of it on uneven instances; else 0. */
+  readonly work: number;
   /** Instances that probably have a part of the prompt in their KV cache, the best first. */
   readonly cached: readonly Cached<Instance>[];
 }

@@ -81,14 +81,16 @@ export class Planner {
 
   /** Gives the slot back of a task that has run there to its end. @param result null: not known */
   ended(instance: Instance, task: Task, result: TaskResult | null): void {
-    const { fleet, callers } = this.#parts;
-    if (result !== null && (result.finishReason === "stop" || result.finishReason === "length")) {
-      const { promptTokens, cachedTokens, completionTokens, executionTime } = result;
-      const computed = (promptTokens ?? 0) - (cachedTokens ?? 0);
-      callers.of(task).answers.learn(task, completionTokens);
-      fleet.learn(instance, executionTime, workOfTokens(computed, completionTokens));
-    }
+    if (result !== null && this.#parts.fleet.isTurn) this.#learn(instance, task, result);
     this.vacate(instance, task, result === null ? null : workOf(result), result !== null);
+  }
+
+  #learn(instance: Instance, task: Task, result: TaskResult): void {
+    if (result.finishReason !== "stop" && result.finishReason !== "length") return;
+    const { promptTokens, cachedTokens, completionTokens, executionTime } = result;
+    const computed = (promptTokens ?? 0) - (cachedTokens ?? 0);
+    this.#parts.callers.of(task).answers.learn(task, completionTokens);
+    this.#parts.fleet.learn(instance, executionTime, workOfTokens(computed, completionTokens));
   }
 
   /** Gives a slot back. @param work tokens that the task took; null: not known @param used whether it has run there to its end */
@@ -167,6 +169,7 @@ export class Planner {
     const choice = strategy.choose(eligible, {
       task,
       isUneven,
+      work: isUneven && cached.length > 0 ? expectedWork(task, caller.answers.expected(task, null)) : 0,
       lastRoundRobin: this.#lastRoundRobin,
       draw: random(),
       cached,

@@ -6,6 +6,7 @@
 import { InFlight, takeOut } from "../common/in-flight.ts";
 import { BLOCK, type Chain } from "../request.ts";
 import type { Task } from "../task.ts";
+import { promptWork } from "./pace.ts";
 
 /** Blocks that are remembered of the free slots of one instance. */
 const MOST_BLOCKS = 512;
@@ -18,6 +19,8 @@ const EMPTY: Chain = [];
 export interface Cached<Holder> {
   readonly characters: number;
   readonly holders: readonly Holder[];
+  /** Tokens of work that it spares there; 0: it is in slots that are taken. */
+  readonly spares: number;
 }
 
 /** The prompts in the slots of one instance. */
@@ -39,7 +42,7 @@ export class Prefixes<Holder> {
    * work on it now. Only an engine whose slots share their caches can use the latter.
    */
   of(chain: Chain): readonly Cached<Holder>[] {
-    return [...this.#free.of(chain), ...this.#taken.of(chain)];
+    return [...this.#free.of(chain, true), ...this.#taken.of(chain, false)];
   }
 
   /** An instance is given a task. @param room slots that stay free */
@@ -96,13 +99,14 @@ class Holders<Holder> {
   readonly #byHash = new Map<number, Holder[]>();
 
   /** The longest beginning first. */
-  of(chain: Chain): Cached<Holder>[] {
+  of(chain: Chain, isFree: boolean): Cached<Holder>[] {
     const cached: Cached<Holder>[] = [];
     for (let index = 0; index < chain.length; index++) {
       const holders = this.#byHash.get(chain[index]!);
       // If no holder has the prompt up to here, none has more.
       if (holders === undefined) break;
-      cached.push({ characters: (index + 1) * BLOCK, holders });
+      const characters = (index + 1) * BLOCK;
+      cached.push({ characters, holders, spares: isFree ? promptWork(characters) : 0 });
     }
     return cached.toReversed();
   }

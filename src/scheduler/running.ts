@@ -14,24 +14,24 @@ export interface RunningTasks extends Iterable<Task> {
  */
 export class Running implements RunningTasks {
   readonly #list: (Task | number)[] = [];
+  /** The sum of integers, so that it cannot drift. */
+  #work = 0;
 
   get size(): number {
     return this.#list.length / 2;
   }
 
-  /** Added up each time, so that it cannot drift. */
   get work(): number {
-    let sum = 0;
-    for (let place = 1; place < this.#list.length; place += 2) sum += this.#list[place] as number;
-    return sum;
+    return this.#work;
   }
 
   has(task: Task): boolean {
     return this.#list.includes(task);
   }
 
-  /** @param task one that is not there */
+  /** @param task one that is not there @param work an integer */
   add(task: Task, work: number): void {
+    this.#work += work;
     this.#list.push(task, work);
   }
 
@@ -40,6 +40,7 @@ export class Running implements RunningTasks {
     const list = this.#list;
     const place = list.indexOf(task);
     if (place === -1) return false;
+    this.#work -= list[place + 1] as number;
     for (let next = place + 2; next < list.length; next++) list[next - 2] = list[next]!;
     list.pop();
     list.pop();

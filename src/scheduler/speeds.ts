@@ -46,9 +46,9 @@ export class Speeds {
     return true;
   }
 
-  /** A task has ended. @returns whether its pace is to be measured: of many each eighth is enough */
+  /** A task has ended. @returns whether something is to be learned of it: of many each eighth is enough */
   isTurn(instances: number): boolean {
-    return ++this.#ended % EACH === 0 || this.#ended < LEAST * 2 * instances;
+    return (++this.#ended & (EACH - 1)) === 0 || this.#ended < LEAST * 2 * instances;
   }
 
   /** A task has ended, and the pace of its instance was measured. @returns whether speeds have changed, and so all loads */

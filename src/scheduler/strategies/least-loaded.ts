@@ -9,13 +9,14 @@ const NEAR = 0.1;
 const EPSILON = 1e-9;
 
 /**
- * Of the GPUs that are about as fast for one task more as the fastest, the one with the lowest load; at random among equals, so that a burst does not pile onto the first GPU. Among those whose load is close to the
- * lowest, the ones that have most of the prompt in their KV cache come first.
+ * Of the GPUs that are about as fast for one task more as the fastest, the one with the lowest load; at random among equals, so that a
+ * burst does not pile onto the first GPU. Among those whose load is close to the lowest, the ones that have most of the prompt in their KV
+ * cache come first. What a cache spares of a prompt makes a slower GPU as good as a faster one that has to compute all of it.
  */
 export const leastLoaded: Strategy = {
   score: ({ load }) => load,
-  choose: (all, { cached, draw, isUneven }) => {
-    const eligible = isUneven ? fastOf(all) : all;
+  choose: (all, { cached, draw, isUneven, work }) => {
+    const eligible = !isUneven ? all : cached.length === 0 ? fastOf(all) : cheapOf(all, cached, work);
     const least = leastOf(eligible);
     const warm = cached.length === 0 ? null : firstNear(eligible, cached, least);
     const { instance, equals } =
@@ -36,6 +37,21 @@ function fastOf(instances: readonly Instance[]): readonly Instance[] {
   let fastest = Infinity;
   for (const { seconds } of instances) if (seconds > 0 && seconds < fastest) fastest = seconds;
   return instances.filter(({ seconds }) => seconds <= UNEVEN * fastest);
+}
+
+/** As `fastOf`, where a part of the prompt is spared by what a free slot has of it. @param work tokens of the task */
+function cheapOf(
+  instances: readonly Instance[],
+  cached: readonly Cached<Instance>[],
+  work: number,
+): readonly Instance[] {
+  const spared = new Map<Instance, number>();
+  for (const { holders, spares } of cached)
+    if (spares > 0) for (const holder of holders) if (!spared.has(holder)) spared.set(holder, spares);
+  const costOf = (one: Instance): number => one.seconds * Math.max(1, work - (spared.get(one) ?? 0));
+  let least = Infinity;
+  for (const one of instances) if (one.seconds > 0) least = Math.min(least, costOf(one));
+  return instances.filter((one) => costOf(one) <= UNEVEN * least);
 }
 
 function leastOf(instances: readonly Instance[]): number {
