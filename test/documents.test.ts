@@ -41,3 +41,11 @@ test("each command of the documents is run by a test, or its block says why not"
       }
     }
 });
+
+test("what docs/comparison.md says of costs is what bench/README.md has", () => {
+  const [, costs] = /^## What it costs\n(.*?)^## /ms.exec(textOf("docs/comparison.md"))!;
+  const measured = textOf("bench/README.md").replaceAll(",", "");
+  const figures = Array.from(costs!.matchAll(/\d[\d.,]*\d|\d/g), ([figure]) => figure.replaceAll(",", ""));
+  assert.ok(figures.length > 15);
+  for (const figure of figures) assert.ok(measured.includes(figure), figure);
+});

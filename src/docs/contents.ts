@@ -28,7 +28,9 @@ function entriesOf({ items }: Tokens.List, path: string): Entry[] {
   return items.flatMap(({ tokens }) => {
     const link = firstLink(tokens);
     const target = link === null ? null : targetOf(path, link.href);
-    return target === null ? [] : [{ title: plainText(link!.tokens), address: addressOf(target.path) }];
+    if (target === null) return [];
+    const anchor = target.anchor === "" ? "" : `#${target.anchor}`;
+    return [{ title: plainText(link!.tokens), address: addressOf(target.path) + anchor }];
   });
 }
 

@@ -54,6 +54,7 @@ async function served(t: TestContext) {
     const endless = text.includes("cancel ") ? await server.predict({ text: "Once", max_length: 100_000 }) : null;
     const commands = text
       .replaceAll("http://127.0.0.1:8642", server.url)
+      .replaceAll("altlas_XnvB…", server.key)
       .replaceAll("cancel 85090581", `cancel ${endless?.task_id.slice(-8)}`)
       .replaceAll("85090581", done.slice(-8));
     assert.doesNotMatch(await succeed(commands, server.folder, env), /"error":/, commands);
