@@ -33,6 +33,7 @@ export const AUDIT_ACTIONS = {
   "export.file": "The content of another user's file was read.",
   "data.sweep": "What was old enough was removed at once.",
   "data.compact": "The task database was written anew.",
+  "data.copy": "All that is stored was copied to another kind of database.",
   "data.forget": "What was stored of a user was removed.",
   "data.restore": "A data directory was made of a backup.",
 } as const;

@@ -19,13 +19,14 @@ const ACTIONS: Readonly<Record<string, AuditAction>> = {
   backup: "export.backup",
   restore: "data.restore",
   compact: "data.compact",
+  "store copy": "data.copy",
   sweep: "data.sweep",
   forget: "data.forget",
   reload: "config.reload",
 };
 
 /** The options that say what was done; no value of them is a secret. */
-const TOLD = ["user", "name", "role", "team", "again", "scopes", "models", "expires", "overlap"] as const;
+const TOLD = ["user", "name", "role", "team", "again", "scopes", "models", "expires", "overlap", "from", "to"] as const;
 
 /**
  * Leaves the row of a command that has run.

@@ -13,6 +13,7 @@ import { configFile } from "../config/place.ts";
 import type { Options } from "./context.ts";
 import type { Origin } from "./greeting.ts";
 import { AltLasError } from "../errors.ts";
+import { addStore } from "./store.ts";
 import { addRemote } from "./remote/commands.ts";
 import type { Logger } from "../log/log.ts";
 import type { MaybeTerminal } from "./remote/terminal.ts";
@@ -95,6 +96,7 @@ function program(cli: Command, io: Io): Command {
   addAccounts(cli, io);
   addModels(cli, io);
   addBackups(cli, io);
+  addStore(cli, io);
   addForRunning(cli, io);
   addForget(cli, io);
   addForGpus(cli, io);

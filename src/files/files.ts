@@ -1,29 +1,30 @@
 /**
- * The files that clients have uploaded. Their bytes are in a folder of the data directory, each file under its id; the store knows the rest.
+ * The files that clients have uploaded. Their bytes are beside the store, each file's under its id; the store knows the rest.
  *
  *  1. The bytes are whole and on disk before the row is written, and a row is gone before its bytes are. So what is cut off leaves bytes that
  *     no row knows, which the next start removes.
  *  2. All changes of rows follow each other: no upload finds a file to be the same as one that is being removed.
  */
 import { randomUUIDv7 } from "node:crypto";
-import { open, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
 import type { Clock } from "../common/clock.ts";
 import { callerLimit } from "../config/caller-limits.ts";
 import type { Config } from "../config/config.ts";
 import { Mutex } from "../common/mutex.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { textsOf } from "../tasks/scheduler-settings.ts";
+import type { FileBytes } from "../store/file-bytes.ts";
+import { FolderBytes } from "../store/folder-bytes.ts";
 import type { FileFilter, FileIdentity, FileLimits, StoredFile } from "../store/files.ts";
 import type { Store, StoreLog } from "../store/store.ts";
 import { shownFileId, timeOfId } from "./ids.ts";
 import { FileRoom, type RoomLimits } from "./room.ts";
 import type { FileContent, FileInfo, FileSource } from "./source.ts";
-import { PARTIAL, tidy } from "./tidy.ts";
+import { tidy } from "./tidy.ts";
 import { Upload } from "./upload.ts";
 
 export interface FilesParts {
-  readonly store: Pick<Store, "save" | "files">;
+  /** It may have the bytes, too; else they are in the data directory. */
+  readonly store: Pick<Store, "save" | "files"> & { readonly bytes?: FileBytes };
   readonly dataDir: string;
   readonly clock: Clock;
   /** The configuration as it holds now. */
@@ -47,8 +48,7 @@ const STEP = 100;
 
 export class Files implements FileSource {
   readonly #parts: FilesParts;
-  /** Where the bytes are; it is made by the first upload. */
-  readonly #folder: string;
+  readonly #bytes: FileBytes;
   readonly #room: FileRoom;
   readonly #changes = new Mutex();
   /** Uploads under way: how each is given up, and whose it is. */
@@ -60,7 +60,7 @@ export class Files implements FileSource {
 
   constructor(parts: FilesParts) {
     this.#parts = parts;
-    this.#folder = join(parts.dataDir, "files");
+    this.#bytes = parts.store.bytes ?? FolderBytes.of(parts.dataDir);
     this.#room = new FileRoom((user) => limitsOf(user, parts));
   }
 
@@ -104,7 +104,7 @@ export class Files implements FileSource {
     try {
       await this.#ready;
       await using upload = await Upload.begin({
-        path: join(this.#folder, `${randomUUIDv7()}${PARTIAL}`),
+        to: this.#bytes,
         maxBytes: this.#parts.live.config.limits.max_file_bytes,
         room: this.#room.hold(user),
         signal: given.signal,
@@ -135,19 +135,15 @@ export class Files implements FileSource {
   }
 
   async open({ id, bytes }: FileInfo, from = 0): Promise<FileContent> {
-    const path = this.#pathOf(id);
-    const handle = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") throw this.#lost(id, messageOf(error));
-      throw new AltLasError("store_unavailable", `${shownFileId(id)} cannot be read now (${error.code}).`, {
-        cause: error,
-      });
+    const kept = await this.#bytes.open(id).catch((error: unknown) => {
+      if (error instanceof AltLasError) throw error;
+      const why = (error as NodeJS.ErrnoException).code ?? messageOf(error);
+      throw new AltLasError("store_unavailable", `${shownFileId(id)} cannot be read now (${why}).`, { cause: error });
     });
-    const { size } = await handle.stat();
-    if (size !== bytes) {
-      await handle.close();
-      throw this.#lost(id, `it has ${size} bytes instead of ${bytes}`);
-    }
-    return { stream: handle.createReadStream({ start: from }), bytes: bytes - from };
+    if (kept === null) throw this.#lost(id, "they are not there");
+    if (kept.size === bytes) return { stream: kept.stream(from), bytes: bytes - from };
+    await kept.close();
+    throw this.#lost(id, `there are ${kept.size} of them instead of ${bytes}`);
   }
 
   async remove({ id, user, bytes }: FileInfo): Promise<void> {
@@ -178,7 +174,7 @@ export class Files implements FileSource {
 
   async #start(isNew: boolean): Promise<void> {
     const { store, log } = this.#parts;
-    await tidy({ files: store.files, folder: this.#folder, isNew, log });
+    await tidy({ files: store.files, bytes: this.#bytes, isNew, log });
     this.#room.add(await store.files.totals());
   }
 
@@ -204,11 +200,11 @@ export class Files implements FileSource {
     const id = randomUUIDv7();
     const { bytes } = upload;
     const file: StoredFile = { id, ...identity, bytes, createdAt: timeOfId(id), keptFrom: clock.now(), lifetime };
-    await upload.moveTo(this.#pathOf(id));
+    await upload.moveTo(id);
     try {
       await store.save([], [{ kind: "file", file }]);
     } catch (error) {
-      await rm(this.#pathOf(id), { force: true });
+      await this.#bytes.remove(id);
       throw error;
     }
     upload.keep();
@@ -221,14 +217,14 @@ export class Files implements FileSource {
     const isShorter = this.#lifetime(lifetime) < this.#lifetime(file.lifetime);
     const renewed = { ...file, keptFrom: clock.now(), lifetime: isShorter ? file.lifetime : lifetime };
     // Its bytes may have been lost.
-    if (!(await this.#isWhole(file))) await upload.moveTo(this.#pathOf(file.id));
+    if (!(await this.#isWhole(file))) await upload.moveTo(file.id);
     await store.save([], [{ kind: "file", file: renewed }]);
     return renewed;
   }
 
   async #isWhole({ id, bytes }: StoredFile): Promise<boolean> {
-    return stat(this.#pathOf(id)).then(
-      ({ size }) => size === bytes,
+    return this.#bytes.size(id).then(
+      (size) => size === bytes,
       () => false,
     );
   }
@@ -237,12 +233,14 @@ export class Files implements FileSource {
     const done = await this.#parts.store.files.remove(id);
     if (done !== "removed") return done;
     this.#room.give(user, bytes);
-    await rm(this.#pathOf(id), { force: true }).catch((error: unknown) =>
-      this.#parts.log.warn(
-        { file: id, reason: messageOf(error) },
-        "the bytes of a removed file stay until the next start",
-      ),
-    );
+    await this.#bytes
+      .remove(id)
+      .catch((error: unknown) =>
+        this.#parts.log.warn(
+          { file: id, reason: messageOf(error) },
+          "the bytes of a removed file stay until the next start",
+        ),
+      );
     return done;
   }
 
@@ -262,10 +260,6 @@ export class Files implements FileSource {
   #lost(id: string, reason: string): AltLasError {
     this.#parts.log.warn({ file: id, reason }, "the bytes of a file are lost");
     return new AltLasError("not_found", `The content of ${shownFileId(id)} is lost. Upload it again.`);
-  }
-
-  #pathOf(id: string): string {
-    return join(this.#folder, id);
   }
 
   /** Milliseconds. */

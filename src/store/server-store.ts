@@ -1,12 +1,13 @@
 /** The store of a server: the one that its configuration names. */
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
+import type { FileBytes } from "./file-bytes.ts";
 import { openOffline } from "./sqlite/offline.ts";
 import { SqliteStore } from "./sqlite/sqlite.ts";
 import type { ThreadStore, ThreadStoreLog } from "./thread/thread-store.ts";
 
-/** One that can be copied into a file, or says how else. */
-export type ServerStore = ThreadStore & Pick<SqliteStore, "copy">;
+/** One that can be copied into a file, or says how else. It may have the bytes of files, too. */
+export type ServerStore = ThreadStore & Pick<SqliteStore, "copy"> & { readonly bytes?: FileBytes };
 
 type Place = Pick<Config["store"], "path" | "cache_bytes" | "url" | "schema">;
 

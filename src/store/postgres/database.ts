@@ -7,19 +7,18 @@ import type { ForgetOptions, ForgetStep } from "../forget.ts";
 import type { SweepLimits } from "../store.ts";
 import { forgetStep } from "./forget.ts";
 import { openFailure, READERS, shownUrl } from "./failures.ts";
-import { newHolder, sessionName, takeLease } from "./lease.ts";
-import { Link } from "./link.ts";
+import { hold, type PostgresPlace } from "./hold.ts";
+import type { Link } from "./link.ts";
 import { Readers } from "./readers.ts";
 import { writeRecords } from "./record-writes.ts";
 import { removeTask, sweep } from "./removal.ts";
-import { checkServer, migrate } from "./schema.ts";
-import { Session } from "./session.ts";
+import type { Session } from "./session.ts";
 import { addUsageRows, insertTasks, updateTasks } from "./task-writes.ts";
 import { countsOf, lastSeq, live, past, unfinishedBatches } from "./tasks.ts";
-import { Writer } from "./writer.ts";
+import { refuseUnfinished } from "./unfinished.ts";
+import type { Writer } from "./writer.ts";
 
 type Written = Exchange["write"]["request"];
-export type PostgresPlace = Extract<Place, { readonly url: string }>;
 
 export class Database {
   readonly #link: Link;
@@ -40,25 +39,13 @@ export class Database {
    * @throws {AltLasError} `conflict`: another server has it; `bad_config`, `store_unavailable`
    */
   static async open(
-    { url, schema, about }: PostgresPlace,
+    place: PostgresPlace,
     send: (news: News) => void,
     take: (rows: readonly Row[]) => void,
   ): Promise<{ readonly database: Database; readonly opening: Opening }> {
-    const shown = shownUrl(url);
-    const holder = newHolder();
-    const place = { url, schema, name: sessionName(holder) };
-    let session: Session | undefined;
-    let link: Link | undefined;
+    const shown = shownUrl(place.url);
+    const { session, link, writer } = await hold(place, send, refuseUnfinished);
     try {
-      session = await Session.open(place);
-      await checkServer(session, place, shown);
-      await migrate(session, { schema, shown }, (step, last, migration) => {
-        const message = `the task database gets step ${step} of ${last} of its schema`;
-        send({ kind: "line", level: "info", fields: { database: shown, migration }, message });
-      });
-      const epoch = await takeLease(session, holder, about, shown);
-      link = new Link(place, holder, session, send);
-      const writer = new Writer(link, epoch);
       const readers = new Readers(link, READERS);
       await Promise.all([writer.connect(), readers.connect()]);
       const opened = await readers.read(async (reading) => {
@@ -70,8 +57,7 @@ export class Database {
       await warnOfStandbys(session, shown, send);
       return { database: new Database(link, writer, readers, opened.counts), opening: opened.opening };
     } catch (error) {
-      if (link !== undefined) await link.close();
-      session?.destroy();
+      await link.close();
       throw openFailure(error, shown);
     }
   }

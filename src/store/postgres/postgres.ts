@@ -1,9 +1,11 @@
 import { hostname } from "node:os";
-import { join } from "node:path";
 import { startedModule } from "../../common/started-module.ts";
 import { AltLasError } from "../../errors.ts";
-import { type FileLock, Locked, lockFile } from "../file-lock.ts";
+import { lockDataDir } from "../data-dir-lock.ts";
+import type { FileBytes } from "../file-bytes.ts";
+import type { FileLock } from "../file-lock.ts";
 import { BY_POSTGRES, type Opened } from "../store.ts";
+import { PostgresBytes } from "./file-bytes.ts";
 import { ThreadStore, type ThreadStoreLog } from "../thread/thread-store.ts";
 
 export interface PostgresStoreOptions {
@@ -16,14 +18,13 @@ export interface PostgresStoreOptions {
   readonly log?: ThreadStoreLog;
 }
 
-/** Milliseconds to wait for a server that ends. */
-const PATIENCE = 200;
-
 /**
  * A store in a schema of a database on a PostgreSQL server, which one server of ALT_LAS uses at a time. When that database cannot be
  * reached, saves and reads are refused until it can; a save whose commit was not answered waits until it is known what became of it.
  */
 export class PostgresStore extends ThreadStore {
+  /** The bytes of files are rows, too. */
+  readonly bytes: FileBytes = new PostgresBytes((kind, request) => this.request(kind, request));
   readonly #dataDir: string;
   #lock: FileLock | undefined;
 
@@ -36,7 +37,7 @@ export class PostgresStore extends ThreadStore {
 
   /** Also the folder of the other data is for one server at a time, whatever database each has. */
   override async open(): Promise<Opened> {
-    this.#lock ??= lockOf(this.#dataDir);
+    this.#lock ??= lockDataDir(this.#dataDir);
     return super.open();
   }
 
@@ -49,15 +50,5 @@ export class PostgresStore extends ThreadStore {
   /** @throws {AltLasError} `conflict`: it says how the database is copied */
   copy(): Promise<number> {
     return Promise.reject(new AltLasError("conflict", BY_POSTGRES));
-  }
-}
-
-function lockOf(dataDir: string): FileLock {
-  try {
-    return lockFile(join(dataDir, "alt-las.lock"), PATIENCE);
-  } catch (error) {
-    if (!(error instanceof Locked)) throw error;
-    const sentence = `${dataDir} is in use by another server. Stop that one first, or name another folder with --data-dir.`;
-    throw new AltLasError("conflict", sentence, { cause: error });
   }
 }

@@ -1,5 +1,5 @@
 /* The work of the thread for each request, by port. */
-import type { Exchange, Kind } from "../thread/messages.ts";
+import type { BytesKind, Exchange, Kind } from "../thread/messages.ts";
 import {
   batchFileOfOutput,
   findBatchFile,
@@ -13,6 +13,7 @@ import { dueFiles, fileIds, fileTotals, findFile, listFiles, removeFile, sameFil
 import { scan } from "./listing.ts";
 import { removeTexts } from "./gone-texts.ts";
 import { countDue } from "./removal.ts";
+import { isAboutBytes, serveBytes } from "./pieces.ts";
 import { countPending, deliveriesOf, endpoints, findKey, findSecret, pendingDeliveries } from "./outbox.ts";
 import { auditPart, type Part, usagePart } from "./records-read.ts";
 import type { Session } from "./session.ts";
@@ -54,7 +55,10 @@ type Read<K extends ServedKind> = (
 /** Reads that need nothing but a connection. */
 const READS: {
   readonly [
-    K in Exclude<ServedKind, "write" | "list" | "remove" | "removeTexts" | "removeFile" | "sweep" | "forget">
+    K in Exclude<
+      ServedKind,
+      BytesKind | "write" | "list" | "remove" | "removeTexts" | "removeFile" | "sweep" | "forget"
+    >
   ]: Read<K>;
 } = {
   request: (session, { seq }) => findRequest(session, seq),
@@ -116,12 +120,17 @@ async function sentPart(part: Promise<Part>, sending: Sending): Promise<number |
 }
 
 /** @param sending makes what takes the rows of one try; the rows of those before are void */
-export function serveStored(
+export async function serveStored(
   database: Database,
   kind: ServedKind,
   request: Exchange[ServedKind]["request"],
   sending: () => Sending,
 ): Promise<Exchange[ServedKind]["value"]> {
+  if (isAboutBytes(kind)) {
+    const { rows, value } = await serveBytes(database, kind, request as never);
+    sending().send(rows);
+    return value;
+  }
   const writes: Handlers<"write" | "remove" | "removeTexts" | "removeFile" | "sweep" | "forget" | "list"> = {
     write: (written) => database.write(written),
     removeTexts: ({ seqs }) => database.change((session) => removeTexts(session, seqs)),

@@ -6,7 +6,7 @@ import { Literal } from "./arrays.ts";
 import { storedText, textOf } from "./texts.ts";
 
 /** Values by the names that statements give them. */
-export type Values = Readonly<Record<string, Value | Literal | boolean | undefined>>;
+export type Values = Readonly<Record<string, Value | Literal | Uint8Array | boolean | undefined>>;
 
 export interface SessionPlace {
   readonly url: string;
@@ -20,6 +20,7 @@ const CONNECTING = 10_000;
 /** https://www.postgresql.org/docs/current/catalog-pg-type.html: bigint, and what is a number in JavaScript anyway. */
 const NUMBERS: ReadonlySet<number> = new Set([20, 21, 23, 700, 701]);
 const BOOLEAN = 16;
+const BYTES = 17;
 const NAME = /(?<!:):([a-zA-Z]\w*)/g;
 
 /**
@@ -34,6 +35,7 @@ const SETTINGS = `
 const TYPES = {
   getTypeParser: (type: number) => {
     if (NUMBERS.has(type)) return Number;
+    if (type === BYTES) return bytesOf;
     return type === BOOLEAN ? (text: string) => text === "t" : textOf;
   },
 } as CustomTypesConfig;
@@ -123,6 +125,11 @@ export class Session {
     const { name, text, names } = statement;
     return this.#client.query({ name, text, values: names.map((one) => boundOf(values[one])), rowMode: "array" });
   }
+}
+
+/** https://www.postgresql.org/docs/current/datatype-binary.html: two digits for each byte, behind \x. */
+function bytesOf(text: string): Uint8Array {
+  return Buffer.from(text.slice(2), "hex");
 }
 
 interface Statement {

@@ -10,7 +10,10 @@ import { type Sending, serveStored } from "./serving.ts";
 /** Characters in one message of rows; more go in several. */
 const MESSAGE_SIZE = 8 * 1024 * 1024;
 const MESSAGE_ROWS = 1000;
-const WRITES: ReadonlySet<Kind> = new Set(["write", "remove", "removeTexts", "removeFile", "sweep", "forget"]);
+const WRITES: ReadonlySet<Kind> = new Set([
+  ...(["write", "remove", "removeTexts", "removeFile", "sweep", "forget"] as const),
+  ...(["putPiece", "nameBytes", "dropBytes"] as const),
+]);
 
 const port = parentPort;
 if (port === null) throw new Error("thread.ts is started by PostgresStore");

@@ -13,6 +13,18 @@ const OF_RESULT = `
   SELECT coalesce(octet_length(result_text), 0) + coalesce(octet_length(logprobs), 0) + coalesce(octet_length(embeddings), 0)
   FROM tasks WHERE seq = :seq`;
 
+const OF_ALL = `
+  INSERT INTO stored_bytes (user, tasks, bytes)
+  SELECT user, count(*), sum(iif(coalesce(texts, '') IN ('never', 'removed'), 0, size) + coalesce(octet_length(result_text), 0)
+    + coalesce(octet_length(logprobs), 0) + coalesce(octet_length(embeddings), 0))
+  FROM tasks GROUP BY user`;
+
+/** Counts all of it anew, within a transaction of the caller's. It reads every task. */
+export function countStoredBytes(sql: Statements): void {
+  sql.run("DELETE FROM stored_bytes");
+  sql.run(OF_ALL);
+}
+
 type Places = Readonly<Record<"result_text" | "logprobs" | "embeddings", number>>;
 
 /** The changes of one transaction. */

@@ -154,6 +154,13 @@ function serve(request: Request): Value {
       files?.close();
       database = undefined;
       return null;
+    case "putPiece":
+    case "nameBytes":
+    case "dropBytes":
+    case "bytesSize":
+    case "piece":
+    case "bytesNames":
+      throw new Error("the bytes of files are in no database of this kind");
     default:
       return serveStored(database, request.kind, request, (rows, most) => sendRows(number, rows, most));
   }

@@ -129,6 +129,13 @@ export interface Exchange {
   fileTotals: { request: object; value: FileTotal[] };
   /** Rows of ids. */
   fileIds: { request: { readonly after: string; readonly limit: number }; value: null };
+  putPiece: { request: { readonly name: string; readonly place: number; readonly piece: Uint8Array }; value: null };
+  nameBytes: { request: { readonly from: string; readonly to: string }; value: null };
+  dropBytes: { request: { readonly name: string }; value: null };
+  bytesSize: { request: { readonly name: string }; value: number | null };
+  piece: { request: { readonly name: string; readonly place: number }; value: Uint8Array | null };
+  /** Rows of names. */
+  bytesNames: { request: { readonly after: string; readonly limit: number }; value: null };
   /** Rows of the audit log; the value is the number below which the next ones are. */
   audit: { request: { readonly filter: AuditFilter; readonly atOnce: number }; value: number | null };
   /** Begins a copy in the new file `path`; its end is told by `copied`. */
@@ -139,6 +146,8 @@ export interface Exchange {
 }
 
 export type Kind = keyof Exchange;
+/** About the bytes of files, where these are in the database. */
+export type BytesKind = "putPiece" | "nameBytes" | "dropBytes" | "bytesSize" | "piece" | "bytesNames";
 /** `number` tells requests apart. */
 export type Request = { [K in Kind]: { readonly kind: K; readonly number: number } & Exchange[K]["request"] }[Kind];
 export type Value = Exchange[Kind]["value"];

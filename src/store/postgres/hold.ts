@@ -1,0 +1,49 @@
+/* Takes a database for this process alone: nothing of it is read or written before. */
+import type { News, Place } from "../thread/messages.ts";
+import { openFailure, shownUrl } from "./failures.ts";
+import { newHolder, sessionName, takeLease } from "./lease.ts";
+import { Link } from "./link.ts";
+import { checkServer, migrate } from "./schema.ts";
+import { Session } from "./session.ts";
+import { Writer } from "./writer.ts";
+
+export type PostgresPlace = Extract<Place, { readonly url: string }>;
+
+export interface Held {
+  /** The connection of the lease. */
+  readonly session: Session;
+  readonly link: Link;
+  readonly writer: Writer;
+}
+
+/**
+ * Checks the server, brings the database to the present schema, and takes the lease.
+ * @param look may refuse it, before anything is written, and again when nobody else writes
+ * @throws {AltLasError} `conflict`: another server has it; `bad_config`, `store_unavailable`
+ */
+export async function hold(
+  { url, schema, about }: PostgresPlace,
+  send: (news: News) => void,
+  look: (session: Session, shown: string) => Promise<void>,
+): Promise<Held> {
+  const shown = shownUrl(url);
+  const holder = newHolder();
+  const place = { url, schema, name: sessionName(holder) };
+  let session: Session | undefined;
+  try {
+    session = await Session.open(place);
+    await checkServer(session, place, shown);
+    await look(session, shown);
+    await migrate(session, { schema, shown }, (step, last, migration) => {
+      const message = `the task database gets step ${step} of ${last} of its schema`;
+      send({ kind: "line", level: "info", fields: { database: shown, migration }, message });
+    });
+    const epoch = await takeLease(session, holder, about, shown);
+    await look(session, shown);
+    const link = new Link(place, holder, session, send);
+    return { session, link, writer: new Writer(link, epoch) };
+  } catch (error) {
+    session?.destroy();
+    throw openFailure(error, shown);
+  }
+}
