@@ -226,6 +226,17 @@ export const SUITES: readonly Suite[] = [
     dependsOn: ["src/store/*.ts", "src/store/{postgres,thread}/**", "test/kits/**"],
   },
   {
+    name: "postgres-operating",
+    tests: ["postgres-copy", "postgres-files", "postgres-operating"],
+    dependsOn: [
+      "docs/postgres.md",
+      "src/doctor/**",
+      "src/files/**",
+      "src/store/*.ts",
+      "src/store/{copying,postgres,sqlite,thread}/**",
+    ],
+  },
+  {
     name: "memory",
     tests: ["large-bodies", "small-heap"],
     dependsOn: ["src/{http,scheduler,store,tasks}/**"],

@@ -49,7 +49,9 @@ export function data({ dataDir, why, config, runs }: DataOptions): Section {
       users: users?.users.length ?? null,
       keys: users?.keys.length ?? null,
       pulled_models: attempt(() => readPulled(dataDir))?.length ?? null,
-      ...databaseFacts(config?.store.path ?? join(dataDir, "alt-las.db"), runs, problems),
+      ...(config?.store.url !== undefined
+        ? { database: "on PostgreSQL (store.url)" }
+        : databaseFacts(config?.store.path ?? join(dataDir, "alt-las.db"), runs, problems)),
     },
     problems,
   };

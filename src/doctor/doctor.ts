@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { wallTimeText } from "../common/clock.ts";
+import type { Config } from "../config/config.ts";
 import { cacheFolder } from "../models/environment.ts";
 import { lastServed } from "../upgrade/upgrade.ts";
 import { cards, type DeviceOptions, devicesAtAStart } from "./cards.ts";
@@ -28,6 +29,12 @@ export interface DoctorOptions {
   readonly probe?: DeviceOptions["probe"];
 }
 
+/** Its modules are loaded where they are needed. */
+async function onPostgres({ store }: Config, runs: boolean): Promise<Section> {
+  const { postgres } = await import("./postgres.ts");
+  return postgres(store, runs);
+}
+
 export async function doctorReport(options: DoctorOptions): Promise<DoctorReport> {
   const { dataDir, why, notes, environment, look = cards, probe } = options;
   const configuration = settings(options.config, dataDir);
@@ -46,6 +53,7 @@ export async function doctorReport(options: DoctorOptions): Promise<DoctorReport
     cards: found,
     configuration,
     data: data({ dataDir, why, config, runs: running.runs }),
+    ...(config?.store.url !== undefined && { postgresql: await onPostgres(config, running.runs) }),
     disk: await disk({ data: dataDir, models: cacheFolder(environment) }),
     server: running,
     // A second program that opens the cards would take memory from the server.
