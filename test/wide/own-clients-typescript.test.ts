@@ -193,6 +193,20 @@ test("a connection that lasted has worked, though nothing came; one that breaks 
   await assert.rejects(patience.after(cut), cut);
 });
 
+test("a quiet stream is opened again, which counts as no try", async (t) => {
+  const state = '{"size":1,"finished_at":null}';
+  let opened = 0;
+  const url = await standIn(t, ({ url: path }, response) => {
+    if (!path!.endsWith("/results")) return void response.end(state);
+    response.write("\n");
+    if (++opened > 2) response.end('{"index":0,"task_id":"x"}\n');
+  });
+  const hasty = new AltLas({ url, apiKey: "x", retrySeconds: 0, idleSeconds: 0.05 });
+  const told: number[] = [];
+  for await (const { index } of hasty.results("x")) told.push(index);
+  assert.deepEqual([told, opened], [[0], 3]);
+});
+
 test("no server, and one that is not ALT_LAS, are told apart", async (t) => {
   const url = await standIn(t, (_request, response) => response.end("<html>hello</html>"));
   await assert.rejects(new AltLas({ url, apiKey: "x" }).models(), { code: "not_alt_las" });

@@ -187,6 +187,12 @@ class Synchronous(unittest.TestCase):
         with self.assertRaises(AltLasError):
             patience.pause(cut)
 
+    def test_a_quiet_stream_is_opened_again(self):
+        batch_id = self.client.submit_batch(batch=[ENDLESS])["batch_id"]
+        hasty = self.at(URL, retry_seconds=0, idle_seconds=0.1)
+        threading.Timer(0.5, lambda: self.client.cancel_batch(batch_id)).start()
+        self.assertEqual([task["status"] for task in hasty.results(batch_id)], ["canceled"])
+
     def test_others_than_the_server(self):
         with stand_in((200, {}, "<html>hello</html>")) as (url, _):
             self.refused("not_alt_las", self.at(url).models)

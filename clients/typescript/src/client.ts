@@ -1,6 +1,6 @@
 /** The client. */
 import { AltLasError, TaskError } from "./errors.ts";
-import { eventsOf, linesOf, type ServerSentEvent } from "./lines.ts";
+import { eventsOf, linesOf, Quiet, type ServerSentEvent } from "./lines.ts";
 import { Patience, sleep } from "./patience.ts";
 import { Transport } from "./transport.ts";
 import type {
@@ -24,15 +24,14 @@ import type {
 
 /** Seconds for which the server holds an answer until a task ends. */
 const WAIT = 30;
-/** Seconds without a byte after which a stream is opened again; the server sends a comment every 15. */
-const IDLE = 60;
-
 export interface AltLasOptions {
   /** Where the server is, with the path before `/api/v1` if it has one. */
   readonly url?: string;
   readonly apiKey: string;
   /** Seconds for which a call goes on trying while nothing works; 60 unless it is said, 0: a single try. */
   readonly retrySeconds?: number;
+  /** Seconds without a byte after which a stream is opened again, which is no failure; 60 unless it is said. The server sends a comment every 15. */
+  readonly idleSeconds?: number;
   /** In the place of the platform's own. */
   readonly fetch?: typeof fetch;
 }
@@ -70,10 +69,13 @@ export interface BatchOptions extends SubmitOptions {
  */
 export class AltLas {
   readonly #transport: Transport;
+  readonly #idle: number;
 
   /** @throws {TypeError} the address is none of HTTP */
-  constructor({ url = "http://127.0.0.1:8642", apiKey, retrySeconds = 60, fetch: send = fetch }: AltLasOptions) {
+  constructor(options: AltLasOptions) {
+    const { url = "http://127.0.0.1:8642", apiKey, retrySeconds = 60, idleSeconds = 60, fetch: send = fetch } = options;
     this.#transport = new Transport({ url, apiKey, retrySeconds, fetch: send });
+    this.#idle = idleSeconds;
   }
 
   // --- tasks ---------------------------------------------------------------------------------------------------
@@ -144,7 +146,7 @@ export class AltLas {
         const response = await this.#transport.open({ path: `${pathOf("task", taskId)}/events`, headers, signal });
         if (response.status === 204) return;
         patience.opened();
-        for await (const sent of eventsOf(response, IDLE)) {
+        for await (const sent of eventsOf(response, this.#idle)) {
           const event = taskEventOf(sent);
           if (event === null) continue;
           patience.reset();
@@ -155,7 +157,7 @@ export class AltLas {
         throw brokenOff();
       } catch (error) {
         signal?.throwIfAborted();
-        await patience.after(error);
+        if (!(error instanceof Quiet)) await patience.after(error);
       }
     }
   }
@@ -195,7 +197,7 @@ export class AltLas {
         const { finished_at, size } = await this.batchState(batchId, { signal });
         const response = await this.#transport.open({ path: `${pathOf("batch", batchId)}/results`, signal });
         patience.opened();
-        for await (const line of linesOf(response, IDLE)) {
+        for await (const line of linesOf(response, this.#idle)) {
           if (line === "") continue;
           const task = JSON.parse(line) as BatchResult;
           if (told.has(task.index)) continue;
@@ -207,7 +209,7 @@ export class AltLas {
         throw brokenOff();
       } catch (error) {
         signal?.throwIfAborted();
-        await patience.after(error);
+        if (!(error instanceof Quiet)) await patience.after(error);
       }
     }
   }

@@ -1,6 +1,9 @@
 /** Answers that come bit by bit: lines, and server-sent events. */
 import { AltLasError } from "./errors.ts";
 
+/** Nothing came for a while: the connection may be dead, or there is nothing to say. */
+export class Quiet extends Error {}
+
 export interface ServerSentEvent {
   readonly name: string;
   readonly id: string;
@@ -9,8 +12,8 @@ export interface ServerSentEvent {
 
 /**
  * The whole lines of an answer, without their ends. A last line that was cut off is not told.
- * @param idle seconds without a byte after which the connection counts as dead
- * @throws {AltLasError} `no_connection`: it is cut, or dead
+ * @param idle seconds without a byte after which it is quiet
+ * @throws {AltLasError} `no_connection`: it is cut @throws {Quiet}
  */
 export async function* linesOf(response: Response, idle: number): AsyncGenerator<string> {
   if (response.body === null) return;
@@ -42,11 +45,12 @@ async function nextOf(
 ): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const silence = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`nothing came for ${idle} seconds`)), idle * 1000);
+    timer = setTimeout(() => reject(new Quiet()), idle * 1000);
   });
   try {
     return await Promise.race([reader.read(), silence]);
   } catch (cause) {
+    if (cause instanceof Quiet) throw cause;
     throw new AltLasError("no_connection", `The connection was cut: ${String(cause)}`, { isTemporary: true, cause });
   } finally {
     clearTimeout(timer);

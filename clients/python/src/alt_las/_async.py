@@ -16,7 +16,7 @@ from typing_extensions import Unpack
 
 from .answers import MAYBE_TOO_OLD, broken_off, checked_url, cut, failure_of, json_of, too_old, version_in
 from .errors import AltLasError, TaskError
-from .events import Events, Lines, Progress, TaskEvent
+from .events import Events, Lines, Progress, Quiet, TaskEvent
 from .patience import Patience
 from .types import (
     Batch,
@@ -37,8 +37,6 @@ from .types import (
 WAIT = 30.0
 #: Seconds in which an answer has to begin, beside those.
 ANSWER = 120.0
-#: Seconds without a byte after which a stream is opened again; the server sends a comment every 15.
-IDLE = 60.0
 #: Seconds for a connection to be made.
 CONNECT = 10.0
 ENDS = ("completed", "failed", "canceled")
@@ -50,6 +48,7 @@ class AsyncAltLas:
     Every call is sent again while the server cannot be reached, or says that it has no room: not before its `Retry-After`, and for
     `retry_seconds` at most (0: a single try). No task is made twice by that.
 
+    A stream on which no byte has come for `idle_seconds` is opened again, which is no failure; the server sends a comment every 15.
     `http` takes the place of an httpx client of its own, for proxies, certificates and the like.
     """
 
@@ -59,11 +58,13 @@ class AsyncAltLas:
         url: str = "http://127.0.0.1:8642",
         *,
         retry_seconds: float = 60,
+        idle_seconds: float = 60,
         http: Optional[httpx.AsyncClient] = None,
     ) -> None:
         self._url = checked_url(url)
         self._headers = {"authorization": f"Bearer {api_key}"}
         self._retry_seconds = retry_seconds
+        self._idle_seconds = idle_seconds
         self._http = httpx.AsyncClient(limits=httpx.Limits(max_connections=None)) if http is None else http
         self._is_new_enough = False
 
@@ -174,6 +175,8 @@ class AsyncAltLas:
                         if event["type"] in ENDS:
                             return
                 raise broken_off()
+            except Quiet:
+                continue
             except AltLasError as error:
                 await asyncio.sleep(patience.pause(error))
 
@@ -228,6 +231,8 @@ class AsyncAltLas:
                 if state["finished_at"] is not None or len(told) >= state["size"]:
                     return
                 raise broken_off()
+            except Quiet:
+                continue
             except AltLasError as error:
                 await asyncio.sleep(patience.pause(error))
 
@@ -315,7 +320,7 @@ class AsyncAltLas:
             "GET",
             f"{self._url}/api/v1{path}",
             headers={**self._headers, **headers},
-            timeout=httpx.Timeout(ANSWER, read=IDLE, connect=CONNECT),
+            timeout=httpx.Timeout(ANSWER, read=self._idle_seconds, connect=CONNECT),
         )
         try:
             response = await self._http.send(request, stream=True)
@@ -336,6 +341,8 @@ class AsyncAltLas:
             async for data in response.aiter_bytes():
                 for line in lines.feed(data):
                     yield line
+        except httpx.ReadTimeout:
+            raise Quiet from None
         except httpx.TransportError as error:
             raise cut(self._url, error) from error
 

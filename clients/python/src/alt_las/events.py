@@ -50,6 +50,10 @@ class Progress(TypedDict):
 TaskEvent = Union[PlacedEvent, TokenEvent, EndEvent]
 
 
+class Quiet(Exception):
+    """Nothing came for a while: the connection may be dead, or there is nothing to say."""
+
+
 class Lines:
     """Makes whole lines of bytes that come bit by bit. A last line that was cut off is not told."""
 
