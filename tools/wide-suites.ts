@@ -103,7 +103,13 @@ export const SUITES: readonly Suite[] = [
   {
     name: "cluster",
     tests: ["cluster"],
-    dependsOn: ["docs/cluster.md", "src/cluster/**", "src/gpu/{any-pool,facts,pool,status}.ts", "src/scheduler/**"],
+    dependsOn: [
+      "deploy/nats.conf",
+      "docs/cluster.md",
+      "src/cluster/**",
+      "src/gpu/{any-pool,facts,pool,status}.ts",
+      "src/scheduler/**",
+    ],
   },
   {
     name: "cluster-chaos",

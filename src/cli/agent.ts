@@ -1,4 +1,5 @@
 /** `alt-las agent`: gives the GPUs of this machine to a cluster, until a signal stops it. */
+import { believeAuthority } from "../common/own-authority.ts";
 import { openNats } from "../cluster/nats-bus.ts";
 import { machineName, startAgent } from "../cluster/start-agent.ts";
 import { type Config, faultOfNats } from "../config/config.ts";
@@ -23,6 +24,7 @@ export async function agent({ config, dataDir, name, join }: AgentOrigin, log: L
   const fault = faultOfNats(url);
   if (fault !== null) throw new AltLasError("bad_config", `--join ${fault}`);
   const machine = machineName(name);
+  believeAuthority(config.tls.ca);
   const hurry = new AbortController();
   const stopping = Promise.withResolvers<number>();
   let isStopping = false;
@@ -32,7 +34,7 @@ export async function agent({ config, dataDir, name, join }: AgentOrigin, log: L
     stopping.resolve(code);
   };
   for (const signal of stopSignals()) process.on(signal, () => stop(0));
-  const bus = await openNats({ url, ca: config.tls.ca, name: `alt-las agent ${machine}`, log });
+  const bus = await openNats({ url, name: `alt-las agent ${machine}`, log });
   const running = await startAgent({ config, dataDir, machine, bus, log });
   running.refused.addEventListener("abort", () => {
     log.fatal(messageOf(running.refused.reason));

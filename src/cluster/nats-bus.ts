@@ -1,6 +1,5 @@
 /** The bus over NATS: core only, nothing is kept there. */
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
 import type { Msg, NatsConnection, NodeConnectionOptions } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import { AltLasError, messageOf } from "../errors.ts";
@@ -10,8 +9,6 @@ import { PIECE_BYTES, Pieces, piecesOf } from "./pieces.ts";
 export interface NatsPlace {
   /** `nats://` or `tls://`, with what the broker asks for before the `@`: USER:PASSWORD or TOKEN. */
   readonly url: string;
-  /** Path of a PEM file with the authorities that are believed beside those of the system; absent: those alone. */
-  readonly ca?: string | undefined;
   /** Shown by the broker beside the connection. */
   readonly name: string;
   readonly log: Logger;
@@ -47,14 +44,16 @@ async function client(): Promise<typeof import("@nats-io/transport-node")> {
   }
 }
 
-function optionsOf({ url, ca, name }: NatsPlace): NodeConnectionOptions {
+function optionsOf({ url, name }: NatsPlace): NodeConnectionOptions {
   const { protocol, username, password, host } = new URL(url);
   const [user, pass] = [decodeURIComponent(username), decodeURIComponent(password)];
   return {
     servers: host,
     name,
     ...(pass !== "" ? { user, pass } : user !== "" && { token: user }),
-    ...(protocol !== "nats:" && { tls: ca === undefined ? {} : { ca: readFileSync(ca, "utf8") } }),
+    ...(protocol !== "nats:" && { tls: {} }),
+    // Else each of its addresses is a server of its own, and the error of the last one hides what the others said.
+    resolve: false,
     noEcho: true,
     maxReconnectAttempts: -1,
     reconnectTimeWait: AGAIN,
@@ -80,11 +79,11 @@ class NatsBus implements Bus {
   readonly #most: number;
   #isUp = true;
   #next = 0;
+  #listensToInbox = false;
 
   constructor(connection: NatsConnection, log: Logger) {
     this.#connection = connection;
     this.#most = Math.min(PIECE_BYTES, connection.info?.max_payload ?? PIECE_BYTES);
-    connection.subscribe(`${this.#inbox}.*`, { callback: (_error, message) => this.#onReply(message) });
     void this.#follow(log);
   }
 
@@ -141,6 +140,10 @@ class NatsBus implements Bus {
   /** The answer comes at once or not at all, so only the last ones are kept. */
   #replyFor(nobody: () => void): string {
     const id = String(this.#next++);
+    // Agents have no use for it, and need no right to it.
+    if (!this.#listensToInbox)
+      this.#connection.subscribe(`${this.#inbox}.*`, { callback: (_error, message) => this.#onReply(message) });
+    this.#listensToInbox = true;
     this.#nobody.set(id, nobody);
     if (this.#nobody.size > MOST_OPEN) this.#nobody.delete(this.#nobody.keys().next().value!);
     return `${this.#inbox}.${id}`;

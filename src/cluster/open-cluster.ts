@@ -26,7 +26,7 @@ export async function openCluster(config: Config, dataDir: string, log: Logger, 
     );
   const ids = GpuIds.open(dataDir);
   const { nats = "" } = config.cluster;
-  const bus = given ?? (await openNats({ url: nats, ca: config.tls.ca, name: "alt-las server", log }));
+  const bus = given ?? (await openNats({ url: nats, name: "alt-las server", log }));
   const superseded = new AbortController();
   const epoch = ids.nextEpoch();
   return {

@@ -2,7 +2,6 @@
 import { hostname } from "node:os";
 import { AltLasError } from "../errors.ts";
 import { makeDataDir } from "../common/data-folder.ts";
-import { believeAuthority } from "../common/own-authority.ts";
 import type { Config } from "../config/config.ts";
 import { findDevices, wantsGpus } from "../gpu/inventory/devices.ts";
 import { KnownGpus } from "../gpu/inventory/known-gpus.ts";
@@ -58,7 +57,6 @@ export async function startAgent(place: AgentPlace): Promise<RunningAgent> {
   const { config, log, bus } = place;
   started.defer(() => bus.close());
   makeDataDir(place.dataDir);
-  believeAuthority(config.tls.ca);
   const { devices, monitor } = await findGpus(place, started);
   const refused = new AbortController();
   const { agent, models } = assemble(place, { devices, monitor }, (why) =>

@@ -10,17 +10,23 @@ export const NO_NATS: string | false =
 
 export class NatsServer {
   readonly #args: readonly string[];
+  readonly #env: Readonly<Record<string, string>>;
   #process: ChildProcess;
   #port = 0;
 
-  private constructor(args: readonly string[]) {
+  private constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
     this.#args = args;
+    this.#env = env;
     this.#process = this.#spawn(-1);
   }
 
   /** @param args more options of `nats-server` */
-  static async start(owner: Owner, args: readonly string[] = []): Promise<NatsServer> {
-    const server = new NatsServer(args);
+  static async start(
+    owner: Owner,
+    args: readonly string[] = [],
+    env: Record<string, string> = {},
+  ): Promise<NatsServer> {
+    const server = new NatsServer(args, env);
     owner.after(() => server.kill());
     await server.#ready();
     return server;
@@ -44,18 +50,26 @@ export class NatsServer {
   }
 
   #spawn(port: number): ChildProcess {
-    return spawn(PROGRAM, ["-a", "127.0.0.1", "-p", String(port), ...this.#args], {
+    return spawn(PROGRAM, [...this.#args, "-a", "127.0.0.1", "-p", String(port)], {
       stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, ...this.#env },
     });
   }
 
+  get port(): number {
+    return this.#port;
+  }
+
+  /** What it says is read to its end: a program of Go ends when nobody reads it any more. */
   async #ready(): Promise<void> {
     let said = "";
-    for await (const text of this.#process.stderr!.setEncoding("utf8")) {
+    const ready = Promise.withResolvers<void>();
+    this.#process.stderr!.setEncoding("utf8").on("data", (text: string) => {
       said += text;
-      this.#port = Number(/Listening for client connections on \S+:(\d+)/.exec(said)?.[1] ?? this.#port);
-      if (said.includes("Server is ready")) break;
-    }
-    if (!said.includes("Server is ready")) throw new Error(`no nats-server:\n${said}`);
+      if (said.includes("Server is ready")) ready.resolve();
+    });
+    this.#process.once("exit", () => ready.reject(new Error(`no nats-server:\n${said}`)));
+    await ready.promise;
+    this.#port = Number(/Listening for client connections on \S+:(\d+)/.exec(said)![1]);
   }
 }

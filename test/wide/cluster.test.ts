@@ -1,10 +1,14 @@
 /** A cluster of real processes: a server, agents, and the NATS server between them. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { before, test } from "node:test";
 import { type GpusAnswer } from "../../src/http/schemas/gpus.ts";
 import { AgentProcess } from "../helpers/agent-process.ts";
+import { newCertificate } from "../helpers/certificate.ts";
 import { NatsServer, NO_NATS } from "../helpers/nats.ts";
-import { type Owner, Server } from "../helpers/server.ts";
+import { newFolder, type Owner, ROOT, Server } from "../helpers/server.ts";
 
 const skip = NO_NATS;
 const SLOW = "engine: { simulated: { tokens_per_second: 20 } }";
@@ -165,6 +169,42 @@ test("an agent that is stopped finishes what runs", { skip }, async (t) => {
   await server.logged(({ msg }) => msg === "The agent of machine one was stopped.");
   const waits = await server.request<{ code: string }>("POST", "/api/v1/predict", { body: { text: "hello" } });
   assert.equal(waits.status, 200);
+});
+
+test("over TLS each machine has credentials that let it do no more than it has to", { skip }, async (t) => {
+  const folder = newFolder(t);
+  const authority = newCertificate("authority");
+  const certified = newCertificate("localhost", authority);
+  for (const [name, text] of Object.entries({
+    "ca.pem": authority.cert,
+    "cert.pem": certified.cert,
+    "key.pem": certified.key,
+  }))
+    writeFileSync(join(folder, name), text);
+  // As it stands in deploy/, but for its paths and for the port.
+  const text = readFileSync(join(ROOT, "deploy/nats.conf"), "utf8").replaceAll("/etc/nats", folder);
+  writeFileSync(join(folder, "nats.conf"), text.replace(/^listen:.*$/m, ""));
+  const passwords = { NATS_SERVER_PASSWORD: "of-the-server", NATS_ONE_PASSWORD: "of-one" };
+  const broker = await NatsServer.start(t, ["-c", join(folder, "nats.conf")], passwords);
+  const url = (user: string, password: string) => `tls://${user}:${password}@localhost:${broker.port}`;
+  const ca = `tls: { ca: '${join(folder, "ca.pem")}' }`;
+  const server = await Server.start(t, { config: `cluster: { nats: '${url("server", "of-the-server")}' }\n${ca}` });
+  const join1 = url("one", "of-one");
+  await AgentProcess.start(t, { join: join1, name: "one", config: ca });
+  await ready(server, 1);
+  assert.equal((await server.run({ text: "hello", max_length: 3 })).status, "completed");
+  // It may neither speak for another machine, nor hear what that is asked.
+  const other = await AgentProcess.start(t, { join: join1, name: "two", config: ca });
+  while (!other.said.includes("may lack a permission")) await once(other.process.stderr!, "data");
+  assert.deepEqual(
+    (await gpus(server)).map(({ machine }) => machine),
+    ["one"],
+  );
+  const wrong = await AgentProcess.start(t, { join: url("one", "guessed"), name: "one", config: ca });
+  assert.match(wrong.said, /cluster\.nats: tls:\/\/localhost:\d+ cannot be used: .*uthori/);
+  assert(!wrong.said.includes("guessed"));
+  const blind = await AgentProcess.start(t, { join: join1, name: "one" });
+  assert.match(blind.said, /cluster\.nats: tls:\/\/localhost:\d+ cannot be used: .*certificate/);
 });
 
 test("what is wrong is said at the start", { skip }, async (t) => {
