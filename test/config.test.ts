@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { exampleYaml } from "../tools/config-example.ts";
+import { referencePage } from "../tools/config-reference.ts";
 import { loadConfig, parseConfig } from "../src/config/config.ts";
 import { DOCUMENT_CONFIG } from "./helpers/document.ts";
 
@@ -15,6 +16,11 @@ test("config.example.yaml lists every key with its default, as the schema has it
   const written = readFileSync(new URL("../config.example.yaml", import.meta.url), "utf8");
   assert.equal(written, exampleYaml());
   assert.deepEqual(parseConfig(written, "config.example.yaml"), parseConfig("", "empty.yaml"));
+});
+
+test("docs/configuration-keys.md has every key, as the schema has it", () => {
+  const written = readFileSync(new URL("../docs/configuration-keys.md", import.meta.url), "utf8");
+  assert.equal(written, referencePage(), "node tools/config-reference.ts > docs/configuration-keys.md");
 });
 
 test("the defaults are the contract's", () => {

@@ -113,7 +113,7 @@ export const ConfigSchema = Type.Object(
     dashboard: section("The dashboard, at /.", {
       enabled: Type.Boolean({
         default: true,
-        description: "Whether browsers get it; false: / is a 404, and the API stays as it is.",
+        description: "Whether browsers get it; false: / and /docs are a 404, and the API stays as it is.",
       }),
     }),
     gpu: GpuSection,
