@@ -99,6 +99,16 @@ test("a file is on disk under its id, with its digest in the store", async (t) =
   assert.deepEqual([await text(stream), bytes], ["llo", 3]);
 });
 
+test("files that could not be looked through at the start, as their database was away, are taken when it is there", async (t) => {
+  const world = new World(t);
+  await world.files.start(false);
+  await assert.rejects(world.upload("too early"), { code: "store_unavailable" });
+  await world.store.open();
+  const file = await world.upload("hello");
+  assert.deepEqual(world.names, [file.id]);
+  assert.equal(await world.due(), false);
+});
+
 test("a start removes bytes that no row knows, whole or not, and nothing that is not ours", async (t) => {
   const world = await World.open(t);
   const { id } = await world.upload("kept");

@@ -2,7 +2,7 @@
 import type { Readable } from "node:stream";
 import type { Mutex } from "../common/mutex.ts";
 import { AltLasError } from "../errors.ts";
-import type { BatchFile, LineFault } from "../store/batch-files.ts";
+import type { BatchFile, BatchProgress, LineFault } from "../store/batch-files.ts";
 import type { StoreRecord } from "../store/store.ts";
 import type { LinesClosed } from "../task.ts";
 import { progressOf } from "./batch-file-api.ts";
@@ -13,6 +13,8 @@ import { type Line, linesOf } from "./lines.ts";
 
 /** Milliseconds that a timer waits at most: timers know no longer times than some weeks. */
 const LONGEST_WAIT = 3_600_000;
+/** Milliseconds between two looks at whether a batch's end is stored. */
+const LOOK_FOR_END = 100;
 
 export interface BatchRunParts extends BatchFilesParts {
   readonly turns: Mutex;
@@ -161,11 +163,22 @@ export class BatchRun {
 
   // --- the end ---------------------------------------------------------------------------------------------------
 
+  /** What has come of it, when its end is stored: a database that is away takes that later. null: there is none, or the server stops */
+  async #outcome(): Promise<BatchProgress | null> {
+    const { tasks, pause } = this.#parts;
+    while (!this.#signal.aborted) {
+      const state = await tasks.batch(this.#id);
+      const outcome = state && progressOf(state);
+      if (outcome === null || outcome.finishedAt !== null) return outcome;
+      await pause(LOOK_FOR_END, this.#signal);
+    }
+    return null;
+  }
+
   async #end(): Promise<void> {
-    const { store, tasks, clock, log } = this.#parts;
-    const [file, state] = [await this.#file(), await tasks.batch(this.#id)];
-    if (file === null || state === null) return;
-    const outcome = progressOf(state);
+    const { store, clock, log } = this.#parts;
+    const [file, outcome] = [await this.#file(), await this.#outcome()];
+    if (file === null || outcome === null) return;
     const { completed, failed, canceled } = outcome;
     const ended: BatchFile = {
       ...file,

@@ -55,7 +55,8 @@ export class Files implements FileSource {
   readonly #underWay = new Map<AbortController, string>();
   #isStopping = false;
   /** Resolves when what an earlier run left is gone, and what is stored is counted. */
-  #ready: Promise<void> | undefined;
+  #ready: Promise<void> | null = null;
+  #isNew = false;
   #onIdle: (() => void) | undefined;
 
   constructor(parts: FilesParts) {
@@ -69,12 +70,19 @@ export class Files implements FileSource {
    * @param isNew whether its database was made by this start: bytes that are there are another's
    */
   start(isNew: boolean): Promise<void> {
-    this.#ready = this.#start(isNew).catch((error: unknown) => {
+    this.#isNew = isNew;
+    return this.#untilReady().catch(() => undefined);
+  }
+
+  /** Looks through the folder, again when that has failed before: the database may be back. */
+  #untilReady(): Promise<void> {
+    this.#ready ??= this.#start(this.#isNew).catch((error: unknown) => {
+      this.#ready = null;
       this.#parts.log.error({ reason: messageOf(error) }, "uploaded files could not be looked through");
       if (error instanceof AltLasError) throw error;
       throw new AltLasError("store_unavailable", "The folder of uploaded files cannot be used; the log says why.");
     });
-    return this.#ready.catch(() => undefined);
+    return this.#ready;
   }
 
   /** Ends the uploads under way; resolves when nothing of them is left. */
@@ -102,7 +110,7 @@ export class Files implements FileSource {
     this.#refuseUnstored(owner);
     this.#begin(user, given);
     try {
-      await this.#ready;
+      await this.#untilReady();
       await using upload = await Upload.begin({
         to: this.#bytes,
         maxBytes: this.#parts.live.config.limits.max_file_bytes,
@@ -147,7 +155,7 @@ export class Files implements FileSource {
   }
 
   async remove({ id, user, bytes }: FileInfo): Promise<void> {
-    await this.#ready;
+    await this.#untilReady();
     await this.#changes.run("", async () => {
       const done = await this.#remove(id, user, bytes);
       if (done === "absent") throw new AltLasError("not_found", `There is no file ${shownFileId(id)} any more.`);
@@ -157,14 +165,14 @@ export class Files implements FileSource {
 
   /** Removes a file of a user that is forgotten. @returns false: something still needs it */
   async forget({ id, user, bytes }: Pick<StoredFile, "id" | "user" | "bytes">): Promise<boolean> {
-    await this.#ready;
+    await this.#untilReady();
     return (await this.#changes.run("", () => this.#remove(id, user, bytes))) !== "held";
   }
 
   /** Removes files that have been kept long enough, in one small step. @returns whether there may be more */
   async removeDue(limits: FileLimits): Promise<boolean> {
     // Bytes that are not counted yet cannot be given back.
-    await this.#ready;
+    await this.#untilReady();
     return this.#changes.run("", async () => {
       const due = await this.#parts.store.files.due(limits, STEP);
       for (const { id, user, bytes } of due) await this.#remove(id, user, bytes);

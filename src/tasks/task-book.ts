@@ -5,11 +5,11 @@ import type { Request } from "../request.ts";
 import type { Effects } from "../scheduler/effects.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import type { Wait } from "../scheduler/why-waiting.ts";
-import type { Delivery } from "../store/outbox.ts";
 import type { Opened, Store, StoreRecord } from "../store/store.ts";
 import type { Reading, TaskFilter } from "../store/tasks.ts";
-import { type Batch, isFinal, type Task, type TaskInput } from "../task.ts";
+import { isFinal, type Task, type TaskInput } from "../task.ts";
 import { AlarmTimer } from "./alarm-timer.ts";
+import { asEvent, BatchEnds } from "./batch-ends.ts";
 import { Batches } from "./batches.ts";
 import { Cancellation } from "./cancellation.ts";
 import { Feeding } from "./feeding.ts";
@@ -55,6 +55,7 @@ export class TaskBook implements TaskApi {
   readonly #writer: Writer;
   readonly #intake: Intake;
   readonly #batches: Batches;
+  readonly #batchEnds: BatchEnds;
   readonly #subscribers = new Subscribers();
   readonly #idempotency: Idempotency;
   readonly #requests: Requests;
@@ -74,8 +75,10 @@ export class TaskBook implements TaskApi {
     this.#log = forManyLines(parts.log);
     this.#news = new TaskNews({ log: this.#log, clock });
     this.#idempotency = new Idempotency(store.idempotency, () => clock.now());
-    this.#batches = new Batches(store.tasks, (batch) => this.#batchEnded(batch), clock);
+    this.#batches = new Batches(store.tasks, (batch) => this.#batchEnds.tell(batch), clock);
     this.#writer = this.#newWriter();
+    const { webhooks } = parts;
+    this.#batchEnds = new BatchEnds({ store, webhooks, writer: this.#writer, log: this.#log });
     store.lost.addEventListener("abort", () => this.#onStoreLost());
     this.#requests = new Requests({
       store: store.tasks,
@@ -253,6 +256,7 @@ export class TaskBook implements TaskApi {
       for (const instance of this.scheduler.instances) this.scheduler.interrupted(instance, "server_stop");
     this.#alarm.set(Infinity);
     this.#requests.close();
+    this.#batchEnds.close();
     await this.#writer.close();
     this.#live.close();
     this.#subscribers.close();
@@ -367,16 +371,6 @@ export class TaskBook implements TaskApi {
     if (task.webhook !== null) this.#parts.webhooks.wake();
   }
 
-  async #batchEnded(batch: Batch): Promise<void> {
-    if (batch.webhook === null) return this.#writer.record([{ kind: "batch", batch }]);
-    const state = await this.#store.tasks.batch(batch.id).catch(() => null);
-    // Its end is not written then, so that the next start of the server tells it.
-    if (state === null) return this.#log.error({ batch: batch.id }, "a batch has ended, which cannot be told now");
-    const deliveries = this.#parts.webhooks.ofBatch({ ...state, batch });
-    await this.#writer.record([{ kind: "batch", batch }, ...deliveries.map(asEvent)]);
-    this.#parts.webhooks.wake();
-  }
-
   #eventsOf(task: Task): readonly StoreRecord[] {
     return task.webhook === null ? NO_RECORDS : this.#parts.webhooks.ofTask(task).map(asEvent);
   }
@@ -392,7 +386,3 @@ export class TaskBook implements TaskApi {
 }
 
 const NO_RECORDS: readonly StoreRecord[] = [];
-
-function asEvent(delivery: Delivery): StoreRecord {
-  return { kind: "event", delivery };
-}

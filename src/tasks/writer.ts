@@ -33,9 +33,11 @@ export class Writer {
   readonly #admitting = new Map<string, boolean>();
   /** Withdrawn tasks: they could not be written, and nothing of them may reach the disk. */
   readonly #withdrawn = new WeakSet<Task>();
-  /** Tasks that could not be written yet, and are tried again. */
-  readonly #failed = new Set<Task>();
+  /** Tasks that could not be written yet, and are tried again, with the number of the last write that failed. */
+  readonly #failed = new Map<Task, number>();
   readonly #failedRecords = new Map<readonly StoreRecord[], () => void>();
+  /** Writes of tasks so far. */
+  #writes = 0;
   #retry: NodeJS.Timeout | null = null;
   #closing = false;
   /** Milliseconds on the monotonic clock of the last failed write. */
@@ -135,14 +137,16 @@ export class Writer {
     const ended = isFinal(task.status);
     const attempt = task.status === "running" ? attemptNumber(task) : 0;
     const { store, recordsOf, isAwaited, started, ended: onEnd, caughtUp } = this.#parts;
+    const number = ++this.#writes;
     try {
       await store.save([task], recordsOf(task), ended && !isAwaited(task) ? "soon" : "now");
     } catch (error) {
-      this.#failed.add(task);
+      this.#failed.set(task, number);
       return this.#tryLater(error);
     }
-    // This write makes up for an earlier one. An ended task may be removed next, and then no write of it can succeed.
-    const wasFailed = this.#failed.delete(task);
+    // This write makes up for an earlier one, and not for one that was refused while this one was in doubt. An ended task may be removed
+    // next, and then no write of it can succeed.
+    const wasFailed = (this.#failed.get(task) ?? Infinity) < number && this.#failed.delete(task);
     this.#onSuccess();
     if (attempt > 0) started(task, attempt);
     if (ended) onEnd(task);
@@ -190,7 +194,7 @@ export class Writer {
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#retry = null;
     // They stay in the sets until they are written.
-    for (const task of this.#failed) void this.#write(task);
+    for (const task of this.#failed.keys()) void this.#write(task);
     for (const [records, done] of this.#failedRecords) void this.#writeRecords(records, done);
   }
 }
