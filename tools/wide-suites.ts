@@ -228,7 +228,14 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "postgres",
-    tests: ["postgres-kits", "postgres-others", "postgres-plans", "postgres-server", "postgres-store"],
+    tests: [
+      "postgres-attacks",
+      "postgres-kits",
+      "postgres-others",
+      "postgres-plans",
+      "postgres-server",
+      "postgres-store",
+    ],
     dependsOn: ["src/store/*.ts", "src/store/{postgres,thread}/**", "test/kits/**"],
   },
   {

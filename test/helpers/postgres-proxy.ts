@@ -4,39 +4,39 @@ import { mkdtempSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
 import { removeFolder } from "./remove-folder.ts";
+import type { Owner } from "./server-handle.ts";
 
 const SOCKET = ".s.PGSQL.5432";
 const COMMIT = Buffer.from("COMMIT\0");
 
 /**
  * Where a connection is cut: `before` the commit has reached PostgreSQL, which then rolls back; `after` it has, and before its answer
- * is back.
+ * is back; `during`: the commit is sent, and nobody knows whether it gets there. `hold`: nothing is cut, and nothing goes on either way.
  */
-export type Cut = "before" | "after" | null;
+export type Cut = "before" | "during" | "after" | "hold" | null;
 
 export class CommitCutter {
   /** Of its socket, for `PostgresServer.url`. */
   readonly folder = mkdtempSync(join(tmpdir(), "alt-las-cut-"));
-  readonly cuts = { before: 0, after: 0 };
+  readonly cuts = { before: 0, during: 0, after: 0, hold: 0 };
   readonly #decide: () => Cut;
-  readonly #to: string;
+  #to: string;
   readonly #server: Server;
   readonly #open = new Set<Socket>();
 
   private constructor(to: string, decide: () => Cut) {
-    this.#to = join(to, SOCKET);
+    this.#to = to;
     this.#decide = decide;
     this.#server = createServer((client) => this.#serve(client));
   }
 
   /** @param to the folder of PostgreSQL's socket @param decide is asked at each commit */
-  static async start(t: TestContext, to: string, decide: () => Cut): Promise<CommitCutter> {
+  static async start(owner: Owner, to: string, decide: () => Cut): Promise<CommitCutter> {
     const proxy = new CommitCutter(to, decide);
     proxy.#server.listen(join(proxy.folder, SOCKET));
     await once(proxy.#server, "listening");
-    t.after(() => proxy.stop());
+    owner.after(() => proxy.stop());
     return proxy;
   }
 
@@ -47,13 +47,19 @@ export class CommitCutter {
     removeFolder(this.folder);
   }
 
+  /** Leads to another server from now on, as after a failover. */
+  turnTo(to: string): void {
+    this.#to = to;
+    this.cutAll();
+  }
+
   cutAll(): void {
     for (const socket of this.#open) socket.destroy();
   }
 
   #serve(client: Socket): void {
-    const server = connect(this.#to);
-    let deaf = false;
+    const server = connect(join(this.#to, SOCKET));
+    let cut: Cut = null;
     for (const [one, other] of [
       [client, server],
       [server, client],
@@ -66,17 +72,16 @@ export class CommitCutter {
       });
     }
     server.on("data", (bytes) => {
+      if (cut === null) client.write(bytes);
       // PostgreSQL has answered, so it has committed.
-      if (deaf) return void client.destroy();
-      client.write(bytes);
+      else if (cut === "after") client.destroy();
     });
     client.on("data", (bytes) => {
-      const cut = bytes.includes(COMMIT) ? this.#decide() : null;
-      if (cut === null) return void server.write(bytes);
-      this.cuts[cut]++;
-      if (cut === "before") return void client.destroy();
-      deaf = true;
-      server.write(bytes);
+      if (cut !== null) return;
+      cut = bytes.includes(COMMIT) ? this.#decide() : null;
+      if (cut !== null) this.cuts[cut]++;
+      if (cut !== "before" && cut !== "hold") server.write(bytes);
+      if (cut === "before" || cut === "during") client.destroy();
     });
   }
 }

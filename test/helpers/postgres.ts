@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import type { TestContext } from "node:test";
 import { Client } from "pg";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/store/postgres/postgres.ts";
+import { childrenOf } from "./processes.ts";
 import { removeFolder } from "./remove-folder.ts";
 import { type MakePlace, testFolder } from "./store.ts";
 
@@ -49,19 +50,26 @@ export class PostgresServer {
   readonly #as = postgresOwner();
   #process: ChildProcess | undefined;
 
-  private constructor(settings: readonly string[]) {
+  private constructor(settings: readonly string[], folder?: string) {
     this.#settings = settings;
-    this.folder = mkdtempSync(join(tmpdir(), "alt-las-postgres-"));
+    this.folder = folder ?? mkdtempSync(join(tmpdir(), "alt-las-postgres-"));
     if (this.#as !== undefined) chownSync(this.folder, this.#as.uid, this.#as.gid);
   }
 
-  /** @param settings like `max_connections=20` @param auth how it believes clients: checking a password takes milliseconds */
-  static async start(settings: readonly string[] = [], auth = "scram-sha-256"): Promise<PostgresServer> {
+  /**
+   * @param settings like `max_connections=20` @param auth how it believes clients: checking a password takes milliseconds
+   * @param folder an empty one; absent: one of its own
+   */
+  static async start(
+    settings: readonly string[] = [],
+    auth = "scram-sha-256",
+    folder?: string,
+  ): Promise<PostgresServer> {
     if (PROGRAMS === null) throw new Error(NO_POSTGRES);
-    const server = new PostgresServer(settings);
+    const server = new PostgresServer(settings, folder);
     const passwords = join(server.folder, "password");
     writeFileSync(passwords, PASSWORD, { mode: 0o644 });
-    const args = ["-D", server.data, "-U", "postgres", "-A", auth, `--pwfile=${passwords}`];
+    const args = ["-D", server.data, "-U", "postgres", "-A", auth, `--pwfile=${passwords}`, "--no-sync"];
     const made = spawnSync(join(PROGRAMS, "initdb"), [...args, "-E", "UTF8", "--locale=C.UTF-8"], {
       ...server.#as,
       cwd: server.folder,
@@ -75,7 +83,7 @@ export class PostgresServer {
   /** A standby of this server, which follows it. */
   async standby(settings: readonly string[] = []): Promise<PostgresServer> {
     const standby = new PostgresServer(settings);
-    const args = ["-d", this.url(), "-D", standby.data, "--write-recovery-conf", "--checkpoint=fast"];
+    const args = ["-d", this.url(), "-D", standby.data, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"];
     const made = spawnSync(join(PROGRAMS!, "pg_basebackup"), args, {
       ...this.#as,
       cwd: standby.folder,
@@ -119,6 +127,35 @@ export class PostgresServer {
     await ready.promise;
   }
 
+  /** Whether it lets a client in. */
+  async answers(): Promise<boolean> {
+    const client = new Client({ connectionString: this.url(), connectionTimeoutMillis: 1000 });
+    client.on("error", () => {});
+    try {
+      await client.connect();
+      await client.query("SELECT 1");
+      return true;
+    } catch {
+      return false;
+    } finally {
+      void client.end().catch(() => {});
+    }
+  }
+
+  get isRunning(): boolean {
+    return this.#process?.exitCode === null && this.#process.signalCode === null;
+  }
+
+  /** Of the server and all that it has started; the server's is the first. */
+  get processes(): number[] {
+    return this.isRunning ? [this.pid, ...childrenOf(this.pid).map(({ pid }) => pid)] : [];
+  }
+
+  /** Sends all of its processes a signal. */
+  signalAll(signal: NodeJS.Signals): void {
+    for (const pid of this.processes) signalTo(pid, signal);
+  }
+
   /** Ends it: SIGQUIT as in a crash, SIGINT as in a restart. */
   async stop(signal: NodeJS.Signals = "SIGQUIT"): Promise<void> {
     const running = this.#process;
@@ -131,6 +168,15 @@ export class PostgresServer {
   async remove(): Promise<void> {
     await this.stop();
     removeFolder(this.folder);
+  }
+}
+
+/** One that has ended gets none. */
+export function signalTo(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== "ESRCH") throw error;
   }
 }
 

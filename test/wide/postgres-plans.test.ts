@@ -6,26 +6,13 @@ import type { PostgresStore } from "../../src/store/postgres/postgres.ts";
 import type { SweepLimits } from "../../src/store/store.ts";
 import type { TaskFilter } from "../../src/store/tasks.ts";
 import { connected, NO_POSTGRES, PostgresServer, PROGRAMS, storeIn } from "../helpers/postgres.ts";
+import { fillOf, START } from "../helpers/many-stored.ts";
 import { EVERYTHING } from "../helpers/store.ts";
 
 const skip = PROGRAMS === null ? NO_POSTGRES : false;
 const STORED = 200_000;
 /** Rows that a statement may read: a step of a sweep for each of 50 users. A window of a list is less. */
 const MOST = 25_000;
-const START = 1.7e12;
-
-const FILL = `
-  INSERT INTO tasks (seq, id, "user", team, strategy, whole_batch, created_at, size, estimated_tokens, sampling, task_type, priority, status,
-    batch_id, gpu_id, started_at, attempts, finished_at, result_text)
-  SELECT n, 'task ' || n, 'user ' || n % 50, 'team ' || n % 5, 'least_loaded', 0, ${START} + n, 10, 10, '{}', 'text_generation', 'normal',
-    (ARRAY['completed', 'completed', 'completed', 'failed', 'canceled'])[1 + n % 5],
-    CASE WHEN n % 100 = 0 THEN 'batch ' || n / 10000 END, n % 8, ${START} + n, '[]', ${START} + n, 'an answer'
-  FROM generate_series(1, ${STORED}) AS n;
-  INSERT INTO requests (seq, request) SELECT n, '{}' FROM generate_series(1, ${STORED}) AS n;
-  INSERT INTO batches (id, "user", first_seq, size, whole, created_at, finished_at)
-  SELECT 'batch ' || n, 'user 0', n, 1, 0, ${START}, ${START} FROM generate_series(0, ${STORED / 10_000}) AS n;
-  INSERT INTO batch_files (id, "user", facts, ended_at) SELECT id, "user", '{}', ${START} FROM batches`;
-
 const FILTERS: readonly Partial<TaskFilter>[] = [
   {},
   { user: "user 7" },
@@ -69,7 +56,7 @@ async function filled(t: TestContext) {
   await empty.open();
   await empty.close();
   const client = await connected(t, server.url());
-  await client.query(`SET search_path = ${schema}; SET synchronous_commit = off; ${FILL}`);
+  await client.query(`SET search_path = ${schema}; SET synchronous_commit = off; ${fillOf(STORED)}`);
   await client.query("ALTER SYSTEM SET auto_explain.log_min_duration = 0");
   const store = open();
   // Counted once, at the start: from there on the server counts by itself.

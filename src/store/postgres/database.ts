@@ -12,7 +12,7 @@ import type { Link } from "./link.ts";
 import { Readers } from "./readers.ts";
 import { writeRecords } from "./record-writes.ts";
 import { removeTask, sweep } from "./removal.ts";
-import type { Session } from "./session.ts";
+import { type Session, together } from "./session.ts";
 import { addUsageRows, insertTasks, updateTasks } from "./task-writes.ts";
 import { countsOf, lastSeq, live, past, unfinishedBatches } from "./tasks.ts";
 import { refuseUnfinished } from "./unfinished.ts";
@@ -76,10 +76,12 @@ export class Database {
   async write({ inserts, updates, usage, records }: Written): Promise<boolean> {
     const { made: changes, removed } = await this.#writer.transact(async (session) => {
       const made: CountChange[] = [];
-      await insertTasks(session, inserts, made);
-      await updateTasks(session, updates, made);
-      await addUsageRows(session, usage);
-      return { made, removed: await writeRecords(session, records) };
+      // All is sent in this order, before the first answer is there.
+      const tasks = [insertTasks(session, inserts, made), updateTasks(session, updates, made)];
+      const others = addUsageRows(session, usage);
+      const beside = writeRecords(session, records);
+      await together<unknown>([...tasks, others, beside]);
+      return { made, removed: await beside };
     });
     this.counts.apply(changes);
     return removed;

@@ -89,3 +89,10 @@ export function failureOf(error: unknown, isWrite: boolean): Failure {
 export function unreachable(cause?: unknown): AltLasError {
   return new AltLasError("store_unavailable", "the task database cannot be reached; it is tried again", { cause });
 }
+
+/** A server that stops while its database is away cannot wait until that can be asked. */
+export function unknown(cause: unknown): AltLasError {
+  const sentence =
+    "the server stops while the task database cannot be reached; it is not known whether this was stored";
+  return new AltLasError("store_unavailable", sentence, { cause });
+}

@@ -7,11 +7,12 @@ import type { Session } from "./session.ts";
 
 /** Seconds for which a server has the lease after each renewal, by the clock of the database. */
 const LASTS = "3 seconds";
-/** Milliseconds between two looks at a lease that another server has. */
+/** Milliseconds between two looks at a lease that another server has, and looks in which one that lives has renewed it. */
 const LOOK = 250;
+const LOOKS = 12;
 
 const READ = `
-  SELECT holder, host, process, data_dir, expires_at > clock_timestamp(), expires_at::text,
+  SELECT holder, host, process, data_dir, expires_at::text,
     (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'alt-las ' || holder AND datname = current_database())
   FROM lease FOR UPDATE`;
 const TAKE = `
@@ -20,7 +21,8 @@ const TAKE = `
   ON CONFLICT (one) DO UPDATE SET holder = excluded.holder, host = excluded.host, process = excluded.process,
     data_dir = excluded.data_dir, since = excluded.since, expires_at = excluded.expires_at`;
 const RENEW = `UPDATE lease SET expires_at = clock_timestamp() + interval '${LASTS}' WHERE holder = :holder`;
-const RELEASE = "UPDATE lease SET expires_at = clock_timestamp() WHERE holder = :holder";
+const RELEASED = "-infinity";
+const RELEASE = `UPDATE lease SET expires_at = '${RELEASED}' WHERE holder = :holder`;
 /** A frozen server's transaction would hold its epoch for ever. */
 const END_OTHERS = `
   SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -32,7 +34,6 @@ interface Held {
   readonly host: string;
   readonly process: number;
   readonly dataDir: string;
-  readonly isLive: boolean;
   readonly expiresAt: string;
   /** Whether it still has connections. */
   readonly isConnected: boolean;
@@ -49,26 +50,40 @@ export function sessionName(holder: string): string {
 }
 
 /**
- * Takes the lease, and raises the epoch: no server from before can write from then on. One that was killed a moment ago seems to have it
- * still, until its time is over; one that renews it has it.
+ * Takes the lease, and raises the epoch: no server from before can write from then on. A holder is watched for as long as a renewal lasts,
+ * whatever the clock of the database says: that may be set, or may have gone on while the database stood still.
  * @returns the epoch
- * @throws {AltLasError} `conflict`: another server has it
+ * @throws {AltLasError} `conflict`: another server has it, and renews it
  */
 export async function takeLease(session: Session, holder: string, about: About, shown: string): Promise<number> {
   let seen: string | undefined;
-  for (;;) {
+  for (let look = 0; ; look++) {
     await session.run("BEGIN");
     const held = heldOf((await session.rows(READ))[0]);
-    const isGone = held !== null && held.host === about.host && !held.isConnected;
-    if (held === null || !held.isLive || isGone) {
+    const isFree = held === null || isGivenUp(held, about);
+    if (!isFree && seen !== undefined && seen !== held.expiresAt) throw inUse(held, shown);
+    if (isFree || look === LOOKS) {
       await session.change(TAKE, { holder, ...about });
       await session.run("COMMIT");
       return raiseEpoch(session, held?.holder ?? "");
     }
     await session.run("COMMIT");
-    if (seen !== undefined && seen !== held.expiresAt) throw inUse(held, shown);
     seen = held.expiresAt;
     await pause(LOOK);
+  }
+}
+
+/** It was given back, or its holder was killed on this machine. */
+function isGivenUp({ expiresAt, host, process: id, isConnected }: Held, about: About): boolean {
+  if (expiresAt === RELEASED) return true;
+  return host === about.host && !isConnected && (id === about.process || !isAlive(id));
+}
+
+function isAlive(id: number): boolean {
+  try {
+    return process.kill(id, 0);
+  } catch (error) {
+    return (error as { code?: unknown }).code !== "ESRCH";
   }
 }
 
@@ -95,16 +110,8 @@ async function raiseEpoch(session: Session, before: string): Promise<number> {
 
 function heldOf(row: readonly unknown[] | undefined): Held | null {
   if (row === undefined) return null;
-  const [holder, host, process, dataDir, isLive, expiresAt, connections] = row as [
-    string,
-    string,
-    number,
-    string,
-    boolean,
-    string,
-    number,
-  ];
-  return { holder, host, process, dataDir, isLive, expiresAt, isConnected: connections > 0 };
+  const [holder, host, id, dataDir, expiresAt, connections] = row as [string, string, number, string, string, number];
+  return { holder, host, process: id, dataDir, expiresAt, isConnected: connections > 0 };
 }
 
 function inUse(held: Held, shown: string): AltLasError {

@@ -3,6 +3,7 @@ import { StoreLost } from "../store.ts";
 import type { News } from "../thread/messages.ts";
 import { reasonOf, unreachable } from "./failures.ts";
 import { holderWords, releaseLease, renewLease } from "./lease.ts";
+import { Silence } from "./silence.ts";
 import { isDisconnect, Session, type SessionPlace } from "./session.ts";
 
 /** Milliseconds between two renewals of the lease, and between two tries while the database is away. */
@@ -10,7 +11,7 @@ const RENEW_EVERY = 1000;
 const TRY_EVERY = 250;
 /** Milliseconds after which a renewal without an answer means that the database is frozen or cut off. */
 const PATIENCE = 5000;
-/** Milliseconds that giving the lease back may take. */
+/** Milliseconds that giving the lease back may take, and the goodbyes of all connections. */
 const GOODBYE = 2000;
 
 export class Link {
@@ -26,6 +27,9 @@ export class Link {
   #back: PromiseWithResolvers<void> | null = null;
   #lost: StoreLost | null = null;
   #closed = false;
+  readonly #silence = new Silence();
+  /** Looks at each new connection of `connect`. @throws what is wrong with what it leads to */
+  inspect: (session: Session) => Promise<void> = () => Promise.resolve();
 
   /** @param lease a connection, by which the lease was taken */
   constructor(place: SessionPlace, holder: string, lease: Session, send: (news: News) => void) {
@@ -44,12 +48,16 @@ export class Link {
   async connect(): Promise<Session> {
     if (this.#lost !== null) throw this.#lost;
     if (this.#back !== null || this.#closed) throw unreachable();
+    let session: Session | undefined;
     try {
-      const session = await this.#open();
+      session = await this.#open();
       for (const old of this.#sessions) if (old.broken !== null) this.#sessions.delete(old);
       this.#sessions.add(session);
+      await this.inspect(session);
       return session;
     } catch (error) {
+      session?.destroy();
+      if (error instanceof StoreLost) throw error;
       this.#away(reasonOf(error));
       this.#next(TRY_EVERY);
       throw unreachable(error);
@@ -64,7 +72,16 @@ export class Link {
   /** Another server has taken the database. */
   async lose(): Promise<StoreLost> {
     const by = await holderWords(this.#lease).catch(() => "");
-    return this.#lose(by);
+    return this.#loseTo(by);
+  }
+
+  /** The database has lost what it had committed. */
+  loseToPast(): StoreLost {
+    const sentence =
+      "The task database has lost tasks that it had stored. Nothing can be stored until this server is started again.";
+    const message =
+      "the task database is older than it was: transactions that it had committed are gone, as after a failover to a standby that was behind; this server ends, and the next start goes on with what is there";
+    return this.#lose(sentence, message);
   }
 
   /** Resolves when the database may be tried again. @throws {StoreLost} */
@@ -81,7 +98,10 @@ export class Link {
     const late = setTimeout(() => this.#lease.destroy(), GOODBYE);
     await releaseLease(this.#lease, this.#holder).catch(() => undefined);
     clearTimeout(late);
-    for (const session of [this.#lease, ...this.#sessions]) session.close();
+    const all = [this.#lease, ...this.#sessions];
+    for (const session of all) session.close();
+    // One that is frozen or cut off never says goodbye, and would keep the thread from ending.
+    setTimeout(() => all.forEach((session) => session.destroy()), GOODBYE).unref();
     this.#back?.reject(unreachable());
   }
 
@@ -104,11 +124,15 @@ export class Link {
     this.#beating = true;
     const late = setTimeout(() => this.#giveUp(), PATIENCE);
     try {
-      if (this.#lease.broken !== null) this.#lease = await this.#open();
+      if (this.#lease.broken !== null) {
+        this.#lease = await this.#open();
+        await this.inspect(this.#lease);
+      }
       // A renewal that is lost is made up for by the next one: it need not wait for the disk.
       await this.#lease.run("SET synchronous_commit = off");
-      if (await renewLease(this.#lease, this.#holder)) this.#onBack();
-      else this.#lose(await holderWords(this.#lease));
+      if (!(await renewLease(this.#lease, this.#holder))) return void (await this.lose());
+      this.#onBack();
+      await this.#silence.end(this.#lease, this.#sessions);
     } catch (error) {
       if (isDisconnect(error, this.#lease)) this.#lease.destroy();
       this.#away(reasonOf(error));
@@ -142,12 +166,16 @@ export class Link {
     this.#back = null;
   }
 
-  #lose(by: string): StoreLost {
-    if (this.#lost !== null) return this.#lost;
+  #loseTo(by: string): StoreLost {
     const sentence =
       "Another server has taken the task database. Nothing can be stored until this one is started again.";
-    this.#lost = new StoreLost(sentence);
     const message = `another server has taken the task database${by}: this one had not renewed its lease, and stores nothing any more`;
+    return this.#lose(sentence, message);
+  }
+
+  #lose(sentence: string, message: string): StoreLost {
+    if (this.#lost !== null) return this.#lost;
+    this.#lost = new StoreLost(sentence);
     this.#send({ kind: "line", level: "error", fields: {}, message });
     this.#send({ kind: "lost", sentence, isTaken: true });
     this.#back?.reject(this.#lost);

@@ -19,7 +19,7 @@ import { columnsOf } from "./arrays.ts";
 import { removeDelivered } from "./gone-texts.ts";
 import { listOf, numbered, unnested } from "./columns.ts";
 import { removeEmptyBatches } from "./removal.ts";
-import type { Session } from "./session.ts";
+import { type Session, together } from "./session.ts";
 import { namedOf } from "./task-writes.ts";
 
 type Kind = RecordRow["kind"];
@@ -114,18 +114,25 @@ interface Run {
  */
 export async function writeRecords(session: Session, records: readonly RecordRow[]): Promise<boolean> {
   let removed = false;
+  const sent: Promise<void>[] = [];
   for (const { kind, rows } of runsOf(records)) {
-    const { sql, columns, missing } = WRITES[kind];
     const all = [...rows.values()];
-    const changed = await session.change(sql, namedOf(columnsOf(all, columns.length)));
-    if (missing !== undefined && changed < all.length) throw new Error(missing);
-    if (kind === "delivery" && (await removeDelivered(session, all))) removed = true;
+    sent.push(writeRows(session, WRITES[kind], all));
+    if (kind !== "delivery") continue;
+    await together(sent);
+    if (await removeDelivered(session, all)) removed = true;
   }
+  await together(sent);
   await onBatches(
     session,
     records.filter(({ kind }) => kind === "batch").map(({ row }) => row),
   );
   return removed;
+}
+
+async function writeRows(session: Session, { sql, columns, missing }: Write, rows: readonly Row[]): Promise<void> {
+  const changed = await session.change(sql, namedOf(columnsOf(rows, columns.length)));
+  if (missing !== undefined && changed < rows.length) throw new Error(missing);
 }
 
 /** Each record goes to the first run of its kind behind all that are about the same. */

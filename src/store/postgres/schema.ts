@@ -79,7 +79,7 @@ export async function migrate(
     await session.run(`BEGIN; SELECT pg_advisory_xact_lock(${LOCK})`);
     const present = await presentSchema(session, schema, shown);
     if (present > files.length) throw newer(shown, present, files.length);
-    if (present === 0) await session.run(`CREATE SCHEMA IF NOT EXISTS ${quoted(schema)}; ${VERSIONS}`);
+    if (present === 0) await makeSchema(session, schema);
     done = present;
     const file = files[present];
     if (file !== undefined) {
@@ -100,6 +100,13 @@ const VERSIONS = `
     version    text NOT NULL, -- of ALT_LAS
     applied_at timestamptz NOT NULL DEFAULT now()
   )`;
+
+/** One that is there may be the role's own, which may make none. */
+async function makeSchema(session: Session, schema: string): Promise<void> {
+  const isThere = (await session.rows("SELECT 1 FROM pg_namespace WHERE nspname = :schema", { schema })).length > 0;
+  if (!isThere) await session.run(`CREATE SCHEMA ${quoted(schema)}`);
+  await session.run(VERSIONS);
+}
 
 /** The number of its last migration; 0: it has none, and nothing else either. */
 async function presentSchema(session: Session, schema: string, shown: string): Promise<number> {

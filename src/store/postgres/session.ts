@@ -1,5 +1,6 @@
 /* One connection to PostgreSQL. */
-import type { Client, ClientConfig, CustomTypesConfig, DatabaseError } from "pg";
+import type { Socket } from "node:net";
+import type { Client, ClientConfig, CustomTypesConfig, DatabaseError, QueryResult } from "pg";
 import { AltLasError } from "../../errors.ts";
 import type { Row, Value } from "../thread/columns.ts";
 import { Literal } from "./arrays.ts";
@@ -17,6 +18,8 @@ export interface SessionPlace {
 
 /** Milliseconds that making a connection may take. */
 const CONNECTING = 10_000;
+/** Milliseconds without traffic after which the system asks whether the other side is there; firewalls forget what is idle for minutes. */
+const KEEP_ALIVE = 30_000;
 /** https://www.postgresql.org/docs/current/catalog-pg-type.html: bigint, and what is a number in JavaScript anyway. */
 const NUMBERS: ReadonlySet<number> = new Set([20, 21, 23, 700, 701]);
 const BOOLEAN = 16;
@@ -45,6 +48,9 @@ export class Session {
   readonly #statements = new Map<string, Statement>();
   /** Why it answers nothing any more; null: it does. */
   #broken: Error | null = null;
+  /** Statements without an answer. */
+  #pending = 0;
+  #process = 0;
 
   private constructor(made: Client) {
     this.#client = made;
@@ -60,17 +66,31 @@ export class Session {
       application_name: name,
       connectionTimeoutMillis: CONNECTING,
       keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE,
+      // A statement is sent when it is asked for, and not when the one before has been answered.
+      pipeline: true,
       types: TYPES,
-    } satisfies ClientConfig);
+    } satisfies ClientConfig & { readonly pipeline: boolean });
     const session = new Session(connection);
+    // The client's own patience ends when it has been let in.
+    const late = setTimeout(() => session.destroy(), CONNECTING);
     try {
       await connection.connect();
-      await session.run(`${SETTINGS}; SET search_path = ${quoted(schema)}`);
+      await session.#set(schema);
       return session;
     } catch (error) {
       session.destroy();
       throw error;
+    } finally {
+      clearTimeout(late);
     }
+  }
+
+  async #set(schema: string): Promise<void> {
+    const own = "SELECT pg_backend_pid() AS process";
+    const results = await this.#client.query(`${SETTINGS}; SET search_path = ${quoted(schema)}; ${own}`);
+    const [row] = (results as unknown as QueryResult[]).at(-1)!.rows as { readonly process: number }[];
+    this.#process = row!.process;
   }
 
   get broken(): Error | null {
@@ -82,9 +102,24 @@ export class Session {
     return (this.#client as unknown as { readonly processID: number }).processID;
   }
 
+  /** The number of the process on the server that has run its first statement. */
+  get backend(): number {
+    return this.#process;
+  }
+
+  /** Bytes that have come so far; null: no answer is waited for. */
+  get heard(): number | null {
+    return this.#pending === 0 ? null : this.#stream.bytesRead;
+  }
+
   /** Runs statements without values. */
   async run(sql: string): Promise<void> {
-    await this.#client.query(sql);
+    await this.#answered(this.#client.query(sql));
+  }
+
+  /** Ends a transaction. @returns whether PostgreSQL has committed it, and not rolled back for an error of a statement before */
+  async commit(): Promise<boolean> {
+    return (await this.#answered(this.#client.query("COMMIT"))).command === "COMMIT";
   }
 
   /** @param sql with names like `:seq`; it is prepared */
@@ -112,8 +147,20 @@ export class Session {
   /** Ends it at once; what is under way fails. */
   destroy(): void {
     this.#broken ??= new Error("the connection was given up");
-    const { connection } = this.#client as unknown as { readonly connection: { readonly stream: { destroy(): void } } };
-    connection.stream.destroy();
+    this.#stream.destroy();
+  }
+
+  get #stream(): Socket {
+    return (this.#client as unknown as { readonly connection: { readonly stream: Socket } }).connection.stream;
+  }
+
+  async #answered<T>(answer: Promise<T>): Promise<T> {
+    this.#pending++;
+    try {
+      return await answer;
+    } finally {
+      this.#pending--;
+    }
   }
 
   #query(sql: string, values: Values) {
@@ -123,7 +170,8 @@ export class Session {
       this.#statements.set(sql, statement);
     }
     const { name, text, names } = statement;
-    return this.#client.query({ name, text, values: names.map((one) => boundOf(values[one])), rowMode: "array" });
+    const bound = names.map((one) => boundOf(values[one]));
+    return this.#answered(this.#client.query({ name, text, values: bound, rowMode: "array" }));
   }
 }
 
@@ -176,5 +224,22 @@ export function codeOf(error: unknown): string | undefined {
 /** Whether an error of a session means that it is gone, or the server goes or comes. Then nobody has said what became of a commit. */
 export function isDisconnect(error: unknown, session: Session): boolean {
   const code = codeOf(error);
-  return session.broken !== null || code?.startsWith("08") === true || code?.startsWith("57P") === true;
+  return session.broken !== null || (code !== undefined && GOODBYES.test(code));
+}
+
+/** Connection exceptions, an operator who ends it, and transactions that were open for too long. */
+const GOODBYES = /^(?:08|57P|25P0[34])/;
+
+/** What PostgreSQL says of each statement behind one that has failed. */
+const ABORTED = "25P02";
+
+/**
+ * Waits for statements that were sent together. None may go on when the transaction is over, so all are waited for, also when one fails.
+ * @throws what the one threw that has failed, and not those behind it
+ */
+export async function together<T>(statements: readonly Promise<T>[]): Promise<T[]> {
+  const ends = await Promise.allSettled(statements);
+  const reasons = ends.flatMap((end) => (end.status === "rejected" ? [end.reason as unknown] : []));
+  if (reasons.length > 0) throw reasons.find((reason) => codeOf(reason) !== ABORTED) ?? reasons[0];
+  return Promise.all(statements);
 }

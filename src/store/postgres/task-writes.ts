@@ -6,7 +6,7 @@ import { USAGE, USAGE_KEY, USAGE_SUMS } from "../thread/usage-rows.ts";
 import type { TaskStatus } from "../../task.ts";
 import { arrayOf, columnsOf, type Literal } from "./arrays.ts";
 import { listOf, unnested } from "./columns.ts";
-import type { Session, Values } from "./session.ts";
+import { type Session, together, type Values } from "./session.ts";
 
 /** Rows and characters of one statement, about. */
 const ROWS = 500;
@@ -44,35 +44,39 @@ function isReal(name: string): boolean {
 }
 
 export async function insertTasks(session: Session, rows: readonly NewRow[], changes: CountChange[]): Promise<void> {
+  const sent: Promise<unknown>[] = [];
   for (const part of partsOf(rows)) {
     const width = Math.max(...part.map(({ row }) => row.length));
     const added = columnsOf(
       part.map(({ row }) => row),
       width,
     );
-    await session.change(INSERT_TASKS[width]!, namedOf(added));
+    sent.push(session.change(INSERT_TASKS[width]!, namedOf(added)));
     const stored = part.filter(({ request }) => request !== null);
     const seqs = arrayOf(stored.map(({ row }) => row[IN_NEW.seq]!));
     const requests = arrayOf(stored.map(({ request }) => requestText(request!)));
-    if (stored.length > 0) await session.change(INSERT_REQUESTS, { seqs, requests });
+    if (stored.length > 0) sent.push(session.change(INSERT_REQUESTS, { seqs, requests }));
     for (const { row } of part) {
       const owner = { user: row[IN_NEW.user] as string, team: (row[IN_NEW.team] ?? null) as string | null };
       changes.push([owner, row[IN_NEW.status] as TaskStatus, 1]);
     }
   }
+  await together(sent);
 }
 
 export async function updateTasks(session: Session, rows: readonly Row[], changes: CountChange[]): Promise<void> {
+  const sent: Promise<number>[] = [];
   for (let from = 0; from < rows.length; from += ROWS) {
     const part = rows.slice(from, from + ROWS);
-    const changed = await session.change(UPDATE_TASKS, namedOf(columnsOf(part, CHANGED.length)));
-    if (changed !== part.length)
-      throw new Error(`${part.length - changed} of ${part.length} tasks are not in the database`);
+    sent.push(session.change(UPDATE_TASKS, namedOf(columnsOf(part, CHANGED.length))));
     for (const row of part) {
       const owner = { user: row[IN_CHANGED.user] as string, team: (row[IN_CHANGED.team] ?? null) as string | null };
       changes.push([owner, row[IN_CHANGED.was] as TaskStatus, -1], [owner, row[IN_CHANGED.status] as TaskStatus, 1]);
     }
   }
+  const changed = (await together(sent)).reduce((sum, count) => sum + count, 0);
+  if (changed !== rows.length)
+    throw new Error(`${rows.length - changed} of ${rows.length} tasks are not in the database`);
 }
 
 /** @param rows of `endedUsage` */

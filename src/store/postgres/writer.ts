@@ -1,7 +1,7 @@
 /* Transactions that write, one after the other, each exactly once, whatever becomes of the connection. */
 import { setTimeout as pause } from "node:timers/promises";
 import { StoreLost } from "../store.ts";
-import { unreachable } from "./failures.ts";
+import { unknown, unreachable } from "./failures.ts";
 import type { Link } from "./link.ts";
 import { isDisconnect, type Session } from "./session.ts";
 
@@ -14,6 +14,8 @@ const BEGIN = `
     noted AS (INSERT INTO commits (epoch, number) SELECT number, :number::bigint FROM held ON CONFLICT DO NOTHING RETURNING 1)
   SELECT (SELECT count(*) FROM held), (SELECT count(*) FROM noted)`;
 const IS_COMMITTED = "SELECT 1 FROM commits WHERE epoch = :epoch AND number = :number";
+const PRESENT = `
+  SELECT pg_is_in_recovery(), (SELECT number FROM epoch), EXISTS (SELECT FROM commits WHERE epoch = :epoch AND number = :number)`;
 /** Rows that are kept: no more than one is ever asked for. Those of the servers before are asked for by these. */
 const KEPT = 1000;
 const KEPT_EPOCHS = 10;
@@ -31,7 +33,7 @@ interface Attempt<T> {
   readonly number: number;
   readonly work: Work<T>;
   tries: number;
-  /** What came of the work in a try whose commit was sent and not answered; null: there is none. */
+  /** What came of the work in a try whose commit was sent, and nobody knows yet what became of it; null: there is none. */
   doubt: { readonly value: T } | null;
 }
 
@@ -40,6 +42,8 @@ export class Writer {
   readonly #epoch: number;
   /** Of the last transaction. */
   #number = 0;
+  /** The last one that PostgreSQL has committed. */
+  #committed = 0;
   #session: Session | null = null;
   /** The end of the transaction before. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -47,6 +51,7 @@ export class Writer {
   constructor(link: Link, epoch: number) {
     this.#link = link;
     this.#epoch = epoch;
+    link.inspect = (session) => this.#inspect(session);
   }
 
   /** Connects, so that a server that is short of connections says so at the start. */
@@ -76,15 +81,20 @@ export class Writer {
       const session = await this.#connected(attempt);
       if (session === null) continue;
       try {
-        return await this.#once(session, attempt);
+        const value = await this.#once(session, attempt);
+        this.#committed = attempt.number;
+        return value;
       } catch (error) {
-        if (!isDisconnect(error, session)) {
+        if (error instanceof StoreLost) throw error;
+        // While there is a doubt no error ends it: whoever was told that nothing is written would be told wrong.
+        if (attempt.doubt === null && !isDisconnect(error, session)) {
           await session.run("ROLLBACK").catch(() => undefined);
           throw error;
         }
         session.destroy();
         this.#link.cut();
-        if (attempt.doubt === null && ++attempt.tries >= TRIES) throw unreachable();
+        attempt.tries++;
+        if (attempt.doubt === null && attempt.tries >= TRIES) throw unreachable();
         await pause(PAUSE);
       }
     }
@@ -98,33 +108,46 @@ export class Writer {
       this.#session = await this.#link.connect();
       return this.#session;
     } catch (error) {
-      if (attempt.doubt === null || error instanceof StoreLost || this.#link.isClosed) throw error;
+      if (attempt.doubt === null || error instanceof StoreLost) throw error;
+      if (this.#link.isClosed) throw unknown(error);
       await pause(PAUSE);
       return null;
     }
   }
 
   async #once<T>(session: Session, attempt: Attempt<T>): Promise<T> {
-    const { number, work } = attempt;
-    const epoch = this.#epoch;
-    await session.run("BEGIN");
-    const [row] = await session.rows(BEGIN, { epoch, number });
-    const [held, noted] = row as unknown as [number, number];
-    if (held === 0 || noted === 0) {
-      const isCommitted = (await session.rows(IS_COMMITTED, { epoch, number })).length > 0;
-      await session.run("ROLLBACK");
-      if (isCommitted && attempt.doubt !== null) return attempt.doubt.value;
-      throw held === 0 ? await this.#link.lose() : new Error(`transaction ${number} is there already`);
-    }
-    const value = await work(session);
+    if (await this.#isCommitted(session, attempt)) return attempt.doubt!.value;
+    attempt.doubt = null;
+    if (attempt.tries >= TRIES) throw unreachable();
+    const value = await attempt.work(session);
     attempt.doubt = { value };
-    try {
-      await session.run("COMMIT");
-    } catch (error) {
-      // An error that PostgreSQL tells of a commit ends the doubt.
-      if (!isDisconnect(error, session)) attempt.doubt = null;
-      throw error;
-    }
-    return value;
+    if (await session.commit()) return value;
+    attempt.doubt = null;
+    throw new Error("PostgreSQL has rolled back instead of committing");
+  }
+
+  /** Begins the transaction, unless a try before was committed. */
+  async #isCommitted<T>(session: Session, { number, doubt }: Attempt<T>): Promise<boolean> {
+    const values = { epoch: this.#epoch, number };
+    const begun = session.run("BEGIN");
+    // A row that was written outside of a transaction would look like the commit in doubt.
+    if (doubt !== null) await begun;
+    const [, [row]] = await Promise.all([begun, session.rows(BEGIN, values)]);
+    const [held, noted] = row as unknown as [number, number];
+    if (held > 0 && noted > 0) return false;
+    const isCommitted = (await session.rows(IS_COMMITTED, values)).length > 0;
+    await session.run("ROLLBACK");
+    if (isCommitted && doubt !== null) return true;
+    throw held === 0 ? await this.#link.lose() : new Error(`transaction ${number} is there already`);
+  }
+
+  /** Whether a new connection leads to a database that takes writes, and has all that was committed. */
+  async #inspect(session: Session): Promise<void> {
+    const values = { epoch: this.#epoch, number: this.#committed };
+    const [row] = await session.rows(PRESENT, values);
+    const [isStandby, epoch, isThere] = row as unknown as [boolean, number, boolean];
+    if (isStandby) throw new Error("it is a standby that only reads");
+    const isOld = epoch < this.#epoch || (epoch === this.#epoch && !isThere && this.#committed > 0);
+    if (isOld) throw this.#link.loseToPast();
   }
 }
