@@ -1,5 +1,6 @@
 /** The server's HTTP interface for clients that must get over its deaths. */
 import { type Life, type Lives } from "./lives.ts";
+import { type Outage } from "./outage.ts";
 import { type Report } from "./report.ts";
 
 /** Milliseconds after which a request that is not held counts as never answered. */
@@ -45,11 +46,14 @@ export interface Flow {
 export class Api {
   readonly #lives: Lives;
   readonly #report: Report;
+  readonly #outage: Outage | undefined;
   #clock = 0;
 
-  constructor(lives: Lives, report: Report) {
+  /** @param outage of the server's database, where it has one that can be away */
+  constructor(lives: Lives, report: Report, outage?: Outage) {
     this.#lives = lives;
     this.#report = report;
+    this.#outage = outage;
   }
 
   /** A moment that comes after all before it. */
@@ -98,7 +102,8 @@ export class Api {
       });
       const evidence = response.status === 500 ? await response.clone().text() : undefined;
       this.#report.check("answer", evidence === undefined, `${method} ${path} was answered with a 500`, evidence);
-      if (life.robbed && method === "GET" && response.status === 503) return await this.#untilOver(life, response);
+      if (method === "GET" && response.status === 503 && (life.robbed || this.#outage?.isRecent === true))
+        return await this.#untilOver(life, response);
       if (noticed && method === "POST" && SUBMITS.test(path))
         this.#report.check("gone", response.status !== 200, `without its files it accepted a ${method} ${path}`);
       return { response, life, askedAt };
@@ -109,15 +114,17 @@ export class Api {
     }
   }
 
-  /** A server without its files can tell nothing; the next one will. */
+  /** A server without its files can tell nothing; the next one will. One without its database will when that is back. */
   async #untilOver(life: Life, response: Response): Promise<null> {
     await response.body?.cancel();
-    await life.exit;
+    if (life.robbed) await life.exit;
+    else await this.#outage!.over();
     return null;
   }
 
-  /** A connection broke, which only the end of the server can excuse. */
+  /** A connection broke, which only the end of the server can excuse, or that its database is away. */
   async expectDeath(life: Life, what: string, error: unknown): Promise<void> {
+    if (this.#outage?.isRecent === true) return this.#outage.over();
     const { promise: patience, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, DEATH);
     // A server that has ended by itself is a broken promise of its own.

@@ -28,18 +28,19 @@ export class Disk {
     return this.#how === "tmpfs";
   }
 
-  /** @param pid the server's @returns false: it could not be done */
-  fill(pid: number): boolean {
-    if (this.#how === "prlimit") return works("prlimit", "--pid", String(pid), "--fsize=1:unlimited");
+  /** @param pids of the server's processes @returns false: it could not be done */
+  fill(...pids: readonly number[]): boolean {
+    if (this.#how === "prlimit")
+      return pids.map((pid) => works("prlimit", "--pid", String(pid), "--fsize=1:unlimited")).includes(true);
     // More may be written between the look and the shrinking, which is refused then.
     for (let tries = 0; tries < TRIES; tries++)
       if (works("mount", "-o", `remount,size=${this.#used()}k`, this.folder)) return true;
     return false;
   }
 
-  empty(pid: number): void {
+  empty(...pids: readonly number[]): void {
     if (this.#how === "tmpfs") works("mount", "-o", `remount,size=${SIZE}`, this.folder);
-    else works("prlimit", "--pid", String(pid), "--fsize=unlimited:unlimited");
+    else for (const pid of pids) works("prlimit", "--pid", String(pid), "--fsize=unlimited:unlimited");
   }
 
   /** Databases that a server took for damaged. */

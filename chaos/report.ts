@@ -41,6 +41,7 @@ export const PROMISES = {
   gone: "files that go away are noticed, nothing is accepted or made again without them, and the server ends with exit code 1",
   times: "the times shown of one task never go backwards, and steps of the wall clock are logged",
   bounded: "clients that stall take neither the server's memory nor anything from the others",
+  back: "when its database is there again the server serves again, by itself",
   liar: "whatever a server behind a GPU sends, only a complete answer of it completes a task, within its limits",
 } as const;
 export type Promised = keyof typeof PROMISES;
@@ -57,8 +58,44 @@ export const FAULTS = {
   stalledClients: "crowds of stalled clients",
   lies: "lies of an upstream",
   shared: "shared processes killed",
+  databaseKills: "kills of PostgreSQL",
+  backendKills: "kills of one of its processes",
+  databaseRestarts: "restarts of it",
+  databaseFreezes: "freezes of it",
+  commitCuts: "commits cut off",
+  connectionCuts: "cuts of all connections",
+  databaseFull: "full disks of PostgreSQL",
 } as const;
 export type Fault = keyof typeof FAULTS;
+export type StoreName = "sqlite" | "postgres";
+
+/** What can be done to a server with a file, to one with PostgreSQL, and to both; and the promises that are only looked at with one. */
+const OF_FILE: readonly (Fault | Promised)[] = [
+  "fullDisks",
+  "goneFiles",
+  "stalledClients",
+  "lies",
+  "shared",
+  "gone",
+  "liar",
+];
+const OF_POSTGRES: readonly (Fault | Promised)[] = [
+  ...([
+    "databaseKills",
+    "backendKills",
+    "databaseRestarts",
+    "databaseFreezes",
+    "commitCuts",
+    "connectionCuts",
+  ] as const),
+  ...(["databaseFull", "back"] as const),
+];
+
+/** Those of a table that belong to a run with that store. */
+function belonging<Name extends Fault | Promised>(table: Readonly<Record<Name, string>>, store: StoreName): Name[] {
+  const others = store === "sqlite" ? OF_POSTGRES : OF_FILE;
+  return (Object.keys(table) as Name[]).filter((name) => !others.includes(name));
+}
 
 const OUTCOMES = ["accepted", "completed", "failed", "canceled", "removed"] as const;
 
@@ -70,10 +107,22 @@ export class Report {
   violations = 0;
   readonly #checked = new Map<Promised, number>();
   readonly #started = performance.now();
+  readonly #faults: readonly Fault[];
+  readonly #promises: readonly Promised[];
+
+  constructor(store: StoreName = "sqlite") {
+    this.#faults = belonging(FAULTS, store);
+    this.#promises = belonging(PROMISES, store);
+  }
 
   /** All that was done to servers. */
   get faults(): number {
-    return Object.keys(FAULTS).reduce((sum, fault) => sum + this.counts[fault as Fault], 0);
+    return this.#faults.reduce((sum, fault) => sum + this.counts[fault], 0);
+  }
+
+  /** What nobody has looked at, and should have. */
+  get unchecked(): readonly Promised[] {
+    return this.#promises.filter((promise) => this.timesChecked(promise) === 0);
   }
 
   /**
@@ -107,12 +156,12 @@ export class Report {
 
   /** How often each promise was looked at, so that a check that never ran can be seen. */
   sayChecks(): void {
-    for (const [promise, meaning] of Object.entries(PROMISES))
-      console.log(`${String(this.timesChecked(promise as Promised)).padStart(8)}  ${meaning}`);
+    for (const promise of this.#promises)
+      console.log(`${String(this.timesChecked(promise)).padStart(8)}  ${PROMISES[promise]}`);
   }
 
   lastLine(seed: number): string {
-    const faults = Object.entries(FAULTS).map(([fault, words]) => `${this.counts[fault as Fault]} ${words}`);
+    const faults = this.#faults.map((fault) => `${this.counts[fault]} ${FAULTS[fault]}`);
     const { accepted, completed, failed, canceled, removed } = this.counts;
     const done = [
       `${this.faults} faults (${faults.join(", ")})`,

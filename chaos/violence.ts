@@ -1,5 +1,7 @@
 /** What is done to the server, one blow after the other. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Database } from "./database.ts";
+import { DATABASE_BLOWS, type DatabaseBlow, DatabaseBlows } from "./database-blows.ts";
 import { type Dice } from "./dice.ts";
 import { type Life, type Lives } from "./lives.ts";
 import { type Fault, type Report } from "./report.ts";
@@ -12,6 +14,8 @@ export interface ViolenceParts {
   readonly world: World;
   readonly dice: Dice;
   readonly report: Report;
+  /** null: its tasks are in a file. */
+  readonly database: Database | null;
 }
 
 /** Workers that are hurt in one life, at most: a GPU whose worker fails too often gets none for a while. */
@@ -39,8 +43,12 @@ const BLOWS = {
   steal: 4,
   stallClients: 4,
   stepClock: 25,
+  ...DATABASE_BLOWS,
 } as const;
 type Blow = keyof typeof BLOWS;
+
+/** Those that a server with a database elsewhere gets beside what is done to that. */
+const WITH_DATABASE: ReadonlySet<Blow> = new Set(["killServer", "killWorker", "stallWorker", "drain", "stepClock"]);
 
 /** What counts the blows of a kind that were really made: a blow may meet no worker or no file. */
 const COUNTED: Readonly<Record<Blow, Fault>> = {
@@ -52,6 +60,13 @@ const COUNTED: Readonly<Record<Blow, Fault>> = {
   steal: "goneFiles",
   stallClients: "stalledClients",
   stepClock: "clockSteps",
+  killDatabase: "databaseKills",
+  killBackend: "backendKills",
+  restartDatabase: "databaseRestarts",
+  freezeDatabase: "databaseFreezes",
+  cutCommits: "commitCuts",
+  cutConnections: "connectionCuts",
+  fillDatabase: "databaseFull",
 };
 
 /** A kind that meets nothing so many times is left to the dice. */
@@ -60,7 +75,7 @@ const TRIES = 20;
 export class Violence {
   readonly #parts: ViolenceParts;
   readonly #dice: Dice;
-  readonly #blows: Readonly<Record<Blow, (burst: () => void) => Promise<void>>> = {
+  readonly #blows: Readonly<Record<Exclude<Blow, DatabaseBlow>, (burst: () => void) => Promise<void>>> = {
     killServer: (burst) => this.#killServer(burst),
     killWorker: () => this.#killWorker(),
     stallWorker: () => this.#stallWorker(),
@@ -70,6 +85,7 @@ export class Violence {
     stallClients: () => stallClients(this.#parts, this.#life),
     stepClock: () => this.#stepClock(),
   };
+  readonly #toDatabase: DatabaseBlows | null;
   /** How often each kind was tried. */
   readonly #tries = new Map<Blow, number>();
   #life: Life;
@@ -83,6 +99,8 @@ export class Violence {
     this.#parts = parts;
     this.#dice = parts.dice;
     this.#life = life;
+    const { database, ...others } = parts;
+    this.#toDatabase = database === null ? null : new DatabaseBlows({ ...others, database });
   }
 
   /** Gets ready for a round. @param steps whether the wall clock is set in it */
@@ -99,7 +117,8 @@ export class Violence {
   async strike(burst: () => void): Promise<void> {
     const blow = this.#choose();
     this.#tries.set(blow, this.#triesOf(blow) + 1);
-    await this.#blows[blow](burst);
+    if (isOfDatabase(blow)) await this.#toDatabase!.strike(blow, this.#life, burst);
+    else await this.#blows[blow](burst);
     await this.ensureLife();
     await sleep(this.#dice.between(0, 400));
   }
@@ -137,8 +156,11 @@ export class Violence {
   }
 
   #isPossible(blow: Blow): boolean {
+    const { database, world } = this.#parts;
+    if (isOfDatabase(blow) ? database === null : database !== null && !WITH_DATABASE.has(blow)) return false;
+    if (blow === "fillDatabase") return database!.disk.canFill;
     if (blow === "stepClock") return this.#steps;
-    if (blow === "fillDisk") return this.#parts.world.disk.canFill;
+    if (blow === "fillDisk") return world.disk.canFill;
     return this.#wounds < WOUNDS || (blow !== "killWorker" && blow !== "stallWorker");
   }
 
@@ -248,4 +270,8 @@ export class Violence {
     this.#wounds++;
     return this.#dice.pick(workers);
   }
+}
+
+function isOfDatabase(blow: Blow): blow is DatabaseBlow {
+  return Object.hasOwn(DATABASE_BLOWS, blow);
 }

@@ -250,6 +250,11 @@ export const SUITES: readonly Suite[] = [
     ],
   },
   {
+    name: "postgres-chaos",
+    tests: ["postgres-chaos"],
+    dependsOn: ["chaos/**", "src/batch-files/**", "src/store/*.ts", "src/store/{postgres,thread}/**", "src/tasks/**"],
+  },
+  {
     name: "memory",
     tests: ["large-bodies", "small-heap"],
     dependsOn: ["src/{http,scheduler,store,tasks}/**"],
