@@ -66,8 +66,8 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "documents",
-    tests: ["docs-commands"],
-    dependsOn: ["docs/**", "src/{cli,config,http,lab}/**"],
+    tests: ["docs-commands", "spelling"],
+    dependsOn: ["*.md", "config.example.yaml", "docs/**", "src/{cli,config,http,lab}/**", "tools/spelling.toml"],
   },
   {
     name: "pack",
