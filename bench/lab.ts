@@ -26,14 +26,18 @@ export async function lab({ quick }: Extent): Promise<Section> {
     name: "lab",
     about:
       `Requests of the kind steady, made as they are read, replayed by least_loaded on ${GPUS} GPUs of ${SLOTS} slots. ` +
-      "The most memory that the process had, all in all.",
+      "Of the processor time of its process, and the most memory that it had, all in all.",
     rows: rows.map(({ tasks, perSecond, peakMiB }) => ({
       requests: tasks,
-      "replayed/s": Math.round(perSecond),
+      "replayed/s of CPU": Math.round(perSecond),
       "peak MiB": rounded(peakMiB, 0),
     })),
     bars: [
-      { what: `requests replayed a second, ${GPUS} GPUs`, measured: many.perSecond, atLeast: 100_000 },
+      {
+        what: `requests replayed in a second of processor time, ${GPUS} GPUs`,
+        measured: many.perSecond,
+        atLeast: 100_000,
+      },
       {
         what: `peak memory, ${many.tasks} requests to ${few.tasks}`,
         measured: many.peakMiB / few.peakMiB,
@@ -54,7 +58,7 @@ function measured(tasks: number): Measured {
 async function run(tasks: number): Promise<Measured> {
   const speed = REFERENCE;
   const gpu = { slots: SLOTS, speed, context: REFERENCE_CONTEXT, kvBytesPerToken: REFERENCE_KV_BYTES };
-  const started = performance.now();
+  const before = process.cpuUsage();
   await replay(made({ kind: "steady", seed: 1, tasks, rate: RATE * GPUS }), {
     gpus: Array.from({ length: GPUS }, () => gpu),
     settings: schedulerSettings(loadConfig(undefined)),
@@ -62,7 +66,8 @@ async function run(tasks: number): Promise<Measured> {
     seed: 1,
     firstTokenWithin: 2,
   });
-  const seconds = (performance.now() - started) / 1000;
+  const { user, system } = process.cpuUsage(before);
+  const seconds = (user + system) / 1e6;
   // maxRSS is in KiB.
   return { perSecond: tasks / seconds, peakMiB: process.resourceUsage().maxRSS / 1024 };
 }
