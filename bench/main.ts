@@ -26,7 +26,7 @@ import { OBSERVE } from "./observe.ts";
 import { openai } from "./openai.ts";
 import { circumstances, type Extent, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
 import { schemas } from "./schemas.ts";
-import { PEERS } from "./peers.ts";
+import { PEERS, UNEQUAL } from "./peers.ts";
 import { scaling } from "./scaling.ts";
 import { SCHEDULER } from "./scheduler.ts";
 import { streamed } from "./streamed.ts";
@@ -57,10 +57,13 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   guard: [guard],
   light: [light],
   peers: PEERS,
+  unequal: UNEQUAL,
 };
 
 /** Those that need no more than this machine; the others have to be named. */
-const EVERYWHERE = Object.keys(BENCHMARKS).filter((name) => !["against", "guard", "light", "peers"].includes(name));
+const EVERYWHERE = Object.keys(BENCHMARKS).filter(
+  (name) => !["against", "guard", "light", "peers", "unequal"].includes(name),
+);
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -19,10 +19,20 @@ function missing(one: Provided): void {
   others.push(one);
 }
 
+async function unequal(extent: Extent): Promise<Section> {
+  return unequalSection(extent, await shelfFor(extent), missing);
+}
+
+/** One part by itself, and who could not be had. */
+export const UNEQUAL: readonly ((extent: Extent) => Promise<Section>)[] = [
+  unequal,
+  async (extent) => shelfSection([...(await shelfFor(extent)).provided, ...others]),
+];
+
 /** The parts. Linux only: what a program takes is read from /proc. */
 export const PEERS: readonly ((extent: Extent) => Promise<Section>)[] = [
   async (extent) => streamedSection(extent, await shelfFor(extent), missing),
-  async (extent) => unequalSection(extent, await shelfFor(extent), missing),
+  unequal,
   (extent) => durableSection(extent, missing),
   (extent) => engineSection(extent, missing),
   async (extent) => shelfSection([...(await shelfFor(extent)).provided, ...others]),

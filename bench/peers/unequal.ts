@@ -3,7 +3,7 @@ import { Agent, request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { seeded } from "../../test/helpers/seeded.ts";
 import { startChild } from "../child.ts";
-import { type Extent, median, percentile, type Row, type Section } from "../report.ts";
+import { type Extent, median, percentile, type Row, rounded, type Section } from "../report.ts";
 import { TOKEN } from "../upstream-words.ts";
 import { reasonOf } from "./cupboard.ts";
 import { type Pace } from "./paced-upstream.ts";
@@ -24,6 +24,8 @@ const WARM_UP = 40;
 interface Round {
   /** The time until all were answered, of the least that is possible. */
   readonly makespan: number;
+  /** Seconds of that least. */
+  readonly least: number;
   /** Milliseconds to the end of each answer, and to its first token. */
   readonly totals: readonly number[];
   readonly firsts: readonly number[];
@@ -72,7 +74,7 @@ export async function unequalSection(
     for (const [label, { target, rounds }] of [...all.slice(first), ...all.slice(0, first)]) {
       await attempt(label, async () => {
         const { seconds, ...times } = await crowd(target, lengths);
-        rounds.push({ makespan: seconds / least, ...times });
+        rounds.push({ makespan: seconds / least, least, ...times });
         await sleep(SETTLE);
       });
     }
@@ -115,6 +117,7 @@ function rowOf(label: string, rounds: readonly Round[]): Row {
   return {
     router: label,
     "makespan, of the least": spread(makespans, median(makespans), 2),
+    "p99, of the least": rounded(median(rounds.map(({ totals, least }) => percentile(totals, 0.99) / 1000 / least)), 2),
     "p50 ms": Math.round(median(rounds.map(({ totals }) => median(totals)))),
     "p99 ms": spread(slowest, median(slowest), 0),
     "first token p99 ms": spread(firsts, median(firsts), 0),
