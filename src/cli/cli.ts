@@ -191,9 +191,10 @@ function addForget(cli: Command, io: Io): void {
     .description("remove what is stored of a user: tasks, batches, files, keys of requests, its name in usage")
     .requiredOption("--user <name>", "whose")
     .action(async ({ user, config }: Pick<Options, "config"> & { user: string }, command: Command) => {
-      const { storeOf } = await context();
+      const { loadConfig } = await import("../config/config.ts");
       const { forgetCommand } = await import("../forget/command.ts");
-      io.log(await forgetCommand(storeOf(config, command), user, io.log));
+      const place = { dataDir: existingData(dataDirOf(command)), store: loadConfig(config).store };
+      io.log(await forgetCommand(place, user, io.log));
     });
 }
 

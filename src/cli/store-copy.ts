@@ -54,7 +54,9 @@ async function whole<T>(work: () => Promise<T>): Promise<T> {
 }
 
 function words(copied: Copied): string {
-  const all = [...copied].filter(([, rows]) => rows > 0).map(([name, rows]) => `${rows} ${name.replaceAll("_", " ")}`);
+  const all = [...copied]
+    .filter(([name, rows]) => rows > 0 && name !== "clock")
+    .map(([name, rows]) => `${rows} ${name.replaceAll("_", " ")}`);
   return all.length === 0 ? "no rows" : all.join(", ");
 }
 

@@ -6,7 +6,15 @@ import { pathFault } from "./file-words.ts";
 import { shellWord } from "./paste.ts";
 
 /** Files that a server or a command leaves there; each of them shows that the folder is in use. */
-const OURS = ["alt-las.db", "cluster.json", "credentials.json", "gpus.json", "models.json", "runtime.json"];
+const OURS = [
+  "alt-las.db",
+  "alt-las.lock",
+  "cluster.json",
+  "credentials.json",
+  "gpus.json",
+  "models.json",
+  "runtime.json",
+];
 /** A folder there, of a name that anybody's folder may have. */
 const FILES = "files";
 

@@ -1,53 +1,58 @@
 /** `alt-las forget --user NAME`: by the running server, or here where none runs. */
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { nameOf } from "../auth/anonymous.ts";
+import type { Config } from "../config/config.ts";
 import { openAnswer } from "../control/client.ts";
-import type { CommandContext } from "../backup/commands.ts";
 import { freeName } from "../auth/accounts.ts";
 import { AltLasError } from "../errors.ts";
 import { forgetInCopies } from "../store/sqlite/copies.ts";
-import { SqliteStore } from "../store/sqlite/sqlite.ts";
+import { FolderBytes } from "../store/folder-bytes.ts";
+import { databaseOf, storeOf } from "../store/server-store.ts";
 import { type Forgotten, forgottenWords, forgetUser } from "./forget.ts";
 
 /** What stays, which somebody who forgets a user has to know. */
 const STAYS =
   "The account, if there is one, its rows in the audit log and backups made before stay: see docs/privacy.md. Tasks sent from now on are stored again.";
+const SILENT = { info: silent, warn: silent, error: silent };
 /** Milliseconds between two lines of progress. */
 const PACE = 1000;
 
+export interface ForgetContext {
+  readonly dataDir: string;
+  /** Of the configuration. */
+  readonly store: Config["store"];
+}
+
 /** @param tell is told how far it is @returns what was removed, and what stays */
 export async function forgetCommand(
-  { dataDir, storePath }: CommandContext,
+  { dataDir, store }: ForgetContext,
   given: string,
   tell: (text: string) => void,
 ): Promise<string> {
   const user = nameOf(given);
   const progress = paced(tell);
-  const database = storePath ?? join(dataDir, "alt-las.db");
   const answer = await openAnswer(dataDir, "POST /forget", { user });
   const done =
-    answer === undefined ? await forgetHere(dataDir, database, user, progress) : await followed(answer, progress);
-  const left = forgetInCopies(database, user);
+    answer === undefined ? await forgetHere({ dataDir, store }, user, progress) : await followed(answer, progress);
+  const left = forgetInCopies(databaseOf(store, dataDir), user);
   // Last: what was cut off before has not freed the name.
   if (done.filesHeld === 0) freeName({ dataDir }, user);
   return [`${user}: ${forgottenWords(done)}.`, ...left, STAYS].join("\n");
 }
 
 async function forgetHere(
-  dataDir: string,
-  path: string,
+  { dataDir, store: place }: ForgetContext,
   user: string,
   tell: (so: Forgotten) => void,
 ): Promise<Forgotten> {
-  const store = new SqliteStore({ path });
+  const store = await storeOf(place, dataDir, SILENT);
   await store.open();
   try {
+    const bytes = store.bytes ?? FolderBytes.of(dataDir);
     const removeFile = async ({ id }: { readonly id: string }): Promise<boolean> => {
       const done = await store.files.remove(id);
       // Another batch reads its bytes.
-      if (done !== "held") await rm(join(dataDir, "files", id), { force: true });
+      if (done !== "held") await bytes.remove(id);
       return done !== "held";
     };
     return await forgetUser(user, { store, removeFile }, tell);
@@ -77,3 +82,5 @@ function paced(tell: (text: string) => void): (so: Forgotten) => void {
     tell(`${so.user}: ${forgottenWords(so)} so far`);
   };
 }
+
+function silent(): void {}

@@ -152,6 +152,35 @@ test(
   },
 );
 
+// --- forgetting ------------------------------------------------------------------------------------------------
+
+test("alt-las forget removes a user from PostgreSQL, by its server, and where none runs", { skip }, async (t) => {
+  const yaml = `store: { url: "${server.url()}", schema: forgetting }\n`;
+  const world = await startFileServer(t, yaml);
+  const config = join(world.folder, "c.yaml");
+  writeFileSync(config, yaml);
+  const client = await connected(t, server.url());
+  const forget = (): ReturnType<typeof runCommand> =>
+    runCommand(["forget", "--user", "ada", "--config", config, "--data-dir", world.dataDir]);
+  const left = async (): Promise<number> => {
+    const { rows } = await client.query<{ n: number }>(
+      "SELECT (SELECT count(*) FROM forgetting.tasks)::int + (SELECT count(*) FROM forgetting.file_pieces)::int AS n",
+    );
+    return rows[0]!.n;
+  };
+  world.key = "altlas_ada";
+  for (const isRunning of [true, false]) {
+    await world.run({ text: "a secret", max_length: 2 });
+    await upload(world, "ada", { content: "bytes" });
+    assert.equal(await left(), 2);
+    if (!isRunning) await world.stop();
+    const { code, stdout, stderr } = await forget();
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^ada: removed: 1 task, 1 uploaded file/);
+    assert.equal(await left(), 0);
+  }
+});
+
 // --- versions --------------------------------------------------------------------------------------------------
 
 /** A server that tells another version of itself: every text of its version is answered as another one of the same length. */
