@@ -31,8 +31,9 @@ export async function storeCopy(
   try {
     const { copied, lost, wasThere } = await whole(() => copyStore(source, target, paced(tell)));
     const what = `${wasThere ? "It was copied already" : "Copied"}, and each row and each file of both is the same: ${words(copied)}.`;
+    const named = place.path === undefined ? "" : " and name that file in store.path";
     const next =
-      to === "sqlite" ? "take store.url out of the configuration" : "start the server with this configuration";
+      to === "sqlite" ? `take store.url out of the configuration${named}` : "start the server with this configuration";
     const gone =
       lost.length === 0 ? "" : `\nThe bytes of ${lost.length} files were lost before: ${lost.slice(0, 10).join(", ")}.`;
     return `${what}${gone}\nFrom ${source.shown}, which stays as it is, to ${target.shown}. To use that, ${next}.`;
@@ -56,7 +57,7 @@ async function whole<T>(work: () => Promise<T>): Promise<T> {
 function words(copied: Copied): string {
   const all = [...copied]
     .filter(([name, rows]) => rows > 0 && name !== "clock")
-    .map(([name, rows]) => `${rows} ${name.replaceAll("_", " ")}`);
+    .map(([name, rows]) => `${name.replaceAll("_", " ")} ${rows}`);
   return all.length === 0 ? "no rows" : all.join(", ");
 }
 
