@@ -1,5 +1,7 @@
 /** The leader of a cluster and its agents, over a bus that loses, doubles and cuts. */
 import assert from "node:assert/strict";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { type FromAgent, type ToAgent } from "../src/cluster/messages.ts";
 import { ClusterWorld } from "./helpers/cluster-world.ts";
@@ -201,6 +203,34 @@ test("a leader that comes later adopts what runs, and what has ended meanwhile",
   }
   assert(adopted[0]!.text.startsWith(long.text));
   assert.deepEqual([adopted[0]!.task.use!.completionTokens, adopted[1]!.task.use!.completionTokens], [40, 5]);
+});
+
+test("a leader that remembers nothing has the same gpu_ids, as the machines know them", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const memory = join(world.folder, "another");
+  mkdirSync(memory);
+  await world.agent("zero");
+  await world.became(0, "ready");
+  await world.agent("one", SLOW);
+  await world.became(1, "ready");
+  const run = world.run(1, "hello", 20);
+  await world.changes.until(() => run.text !== "");
+  // Its clock is behind that of the one before.
+  const { gpus } = JSON.parse(readFileSync(join(world.folder, "cluster.json"), "utf8")) as { gpus: unknown[] };
+  assert.equal(gpus.length, 2);
+  t.mock.timers.enable({ apis: ["Date"], now: 1 });
+  world.isAlone = true;
+  await world.nextLeader(memory);
+  const adopted = world.adopt(run.task)!;
+  world.pool.restored();
+  assert.equal((await world.ended(adopted)).status, "completed");
+  assert.deepEqual(
+    world.pool.list(() => ({ taskCount: 0, load: 0 })).map(({ id, machine }) => [id, machine]),
+    [
+      [0, "zero"],
+      [1, "one"],
+    ],
+  );
 });
 
 test("a second agent of the same name is sent away, and the first one serves on", async (t) => {

@@ -112,6 +112,11 @@ export const SUITES: readonly Suite[] = [
     ],
   },
   {
+    name: "cluster-leader",
+    tests: ["cluster-leader"],
+    dependsOn: ["src/{cluster,scheduler,tasks}/**", "src/store/postgres/**"],
+  },
+  {
     name: "cluster-chaos",
     tests: ["cluster-chaos"],
     dependsOn: ["chaos/**", "src/{cluster,scheduler,tasks}/**"],

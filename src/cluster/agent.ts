@@ -48,6 +48,8 @@ export class Agent {
   readonly #incarnation = randomUUID();
   readonly #runs: AgentRuns;
   readonly #facts = new Map<number, WireFacts>();
+  /** By the ids of its GPUs here. */
+  readonly #gpuIds = new Map<number, number>();
   readonly #ends: (() => void)[] = [];
   #news: News[] = [];
   #number = 0;
@@ -167,6 +169,9 @@ export class Agent {
         return this.#runs.cancel(this.pool, command.key);
       case "forget":
         return this.#runs.forget(command.keys);
+      case "ids":
+        for (const { id, gpuId } of command.ids) this.#gpuIds.set(id, gpuId);
+        return;
       case "load":
         return this.pool.load(command.instance);
       case "unload":
@@ -228,7 +233,8 @@ export class Agent {
 
   #state(): AgentState {
     const { runs, ends } = this.#runs;
-    return { gpus: this.#parts.gpus, facts: [...this.#facts.values()], runs, ends, look: this.#look() };
+    const gpus = this.#parts.gpus.map((gpu) => ({ ...gpu, gpuId: this.#gpuIds.get(gpu.id) }));
+    return { gpus, facts: [...this.#facts.values()], runs, ends, look: this.#look() };
   }
 
   #look(): Look {

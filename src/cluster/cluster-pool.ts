@@ -33,16 +33,17 @@ import { keyOf, RemoteRuns } from "./remote-runs.ts";
 export interface ClusterPoolParts {
   readonly bus: Bus;
   readonly ids: GpuIds;
-  readonly epoch: number;
   readonly log: Logger;
+  /** Whether the store lets one server at a time use it, wherever that is: then nobody else leads when this one starts. */
+  readonly isAlone: boolean;
   /** Another server has led since, so this one may not any more. @param why one sentence */
   superseded(why: string): void;
   /** Milliseconds between two signs of life; for tests. */
   readonly beat?: number;
 }
 
-/** Milliseconds for which a start waits for machines that were here before. */
-const PATIENCE = 1000;
+/** Signs of life for which a start waits for machines that were here before: a second. */
+const PATIENCE = 2;
 
 interface Question {
   readonly machine: Machine;
@@ -61,6 +62,7 @@ export class ClusterPool implements AnyPool {
   readonly #runs = new RemoteRuns();
   readonly #questions = new Map<number, Question>();
   readonly #ends: (() => void)[] = [];
+  #epoch: number;
   /** What machines have told before the tasks of an earlier run were taken over; null: they are. */
   #early: EarlyStates | null = new EarlyStates();
   #joined: (() => void) | null = null;
@@ -69,16 +71,19 @@ export class ClusterPool implements AnyPool {
   constructor(parts: ClusterPoolParts, events: PoolEvents) {
     this.#parts = parts;
     this.#events = events;
+    this.#epoch = parts.ids.nextEpoch();
   }
 
   /** Tells all agents who leads, and waits a moment for those that were here before. */
   async planStart(): Promise<void> {
     const { bus, ids, log, beat = BEAT_MS } = this.#parts;
     const all = Promise.withResolvers<void>();
+    // One whose data directory is new does not know whom to wait for.
+    const isNew = ids.machines.size === 0;
     const missing = (): string[] => [...ids.machines].filter((name) => this.#machines.get(name)?.whyGone !== null);
-    this.#joined = () => missing().length === 0 && all.resolve();
+    this.#joined = () => !isNew && missing().length === 0 && all.resolve();
     const timer = setInterval(() => this.#tick(), beat);
-    const patience = setTimeout(all.resolve, PATIENCE);
+    const patience = setTimeout(all.resolve, PATIENCE * beat);
     this.#ends.push(
       bus.listen(newsOf("*"), (message, name) => this.#hear(name, message as FromAgent)),
       bus.watch({ up: () => this.#onUp(), down: () => log.warn("the connection to NATS is lost") }),
@@ -221,12 +226,9 @@ export class ClusterPool implements AnyPool {
   // --- what machines say -----------------------------------------------------------------------------------------
 
   #hear(name: string, message: FromAgent): void {
-    const { epoch, log, superseded } = this.#parts;
+    const { log } = this.#parts;
     if (!MACHINE_NAME.test(name) || message.version !== PROTOCOL) return;
-    if (message.epoch > epoch) {
-      const sentence = `Machine ${name} obeys a server that began to lead later (epoch ${message.epoch}, this one has ${epoch}).`;
-      return superseded(sentence);
-    }
+    if (message.epoch > this.#epoch) return this.#onLaterEpoch(name, message.epoch);
     try {
       this.#machine(name).receive(message);
     } catch (error) {
@@ -235,16 +237,28 @@ export class ClusterPool implements AnyPool {
     }
   }
 
+  /** A server on another machine may have led before, by a clock that is ahead of this one's. */
+  #onLaterEpoch(machine: string, epoch: number): void {
+    const { ids, isAlone, superseded } = this.#parts;
+    if (isAlone && this.#early !== null) {
+      this.#epoch = ids.nextEpoch(epoch);
+      return this.#beat();
+    }
+    superseded(
+      `Machine ${machine} obeys a server that began to lead later (epoch ${epoch}, this one has ${this.#epoch}).`,
+    );
+  }
+
   #machine(name: string): Machine {
     const known = this.#machines.get(name);
     if (known !== undefined) return known;
-    const { bus, ids, epoch } = this.#parts;
+    const { bus, ids } = this.#parts;
     const machine: Machine = new Machine(name, this.#leader, {
       send: (incarnation, message, nobody) => {
-        const whole = { version: PROTOCOL, epoch, leader: this.#leader, ...message };
+        const whole = { version: PROTOCOL, epoch: this.#epoch, leader: this.#leader, ...message };
         bus.send(commandsTo(name, incarnation), whole, nobody);
       },
-      idsOf: (keys) => ids.remember(name, keys),
+      idsOf: (gpus) => ids.remember(name, gpus),
       facts: (facts) => this.#tell(machine, facts),
       state: (state, isNew) => this.#onState(machine, state, isNew),
       gone: (why) => this.#onGone(machine, why),
@@ -316,7 +330,7 @@ export class ClusterPool implements AnyPool {
   }
 
   #beat(): void {
-    this.#parts.bus.send(BEATS, { version: PROTOCOL, epoch: this.#parts.epoch, leader: this.#leader });
+    this.#parts.bus.send(BEATS, { version: PROTOCOL, epoch: this.#epoch, leader: this.#leader });
   }
 
   #onUp(): void {

@@ -7,6 +7,7 @@ import { wallTime } from "../common/clock.ts";
 import { type Static, Type } from "../common/type.ts";
 import { checkFor } from "../common/ajv.ts";
 import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
+import type { AgentGpu } from "./messages.ts";
 import type { Drain } from "../gpu/inventory/known-gpus.ts";
 
 const strict = { additionalProperties: false };
@@ -54,10 +55,11 @@ export class GpuIds {
   /**
    * A server begins to lead: no command of one from before counts any more. It is the time, unless the clock was set back: then a server whose
    * data directory is a backup's leads on, too.
+   * @param before the epoch of the server before
    * @throws {AltLasError} `bad_config`: the file cannot be written
    */
-  nextEpoch(): number {
-    this.#file.epoch = Math.max(this.#file.epoch + 1, Math.floor(wallTime() / 1000));
+  nextEpoch(before = this.#file.epoch): number {
+    this.#file.epoch = Math.max(before + 1, Math.floor(wallTime()));
     this.#save();
     return this.#file.epoch;
   }
@@ -67,11 +69,17 @@ export class GpuIds {
     return new Set(this.#file.gpus.map(({ machine }) => machine));
   }
 
-  /** The ids of a machine's cards, by their keys. New ones get the next ids, in the order they come; the others keep theirs. */
-  remember(machine: string, keys: readonly string[]): ReadonlyMap<string, number> {
+  /**
+   * The ids of a machine's cards, by their keys. New ones get those that an earlier leader gave them, unless another card has them, else the
+   * next ones, in the order they come; the others keep theirs.
+   */
+  remember(machine: string, cards: readonly Pick<AgentGpu, "key" | "gpuId">[]): ReadonlyMap<string, number> {
     const { gpus } = this.#file;
-    const missing = keys.filter((key) => !gpus.some((gpu) => gpu.machine === machine && gpu.key === key));
-    for (const key of missing) gpus.push({ id: Math.max(-1, ...gpus.map(({ id }) => id)) + 1, machine, key });
+    const missing = cards.filter(({ key }) => !gpus.some((gpu) => gpu.machine === machine && gpu.key === key));
+    for (const { key, gpuId } of missing) {
+      const isFree = gpuId !== undefined && !gpus.some(({ id }) => id === gpuId);
+      gpus.push({ id: isFree ? gpuId : Math.max(-1, ...gpus.map(({ id }) => id)) + 1, machine, key });
+    }
     if (missing.length > 0) this.#save();
     return new Map(gpus.filter((gpu) => gpu.machine === machine).map(({ key, id }) => [key, id]));
   }

@@ -2,6 +2,7 @@
 import type { GpuFacts } from "../gpu/facts.ts";
 import { CommandLink } from "./command-link.ts";
 import {
+  type AgentGpu,
   type AgentState,
   type Command,
   type FromAgent,
@@ -19,7 +20,7 @@ export interface MachineEvents {
   /** @param nobody called when its agent has no connection */
   send(incarnation: string, message: Omit<ToAgent, "version" | "epoch" | "leader">, nobody?: () => void): void;
   /** The ids in the cluster of cards of this machine, by their keys. */
-  idsOf(keys: readonly string[]): ReadonlyMap<string, number>;
+  idsOf(gpus: readonly AgentGpu[]): ReadonlyMap<string, number>;
   news(news: RunNews): void;
   facts(facts: GpuFacts): void;
   /** Its whole state, when it comes and after something was lost. @param isNew it was not there, or another agent was */
@@ -147,9 +148,10 @@ export class Machine {
     const isNew = this.#gone !== null;
     this.#gone = null;
     this.#asks = false;
-    const ids = this.#events.idsOf(state.gpus.map(({ key }) => key));
+    const ids = this.#events.idsOf(state.gpus);
     this.#ids.clear();
     for (const { id, key } of state.gpus) this.#ids.set(id, ids.get(key)!);
+    if (isNew) this.give({ type: "ids", ids: Array.from(this.#ids, ([id, gpuId]) => ({ id, gpuId })) });
     this.#look = state.look;
     for (const facts of state.facts) this.#tell(facts);
     this.#events.state(state, isNew);

@@ -61,6 +61,8 @@ export type Command =
   | { readonly type: "cancel"; readonly key: string }
   /** These ends are on disk, or nobody wants them. */
   | { readonly type: "forget"; readonly keys: readonly string[] }
+  /** The ids that its GPUs have in the cluster: it tells the next leader, whose data directory may be another one. */
+  | { readonly type: "ids"; readonly ids: readonly { readonly id: number; readonly gpuId: number }[] }
   | { readonly type: "load"; readonly instance: InstanceRef }
   | { readonly type: "unload"; readonly instance: InstanceRef; readonly why: string }
   | { readonly type: "drain"; readonly gpuId: number; readonly by: string; readonly deadlineSeconds: number | null }
@@ -128,6 +130,8 @@ export interface AgentGpu {
   readonly id: number;
   /** Names the card over restarts: see `Device.key`. */
   readonly key: string;
+  /** In the cluster, as an earlier leader has said; absent: none has. */
+  readonly gpuId?: number | undefined;
 }
 
 export interface AgentState {

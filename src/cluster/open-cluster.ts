@@ -28,11 +28,19 @@ export async function openCluster(config: Config, dataDir: string, log: Logger, 
   const { nats = "" } = config.cluster;
   const bus = given ?? (await openNats({ url: nats, name: "alt-las server", log }));
   const superseded = new AbortController();
-  const epoch = ids.nextEpoch();
   return {
     superseded: superseded.signal,
     openPool: (events) =>
-      new ClusterPool({ bus, ids, epoch, log, superseded: (why) => superseded.abort(new StoreTaken(why)) }, events),
+      new ClusterPool(
+        {
+          bus,
+          ids,
+          log,
+          isAlone: config.store.url !== undefined,
+          superseded: (why) => superseded.abort(new StoreTaken(why)),
+        },
+        events,
+      ),
     close: () => bus.close(),
   };
 }

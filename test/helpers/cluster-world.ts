@@ -41,14 +41,19 @@ export class ClusterWorld {
   readonly changes = new Changes();
   readonly folder: string;
   readonly superseded: string[] = [];
+  /** As of a store that one server at a time may use. */
+  isAlone = false;
   bus = this.hub.connect();
   pool: ClusterPool;
   readonly #t: TestContext;
+  /** What the leader remembers is there. */
+  #memory: string;
   #seq = 0;
 
   private constructor(t: TestContext) {
     this.#t = t;
     this.folder = mkdtempSync(join(tmpdir(), "alt-las-cluster-"));
+    this.#memory = this.folder;
     this.pool = this.#newPool();
   }
 
@@ -65,15 +70,14 @@ export class ClusterWorld {
   }
 
   #newPool(): ClusterPool {
-    const ids = GpuIds.open(this.folder);
+    const ids = GpuIds.open(this.#memory);
     const superseded = (why: string): void => {
       this.superseded.push(why);
       this.changes.tell();
     };
     const log = pino({ level: "silent" });
-    const epoch = ids.nextEpoch();
     return new ClusterPool(
-      { bus: this.bus, ids, epoch, log, superseded, beat: BEAT },
+      { bus: this.bus, ids, log, superseded, beat: BEAT, isAlone: this.isAlone },
       {
         changed: (facts) => {
           this.facts.set(facts.id, facts);
@@ -88,8 +92,9 @@ export class ClusterWorld {
     );
   }
 
-  /** Another leader takes over. The one before is dead, or frozen: it says nothing until its bus is up again. */
-  async nextLeader(): Promise<void> {
+  /** Another leader takes over, with what it remembers in a folder. The one before is dead, or frozen: it says nothing until its bus is up again. */
+  async nextLeader(folder = this.folder): Promise<void> {
+    this.#memory = folder;
     this.bus.isUp = false;
     this.#t.after(() => before.stop());
     const before = this.pool;

@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
-import { type GpusAnswer } from "../../src/http/schemas/gpus.ts";
 import { AgentProcess } from "../helpers/agent-process.ts";
 import { newCertificate } from "../helpers/certificate.ts";
+import { gpus, ready, running } from "../helpers/cluster-server.ts";
 import { NatsServer, NO_NATS } from "../helpers/nats.ts";
 import { newFolder, type Owner, ROOT, Server } from "../helpers/server.ts";
 
@@ -18,21 +18,6 @@ if (skip === false) before(async (t) => (nats = await NatsServer.start(t as unkn
 
 function serve(t: Owner, folder?: string): Promise<Server> {
   return Server.start(t, { config: `cluster: { nats: '${nats.url}' }` }, folder);
-}
-
-async function gpus(server: Server): Promise<GpusAnswer["gpus"]> {
-  return (await server.request<GpusAnswer>("GET", "/api/v1/gpus")).body.gpus;
-}
-
-/** Waits until so many GPUs are ready. */
-async function ready(server: Server, count: number): Promise<void> {
-  while ((await gpus(server)).filter(({ status }) => status === "ready").length < count)
-    await new Promise((resolve) => void setTimeout(resolve, 50));
-}
-
-async function running(server: Server, id: string): Promise<void> {
-  while ((await server.request<{ status: string }>("GET", `/api/v1/task/${id}`)).body.status !== "running")
-    await new Promise((resolve) => void setTimeout(resolve, 50));
 }
 
 test("a server without GPUs serves with those of its machines, each with its machine's name", { skip }, async (t) => {
@@ -129,33 +114,6 @@ test("tasks run on while the NATS server is killed and restarted", { skip }, asy
   const task = await server.ended(task_id);
   assert.deepEqual([task.status, task.attempts.length, task.result!.usage.completion_tokens], ["completed", 1, 60]);
 });
-
-test(
-  "a server that is killed, and one that is stopped, costs no attempt: the next one adopts what runs",
-  { skip },
-  async (t) => {
-    const first = await serve(t);
-    await AgentProcess.start(t, { join: nats.url, name: "one", devices: "simulated:2", config: SLOW });
-    await ready(first, 2);
-    const { tasks } = await first.batch({
-      batch: Array.from({ length: 4 }, (_, index) => ({ text: `task ${index}`, max_length: index === 0 ? 5 : 240 })),
-    });
-    for (const { task_id } of tasks) await running(first, task_id);
-    await first.kill9();
-    const second = await first.restart();
-    await ready(second, 2);
-    for (const { task_id } of tasks.slice(1)) await running(second, task_id);
-    await second.stop();
-    const third = await second.restart();
-    for (const [index, { task_id }] of tasks.entries()) {
-      const task = await third.ended(task_id);
-      assert.deepEqual([task.status, task.attempts.length], ["completed", 1]);
-      const { text, usage } = task.result!;
-      assert.equal(usage.completion_tokens, index === 0 ? 5 : 240);
-      assert.equal(text.trim().split(" ").length, usage.completion_tokens);
-    }
-  },
-);
 
 test("an agent that is stopped finishes what runs", { skip }, async (t) => {
   const server = await serve(t);
