@@ -103,7 +103,7 @@ async function run(): Promise<void> {
   await lives.stop(await violence.ensureLife(), false);
   report.check("lives", lives.badLines().length === 0, "the log tells of bugs", lives.badLines());
   report.check("sound", disk.damaged().length === 0, "a database was moved aside", disk.damaged());
-  if (!values.short) expectAllChecked();
+  if (!values.short && faults >= extent.faults) expectAllChecked();
 }
 
 /** A check that never ran proves nothing. */

@@ -256,8 +256,8 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "postgres-chaos",
-    tests: ["postgres-chaos"],
-    dependsOn: ["chaos/**", "src/batch-files/**", "src/store/*.ts", "src/store/{postgres,thread}/**", "src/tasks/**"],
+    tests: ["postgres-chaos", "postgres-http"],
+    dependsOn: ["chaos/**", "src/{batch-files,http,tasks}/**", "src/store/*.ts", "src/store/{postgres,thread}/**"],
   },
   {
     name: "memory",

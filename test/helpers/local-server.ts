@@ -18,6 +18,7 @@ import { createLogger } from "../../src/log/log.ts";
 import { type RunningServer, startServer } from "../../src/main.ts";
 import { LocalWorkers } from "./local-workers.ts";
 import { deadline, type LogLine, type Owner, ServerHandle } from "./server-handle.ts";
+import { withStore } from "./store-section.ts";
 
 export interface LocalServerOptions {
   /** YAML; without it, one that says nothing. */
@@ -72,7 +73,10 @@ export class LocalServer extends ServerHandle {
 
   #read(): Config {
     const { devices } = this.#options;
-    return parseConfig(this.#text, "config.yaml", { port: 0, ...(devices !== undefined && { devices }) });
+    return parseConfig(withStore(this.#text, this.folder), "config.yaml", {
+      port: 0,
+      ...(devices !== undefined && { devices }),
+    });
   }
 
   /** Has it read another configuration while it runs. @throws {AltLasError} what is wrong with it */

@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { firstKeyIn } from "./first-key.ts";
 import { deadline, newFolder, type Owner, type LogLine, ServerHandle } from "./server-handle.ts";
 import { childrenOf, processes, untilGone } from "./processes.ts";
+import { withStore } from "./store-section.ts";
 
 export {
   type Answer,
@@ -61,7 +62,7 @@ export class Server extends ServerHandle {
     this.#options = options;
     this.folder = folder;
     const config = join(folder, "config.yaml");
-    writeFileSync(config, options.config ?? "");
+    writeFileSync(config, withStore(options.config ?? "", folder));
     const [program = "", ...args] = options.command ?? [process.execPath, BIN, "serve"];
     const { ALT_LAS_API_KEY: _key, ALT_LAS_DATA_DIR: _dir, ...env } = process.env;
     // Started in its folder, the server finds its configuration by itself.

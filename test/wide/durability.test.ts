@@ -1,14 +1,17 @@
 /** That an accepted task is on the disk: counted where the system is asked to write it there. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { BIN, lacks, newFolder, runProgram, Server } from "../helpers/server.ts";
+import { postgresServer } from "../helpers/store-section.ts";
 
-/** One call that ended well, on the database or its log. */
-const SYNC = /\b(fsync|fdatasync)(\(\d+<[^>]*alt-las\.db|.* resumed).* = 0$/;
+/** One call that ended well, on the database or its log, or on the log of PostgreSQL. */
+const SYNC = /\b(fsync|fdatasync)(\(\d+<[^>]*(alt-las\.db|pg_wal)|.* resumed).* = 0$/;
+const STRACE = ["-f", "-y", "-e", "trace=fsync,fdatasync", "-e", "signal=none"];
 
 const CONNECTIONS = 50;
 
@@ -32,20 +35,43 @@ async function allAtOnce(server: Server, count: number): Promise<number> {
   return (await Promise.all(answers)).join("").split("HTTP/1.1 200 OK\r\n").length - 1;
 }
 
+/** How a server is started whose calls are written down; those of PostgreSQL are, where that has its tasks. */
+async function traced(
+  t: TestContext,
+  trace: string,
+): Promise<{ command?: string[]; isCounted: (line: string) => boolean }> {
+  const postgres = postgresServer();
+  if (postgres === null)
+    return { command: ["strace", ...STRACE, "-o", trace, process.execPath, BIN, "serve"], isCounted: () => true };
+  const { processes } = postgres;
+  const pids = processes.flatMap((pid) => ["-p", String(pid)]);
+  const strace = spawn("strace", [...STRACE, "-o", trace, ...pids], { stdio: ["ignore", "ignore", "pipe"] });
+  t.after(() => void strace.kill());
+  const attached = Promise.withResolvers<void>();
+  let said = "";
+  strace.stderr.setEncoding("utf8").on("data", (piece: string) => {
+    said += piece;
+    if (said.split(" attached").length > processes.length) attached.resolve();
+  });
+  await attached.promise;
+  // What PostgreSQL writes by itself says nothing of what was waited for.
+  return { isCounted: (line) => !processes.includes(Number.parseInt(line, 10)) };
+}
+
 test("each answer waits for the disk, and answers at the same time share the wait", async (t) => {
   const none = await lacks(runProgram("strace", ["-f", "-o", "/dev/null", "true"]), "strace");
   if (none) return t.skip(none);
   const trace = join(newFolder(t), "trace");
+  const { command, isCounted } = await traced(t, trace);
   const syncs = () =>
     readFileSync(trace, "utf8")
       .split("\n")
-      .filter((line) => SYNC.test(line)).length;
-  const strace = ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync", "-e", "signal=none", "-o", trace];
+      .filter((line) => SYNC.test(line) && isCounted(line)).length;
   const config = `
     gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 1 } }
     engine: { simulated: { tokens_per_second: 0.01 } }`;
-  const command = [...strace, process.execPath, BIN, "serve"];
-  const server = await Server.start(t, { config, command, args: ["--devices", "simulated:1"] });
+  const args = ["--devices", "simulated:1"];
+  const server = await Server.start(t, { config, args, ...(command !== undefined && { command }) });
   await server.loaded();
   // From now on all tasks only wait, so that what is written is their acceptance and nothing else.
   await server.predict({ text: "takes the only slot" });
