@@ -31,8 +31,8 @@ export function pageHtml({ address, language, title, headings, body }: Page, gro
 <script type="module" src="${link("site/search.js")}"></script>
 </head>
 <body>
-<a class="skip" href="#text">To the text</a>
-<header>
+<a class="skip" lang="en" href="#text">To the text</a>
+<header lang="en">
 <a class="home" href="${link("README.md")}">ALT_LAS docs</a>
 <a class="to-pages" href="#pages">Pages</a>
 <a href="${link("..")}/">Dashboard</a>
@@ -42,7 +42,7 @@ export function pageHtml({ address, language, title, headings, body }: Page, gro
 <main id="text" tabindex="-1">
 ${contents(headings)}${body}
 </main>
-<nav id="pages" aria-label="Pages">${navigation(address, groups)}</nav>
+<nav id="pages" lang="en" aria-label="Pages">${navigation(address, groups)}</nav>
 </div>
 </body>
 </html>
@@ -65,5 +65,5 @@ function contents(headings: readonly Heading[]): string {
   const parts = headings.filter(({ token }) => token.depth === 2);
   if (parts.length < FEW) return "";
   const items = parts.map(({ anchor, text }) => `<li><a href="#${htmlText(anchor)}">${htmlText(text)}</a></li>`);
-  return `<details class="here"><summary>On this page</summary><ul>${items.join("")}</ul></details>\n`;
+  return `<details class="here"><summary lang="en">On this page</summary><ul>${items.join("")}</ul></details>\n`;
 }

@@ -9,13 +9,14 @@ export interface Section {
   readonly page: string;
   readonly heading: string;
   readonly text: string;
+  readonly language: string;
   /** What is told of changes, or of the inside, comes behind what is told of use. */
   readonly weight: number;
 }
 
 const BEHIND = /^(?:files\/|decisions\.md|upgrading\.md)/;
 
-export function sectionsOf(address: string, { tokens, title, headings }: Document): Section[] {
+export function sectionsOf(address: string, language: string, { tokens, title, headings }: Document): Section[] {
   const starts = headings.map((heading) => ({ ...heading, at: tokens.indexOf(heading.token) }));
   return starts
     .filter(({ at }) => at >= 0)
@@ -24,6 +25,7 @@ export function sectionsOf(address: string, { tokens, title, headings }: Documen
       page: title,
       heading,
       text: plainText(tokens.slice(at + 1, all[index + 1]?.at)).replaceAll(/\s+/g, " "),
+      language,
       weight: BEHIND.test(address) ? 0.4 : 1,
     }));
 }

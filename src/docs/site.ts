@@ -99,6 +99,9 @@ function textPage(path: string, text: string, groups: readonly Group[]): string 
   return pageHtml({ address: addressOf(path), language: "en", title: path, headings: [], body }, groups);
 }
 
+/** The page that groups the others would be found for each of them. */
 function searchIndex(documents: ReadonlyMap<string, Document>): string {
-  return JSON.stringify([...documents].flatMap(([path, document]) => sectionsOf(addressOf(path), document)));
+  const searched = [...documents].filter(([path]) => path !== CONTENTS);
+  const sections = searched.flatMap(([path, document]) => sectionsOf(addressOf(path), languageOf(path), document));
+  return JSON.stringify(sections);
 }

@@ -40,27 +40,40 @@ function patternsOf(question) {
   return { inRow, each: words.map((word) => new RegExp(START + word, "giu")) };
 }
 
-/** 0: not all words are there. @param {Section} section @param {ReturnType<typeof patternsOf>} patterns */
-function scoreOf({ page, heading, text, weight }, { each, inRow }) {
-  let sum = (inRow.test(heading) ? 20 : 0) + (inRow.test(text) ? 8 : 0);
-  for (const pattern of each) {
-    const inHeading = heading.search(pattern) >= 0 ? 20 : 0;
-    const inPage = page.search(pattern) >= 0 ? 8 : 0;
-    const inText = Math.min(text.match(pattern)?.length ?? 0, 5);
-    if (inHeading + inPage + inText === 0) return 0;
-    sum += inHeading + inPage + inText;
-  }
-  return sum * weight;
+/** How much of a section is about a word. @param {Section} section @param {RegExp} pattern */
+function aboutWord({ page, heading, text }, pattern) {
+  const inHeading = heading.search(pattern) >= 0 ? 8 : 0;
+  const inPage = page.search(pattern) >= 0 ? 4 : 0;
+  return inHeading + inPage + Math.min(text.match(pattern)?.length ?? 0, 4);
 }
 
-/** The text around the first word that was found, with all of them marked. @param {string} text @param {readonly RegExp[]} patterns */
-function excerpt(text, patterns) {
-  const firsts = patterns.map((pattern) => text.search(pattern)).filter((at) => at >= 0);
-  const from = Math.max(0, Math.min(...firsts, text.length) - BEFORE);
-  const start = firsts.length === 0 ? 0 : from;
+/** The sections that have all words, the best first: rare words count more. @param {readonly Section[]} all @param {ReturnType<typeof patternsOf>} patterns */
+function ranked(all, { each, inRow }) {
+  const words = each.map((pattern) => {
+    const scores = all.map((section) => aboutWord(section, pattern));
+    return { scores, rarity: Math.log(1 + all.length / scores.filter((score) => score > 0).length) };
+  });
+  const inWords = each.length > 1 ? 30 : 0;
+  return all
+    .map((section, at) => {
+      const sum = words.reduce((total, { scores, rarity }) => total + rarity * (scores[at] ?? 0), 0);
+      const inOrder = (inRow.test(section.heading) ? 2 * inWords : 0) + (inRow.test(section.text) ? inWords : 0);
+      const isRead = section.language === document.documentElement.lang;
+      const hasAll = words.every(({ scores }) => scores[at] !== 0);
+      return { section, score: hasAll ? (sum + inOrder) * section.weight * (isRead ? 1 : 0.3) : 0 };
+    })
+    .filter(({ score }) => score > 0)
+    .toSorted((one, other) => other.score - one.score)
+    .map(({ section }) => section);
+}
+
+/** The text around what was found first, with all of it marked. @param {string} text @param {ReturnType<typeof patternsOf>} patterns */
+function excerpt(text, { each, inRow }) {
+  const places = [inRow, ...each].map((pattern) => text.search(pattern));
+  const start = Math.max(0, (places.find((at) => at >= 0) ?? 0) - BEFORE);
   const shown = (start > 0 ? "…" : "") + text.slice(start, start + SHOWN);
   const paragraph = document.createElement("p");
-  const marks = patterns.flatMap((pattern) =>
+  const marks = each.flatMap((pattern) =>
     Array.from(shown.matchAll(pattern), ({ 0: word, index: at }) => [at, at + word.length]),
   );
   let done = 0;
@@ -75,7 +88,7 @@ function excerpt(text, patterns) {
   return paragraph;
 }
 
-/** @param {Section} section @param {readonly RegExp[]} patterns */
+/** @param {Section} section @param {ReturnType<typeof patternsOf>} patterns */
 function itemOf({ address, page, heading, text }, patterns) {
   const link = document.createElement("a");
   // The index is in site/, and addresses are from the folder above.
@@ -94,11 +107,8 @@ async function search() {
     const all = await readIndex();
     // Somebody may have typed on while the index came.
     if (question !== input.value) return;
-    const hits = all
-      .map((section) => ({ section, score: scoreOf(section, patterns) }))
-      .filter(({ score }) => score > 0)
-      .toSorted((one, other) => other.score - one.score);
-    const shown = hits.slice(0, MOST).map(({ section }) => itemOf(section, patterns.each));
+    const hits = ranked(all, patterns);
+    const shown = hits.slice(0, MOST).map((section) => itemOf(section, patterns));
     const more = hits.length > MOST ? `, of which the best ${MOST} are shown` : "";
     show(shown, hits.length === 1 ? "1 part found" : `${hits.length} parts found${more}`);
   } catch {
