@@ -17,9 +17,9 @@ export interface Best {
 }
 
 /** More are not searched: the choices are too many. */
-export const MOST_SEARCHED = 10;
+export const MOST_SEARCHED = 8;
 /** Choices that are tried before the search is given up. */
-const MOST_TRIED = 400_000;
+const MOST_TRIED = 200_000;
 
 type Goal = "makespan" | "endToEnd";
 
@@ -97,19 +97,28 @@ class Search {
 
   /** Starts some of those that wait, or none. @param from the place of the first that may start; those before were passed over */
   #decide(state: State, from: number): void {
+    if (this.#tried > MOST_TRIED) return;
+    // The most promising first: what is worse than what it finds is then left.
+    const starts = [...this.#startsOf(state, from)].toSorted((one, other) => one.least - other.least);
+    for (const { after, least, next } of starts) if (least < this.#best - 1e-9) this.#decide(after, next);
+    this.#advance(state);
+  }
+
+  *#startsOf(state: State, from: number): Generator<{ after: State; least: number; next: number }> {
     for (let place = from; place < state.waiting.length; place++) {
       const task = state.waiting[place]!;
       const tried: Machine<number>[] = [];
       for (const [gpu, machine] of state.machines.entries()) {
         if (machine.runs.length === machine.slots || tried.some((other) => machine.isLike(other))) continue;
         tried.push(machine);
+        this.#tried++;
         const machines = state.machines.with(gpu, machine.copy());
         machines[gpu]!.give(task, this.#requests[task]!, state.now);
+        const after = { ...state, machines, waiting: state.waiting.toSpliced(place, 1) };
         // Without prefixes it is the same in which order tasks start at one moment.
-        this.#decide({ ...state, machines, waiting: state.waiting.toSpliced(place, 1) }, this.#hasPrefixes ? 0 : place);
+        yield { after, least: this.#leastOf(after), next: this.#hasPrefixes ? 0 : place };
       }
     }
-    this.#advance(state);
   }
 
   #added(done: number, task: number, end: number): number {

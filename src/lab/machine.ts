@@ -109,8 +109,13 @@ export class Machine<T = Task> {
     return this.speed === other.speed && this.slots === other.slots && isNew(this) && isNew(other);
   }
 
-  /** When each run ends at the soonest, in milliseconds: as if nothing slowed it down from now on. */
+  /** When each run ends at the soonest, in milliseconds: as if nothing else started, where that could only slow it down. */
   soonestEnds(): { readonly task: T; readonly end: number }[] {
+    if (this.runs.length === 0) return [];
+    if (isFalling(this.#generation) && (this.#prompt === null || isFalling(this.#prompt))) {
+      const alone = this.copy();
+      return this.runs.map(() => ({ end: alone.nextAt, task: alone.end().task }));
+    }
     return this.runs.map(({ task, delay, prompt, output }) => {
       const ofPrompt = this.#prompt === null ? 0 : prompt / Math.max(...this.#prompt);
       return { task, end: this.#at + 1000 * (delay + ofPrompt + output / Math.max(...this.#generation)) };
@@ -205,4 +210,10 @@ export class Machine<T = Task> {
 interface Given<T> {
   readonly task: T;
   readonly request: TraceRequest;
+}
+
+/** Whether a slot is never faster with more in use. */
+function isFalling(speeds: Float64Array): boolean {
+  for (let inUse = 2; inUse < speeds.length; inUse++) if (speeds[inUse]! > speeds[inUse - 1]!) return false;
+  return true;
 }

@@ -61,7 +61,7 @@ function ratio(value: number, least: number): string {
 /** A line about the best of all schedules. */
 export function bestWords(best: Best | null): string {
   if (best === null)
-    return `The best of all schedules is searched for up to ${MOST_SEARCHED} requests; here the bound stands for it.`;
+    return `The best of all schedules can be searched for a few requests only (${MOST_SEARCHED} at most); here the bound stands for it.`;
   return `The best of all schedules, by search: makespan ${number(best.makespan)} s, end to end ${number(best.endToEnd)} s in the mean.`;
 }
 
