@@ -48,7 +48,7 @@ test(
         // A warning is about the pixels that this test reads.
         page.on("console", (message) => void (message.type() === "error" && faults.push(message.text())));
         page.on("pageerror", (error) => faults.push(String(error)));
-        page.on("request", ({ url }) => void (url().startsWith("file:") || faults.push(url())));
+        page.on("request", (request) => void (request.url().startsWith("file:") || faults.push(request.url())));
         await page.goto(pathToFileURL(file).href);
         await page.locator(`body[data-drawn=${colorScheme}]`).waitFor();
         assert.equal(await page.locator("h1").textContent(), "The lab: <b>heavy&.csv");
