@@ -5,6 +5,7 @@
  * npm run bench -- against --checkout FOLDER [--connections 1,16,64] [--pairs 60]: this checkout beside another one.
  * npm run bench -- streamed [--checkout FOLDER]: short streamed tasks through an openai engine, with FOLDER beside another checkout.
  * npm run bench -- guard [--checkout FOLDER]: ratios to the commit that was recorded last, or to another checkout; before each release.
+ * npm run bench -- postgres: tasks on PostgreSQL beside tasks in SQLite's file, and lists of a million; takes Debian's PostgreSQL.
  * npm run bench -- peers [--all]: routers and queues of others beside this server; brings what it can get, with --all also what is slow.
  */
 import { parseArgs } from "node:util";
@@ -27,6 +28,7 @@ import { openai } from "./openai.ts";
 import { circumstances, type Extent, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
 import { schemas } from "./schemas.ts";
 import { PEERS, UNEQUAL } from "./peers.ts";
+import { POSTGRES } from "./postgres.ts";
 import { scaling } from "./scaling.ts";
 import { SCHEDULER } from "./scheduler.ts";
 import { streamed } from "./streamed.ts";
@@ -57,12 +59,13 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   guard: [guard],
   light: [light],
   peers: PEERS,
+  postgres: POSTGRES,
   unequal: UNEQUAL,
 };
 
 /** Those that need no more than this machine; the others have to be named. */
 const EVERYWHERE = Object.keys(BENCHMARKS).filter(
-  (name) => !["against", "guard", "light", "peers", "unequal"].includes(name),
+  (name) => !["against", "guard", "light", "peers", "postgres", "unequal"].includes(name),
 );
 
 const { values, positionals } = parseArgs({
