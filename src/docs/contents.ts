@@ -14,21 +14,21 @@ interface Entry {
   readonly address: string;
 }
 
-/** @param path where the page is, from the root of the repository */
-export function contentsOf({ tokens }: Document, path: string): Group[] {
+/** @param path where the page is, from the root of the repository @param isThere what may be named: an image has not all files */
+export function contentsOf({ tokens }: Document, path: string, isThere: ReadonlySet<string>): Group[] {
   const groups: { readonly name: string; readonly pages: Entry[] }[] = [];
   for (const token of tokens) {
     if (token.type === "heading" && token.depth === 2) groups.push({ name: plainText(token.tokens ?? []), pages: [] });
-    else if (token.type === "list") groups.at(-1)?.pages.push(...entriesOf(token as Tokens.List, path));
+    else if (token.type === "list") groups.at(-1)?.pages.push(...entriesOf(token as Tokens.List, path, isThere));
   }
   return groups;
 }
 
-function entriesOf({ items }: Tokens.List, path: string): Entry[] {
+function entriesOf({ items }: Tokens.List, path: string, isThere: ReadonlySet<string>): Entry[] {
   return items.flatMap(({ tokens }) => {
     const link = firstLink(tokens);
     const target = link === null ? null : targetOf(path, link.href);
-    if (target === null) return [];
+    if (target === null || !isThere.has(target.path)) return [];
     const anchor = target.anchor === "" ? "" : `#${target.anchor}`;
     return [{ title: plainText(link!.tokens), address: addressOf(target.path) + anchor }];
   });

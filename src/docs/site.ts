@@ -37,8 +37,8 @@ const SHARED: Readonly<Record<string, string>> = {
  */
 export async function readSite(root = ROOT): Promise<Site> {
   const { documents, texts, pictures } = await readSources(root);
-  const groups = contentsOf(documents.get(CONTENTS)!, CONTENTS);
   const isThere = new Set([...documents.keys(), ...texts, ...pictures]);
+  const groups = contentsOf(documents.get(CONTENTS)!, CONTENTS, isThere);
   const assets = new Map<string, () => Promise<Asset>>();
   for (const [path, document] of documents)
     assets.set(addressOf(path), () => made("page.html", documentPage(path, document, groups, isThere)));
