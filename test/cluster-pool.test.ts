@@ -220,7 +220,7 @@ test("a leader that remembers nothing has the same gpu_ids, as the machines know
   assert.equal(gpus.length, 2);
   t.mock.timers.enable({ apis: ["Date"], now: 1 });
   world.isAlone = true;
-  await world.nextLeader(memory);
+  await world.nextLeader(memory, 2);
   const adopted = world.adopt(run.task)!;
   world.pool.restored();
   assert.equal((await world.ended(adopted)).status, "completed");

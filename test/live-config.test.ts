@@ -336,6 +336,7 @@ test("every key that sounds like a secret is marked as one", () => {
     "auth.keys.sha256",
     "auth.oidc.client_secret",
     "auth.users.password_hash",
+    "cluster.nats",
     "engine.api_key",
     "gpu.devices.engine.api_key",
     "store.url",

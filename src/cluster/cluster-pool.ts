@@ -1,5 +1,6 @@
 /** The GPUs of all machines of a cluster, as the server that leads has them: it gives work to their agents, and hears what becomes of it. */
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { wallTime } from "../common/clock.ts";
 import { AltLasError, messageOf } from "../errors.ts";
@@ -40,6 +41,8 @@ export interface ClusterPoolParts {
   superseded(why: string): void;
   /** Milliseconds between two signs of life; for tests. */
   readonly beat?: number;
+  /** Resolves when a start waits no longer for machines that were here before; for tests. */
+  readonly patience?: Promise<void>;
 }
 
 /** Signs of life for which a start waits for machines that were here before: a second. */
@@ -76,14 +79,14 @@ export class ClusterPool implements AnyPool {
 
   /** Tells all agents who leads, and waits a moment for those that were here before. */
   async planStart(): Promise<void> {
-    const { bus, ids, log, beat = BEAT_MS } = this.#parts;
+    const { bus, ids, log, beat = BEAT_MS, patience = sleep(PATIENCE * beat, undefined, { ref: false }) } = this.#parts;
     const all = Promise.withResolvers<void>();
     // One whose data directory is new does not know whom to wait for.
     const isNew = ids.machines.size === 0;
     const missing = (): string[] => [...ids.machines].filter((name) => this.#machines.get(name)?.whyGone !== null);
     this.#joined = () => !isNew && missing().length === 0 && all.resolve();
     const timer = setInterval(() => this.#tick(), beat);
-    const patience = setTimeout(all.resolve, PATIENCE * beat);
+    void patience.then(all.resolve);
     this.#ends.push(
       bus.listen(newsOf("*"), (message, name) => this.#hear(name, message as FromAgent)),
       bus.watch({ up: () => this.#onUp(), down: () => log.warn("the connection to NATS is lost") }),
@@ -94,7 +97,6 @@ export class ClusterPool implements AnyPool {
     this.#joined();
     this.#beat();
     await all.promise;
-    clearTimeout(patience);
     this.#joined = null;
     for (const name of missing()) log.warn({ machine: name }, "a machine has not joined yet");
   }

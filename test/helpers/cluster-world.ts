@@ -69,7 +69,7 @@ export class ClusterWorld {
     return world;
   }
 
-  #newPool(): ClusterPool {
+  #newPool(patience?: Promise<void>): ClusterPool {
     const ids = GpuIds.open(this.#memory);
     const superseded = (why: string): void => {
       this.superseded.push(why);
@@ -77,7 +77,7 @@ export class ClusterWorld {
     };
     const log = pino({ level: "silent" });
     return new ClusterPool(
-      { bus: this.bus, ids, log, superseded, beat: BEAT, isAlone: this.isAlone },
+      { bus: this.bus, ids, log, superseded, beat: BEAT, isAlone: this.isAlone, ...(patience && { patience }) },
       {
         changed: (facts) => {
           this.facts.set(facts.id, facts);
@@ -92,14 +92,15 @@ export class ClusterWorld {
     );
   }
 
-  /** Another leader takes over, with what it remembers in a folder. The one before is dead, or frozen: it says nothing until its bus is up again. */
-  async nextLeader(folder = this.folder): Promise<void> {
+  /** Another leader takes over, with what it remembers in a folder. The one before is dead, or frozen: it says nothing until its bus is up again. @param gpus how many the next one waits for; none: as long as a server waits */
+  async nextLeader(folder = this.folder, gpus?: number): Promise<void> {
     this.#memory = folder;
     this.bus.isUp = false;
     this.#t.after(() => before.stop());
     const before = this.pool;
     this.bus = this.hub.connect();
-    this.pool = this.#newPool();
+    const seen = (): boolean => this.pool !== before && this.pool.gpuIds.length === gpus;
+    this.pool = this.#newPool(gpus === undefined ? undefined : this.changes.until(seen));
     await this.pool.planStart();
   }
 

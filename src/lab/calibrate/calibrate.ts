@@ -1,6 +1,7 @@
 /** `alt-las lab calibrate`: measures the GPUs of a running server, one after the other, and tells their speeds as `lab run --speed` reads them. */
 import { ask, type Remote } from "../../cli/remote/client.ts";
 import type { GpusAnswer, GpuView } from "../../http/schemas/gpus.ts";
+import { wallTimeText } from "../../common/clock.ts";
 import { AltLasError } from "../../errors.ts";
 import { counted } from "../words.ts";
 import type { SpeedFile } from "../speed-file.ts";
@@ -48,7 +49,7 @@ export async function calibrate({ remote, model, tell, signal }: CalibrateOption
     // The file counts from 0 on, as the lab does; the server's own numbers may have gaps.
     measured.push({ ...speeds, gpu_id: place });
   }
-  const file: SpeedFile = { measured: `${remote.url}, ${new Date().toISOString()}`, gpus: measured };
+  const file: SpeedFile = { measured: `${remote.url}, ${wallTimeText()}`, gpus: measured };
   return JSON.stringify(file, null, 2);
 }
 
