@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { bundledManifest, notices, packageManifest, readManifest } from "../tools/pack/manifest.ts";
@@ -58,4 +58,21 @@ test("the notices have each licence in full, and a package without one is not pu
   writeFileSync(join(packages[0]!, "LICENSE"), "Copyright Somebody\n");
   assert.match(notices([packages[0]!]), /^## one 1\.2\.3 \(MIT\)\n\nCopyright Somebody\n$/m);
   assert.throws(() => notices(packages), /two has no licence file/);
+});
+
+test("an npm on Node 20 leaves out no optional package: it would say nothing", () => {
+  type Locked = Readonly<
+    Record<string, { readonly optional?: boolean; readonly engines?: { readonly node?: string } }>
+  >;
+  const { packages } = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")) as { packages: Locked };
+  const lowest = (range: string): number =>
+    Math.min(...Array.from(range.matchAll(/(\d+)[\d.x]*/g), ([, major]) => Number(major)));
+  const optional = Object.entries(packages).filter(([, { optional }]) => optional === true);
+  assert.ok(optional.some(([name]) => name === "node_modules/pg"));
+  assert.deepEqual(
+    optional
+      .filter(([, { engines }]) => engines?.node !== undefined && lowest(engines.node) > 20)
+      .map(([name]) => name),
+    [],
+  );
 });
