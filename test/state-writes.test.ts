@@ -10,7 +10,8 @@ import { complete, newBatch, newDelivery, newTask, run } from "./helpers/store.t
 
 const AWAY = new AltLasError("store_unavailable", "the task database cannot be reached");
 
-test("a state that was refused while the one before was in doubt is written, also when that one was stored", async () => {
+/** A task that has run and ended, and its writes, of which each waits to be told what became of it. */
+function endedTask() {
   const saves: PromiseWithResolvers<void>[] = [];
   const third = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<void>();
@@ -38,14 +39,33 @@ test("a state that was refused while the one before was in doubt is written, als
   writer.changed(task);
   complete(task);
   writer.changed(task);
-  saves[1]!.reject(AWAY);
-  await assert.rejects(saves[1]!.promise);
+  const refuse = async (index: number): Promise<void> => {
+    saves[index]!.reject(AWAY);
+    await assert.rejects(saves[index]!.promise);
+  };
+  return { writer, saves, refuse, third: third.promise, ended: ended.promise };
+}
+
+test("a state that was refused while the one before was in doubt is written, also when that one was stored", async () => {
+  const { writer, saves, refuse, third, ended } = endedTask();
+  await refuse(1);
   saves[0]!.resolve();
   await saves[0]!.promise;
   assert.equal(writer.unwritten, 1);
-  await third.promise;
+  await third;
   saves[2]!.resolve();
-  await ended.promise;
+  await ended;
+  assert.equal(writer.unwritten, 0);
+});
+
+test("an end that was stored after all is not written again: it may be removed next, or its texts", async () => {
+  const { writer, saves, refuse, third, ended } = endedTask();
+  await refuse(0);
+  await third;
+  await refuse(2);
+  assert.equal(writer.unwritten, 1);
+  saves[1]!.resolve();
+  await ended;
   assert.equal(writer.unwritten, 0);
 });
 

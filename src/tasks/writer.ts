@@ -144,9 +144,10 @@ export class Writer {
       this.#failed.set(task, number);
       return this.#tryLater(error);
     }
-    // This write makes up for an earlier one, and not for one that was refused while this one was in doubt. An ended task may be removed
-    // next, and then no write of it can succeed.
-    const wasFailed = (this.#failed.get(task) ?? Infinity) < number && this.#failed.delete(task);
+    // This write makes up for an earlier one, and not for one that was refused while this one was in doubt: but nothing is newer than an
+    // end. An ended task, or its texts, may be removed next; then another write could not succeed, or would bring the texts back.
+    const isNewest = ended || (this.#failed.get(task) ?? Infinity) < number;
+    const wasFailed = isNewest && this.#failed.delete(task);
     this.#onSuccess();
     if (attempt > 0) started(task, attempt);
     if (ended) onEnd(task);

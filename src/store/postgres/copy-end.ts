@@ -17,7 +17,7 @@ import type { FileLock } from "../file-lock.ts";
 import type { Row } from "../thread/columns.ts";
 import { columnsOf } from "./arrays.ts";
 import { listOf, unnested } from "./columns.ts";
-import { shownUrl } from "./failures.ts";
+import { openFailure, shownUrl } from "./failures.ts";
 import { PostgresBytes } from "./file-bytes.ts";
 import { type Held, hold } from "./hold.ts";
 import { type Sessions, serveBytes } from "./pieces.ts";
@@ -74,15 +74,18 @@ export class PostgresEnd implements CopyTarget {
   static async open({ url, schema, dataDir }: PostgresEndOptions, isSource: boolean): Promise<PostgresEnd> {
     const shown = `the schema ${schema} of ${shownUrl(url)}`;
     const lock = lockDataDir(dataDir);
+    let held: Held | undefined;
     try {
       const about = { host: hostname(), process: process.pid, dataDir };
       const look = (session: Session): Promise<void> => (isSource ? refuseNoSource(session, shown) : Promise.resolve());
-      const held = await hold({ url, schema, about }, () => {}, look);
+      held = await hold({ url, schema, about }, () => {}, look);
       await held.writer.connect();
       return new PostgresEnd(shown, held, lock);
     } catch (error) {
+      // Else it would go on holding the database, and this process would not end.
+      await held?.link.close();
       lock.release();
-      throw error;
+      throw openFailure(error, shownUrl(url));
     }
   }
 

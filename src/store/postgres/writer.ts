@@ -72,7 +72,9 @@ export class Writer {
 
   /** Removes the rows of transactions that are long over. */
   async prune(): Promise<void> {
-    const values = { epoch: this.#epoch, number: this.#number - KEPT, before: this.#epoch - KEPT_EPOCHS };
+    // The last one is looked for after a failover, however many have failed since.
+    const number = Math.min(this.#number - KEPT, this.#committed);
+    const values = { epoch: this.#epoch, number, before: this.#epoch - KEPT_EPOCHS };
     await this.transact((session) => session.change(PRUNE, values));
   }
 
