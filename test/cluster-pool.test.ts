@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type FromAgent, type ToAgent } from "../src/cluster/messages.ts";
+import { taskIdOf } from "../src/cluster/run-keys.ts";
 import { ClusterWorld } from "./helpers/cluster-world.ts";
 
 const SLOW = "engine: { simulated: { tokens_per_second: 20 } }";
@@ -109,7 +110,10 @@ test("a machine that is silent is lost, its tasks end as cut off, and it is back
   await world.became(0, "ready");
   const again = world.run(0, "again", 2, run.task);
   assert.equal((await world.ended(again)).status, "completed");
-  assert.deepEqual([...new Set(cancels)], [`${run.task.id}:1`]);
+  assert.deepEqual(
+    [...new Set(cancels)].map((key) => key.split(":").slice(0, 2)),
+    [[run.task.id, "1"]],
+  );
   assert.equal(run.outcome, outcome);
 });
 
@@ -147,14 +151,14 @@ test("an agent keeps an end until it is on disk", async (t) => {
     const { state } = message as Partial<FromAgent>;
     if (state !== undefined) {
       ends.clear();
-      for (const { key } of state.ends) ends.add(key);
+      for (const { key } of state.ends) ends.add(taskIdOf(key));
       world.changes.tell();
     }
     return false;
   };
   await bus.set(false);
   await bus.set(true);
-  await world.changes.until(() => ends.has(`${run.task.id}:1`));
+  await world.changes.until(() => ends.has(run.task.id));
   world.stored(run.task);
   // It is told again until it is obeyed, so the state says so in the end.
   while (ends.size > 0) {
@@ -253,11 +257,46 @@ test("a drain is remembered where the cluster is led, and holds for an agent tha
   await world.became(0, "drained");
   await agent.stop(AbortSignal.abort());
   await world.became(0, "faulted");
+  const { bus } = await world.agent("one");
+  await world.became(0, "drained");
+  // Put back while its machine is away.
+  await bus.set(false);
+  await world.became(0, "faulted");
+  world.pool.resume(0, "ada");
+  await bus.set(true);
+  await world.became(0, "ready");
+  assert.throws(() => world.pool.drain(7, { by: "ada", deadlineSeconds: null }), /There is no GPU 7; there are 0/);
+});
+
+test("a leader that remembers nothing learns from the machines which GPUs are drained", async (t) => {
+  const world = await ClusterWorld.start(t);
   await world.agent("one");
+  await world.became(0, "ready");
+  world.pool.drain(0, { by: "ada", deadlineSeconds: null });
+  await world.became(0, "drained");
+  const memory = join(world.folder, "another");
+  mkdirSync(memory);
+  world.facts.clear();
+  await world.nextLeader(memory, 1);
+  world.pool.restored();
   await world.became(0, "drained");
   world.pool.resume(0, "ada");
   await world.became(0, "ready");
-  assert.throws(() => world.pool.drain(7, { by: "ada", deadlineSeconds: null }), /There is no GPU 7; there are 0/);
+});
+
+test("an attempt that an earlier leader gave, and did not remember, is another run than the one of its successor", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one", SLOW, "simulated:2");
+  await world.became(0, "ready");
+  await world.became(1, "ready");
+  const run = world.run(0, "endless", 10_000);
+  await world.changes.until(() => run.text !== "");
+  await world.nextLeader();
+  // The task is queued, as it was before it was given.
+  world.pool.restored();
+  const again = world.run(1, "endless", 3, { ...run.task, attempts: [], use: null });
+  const outcome = await world.ended(again);
+  assert.deepEqual([outcome.status, again.task.use!.completionTokens], ["completed", 3]);
 });
 
 test("a worker that dies on a machine cuts off its tasks alone", async (t) => {

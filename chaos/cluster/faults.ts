@@ -26,7 +26,16 @@ const WEIGHTS: readonly (readonly [number, Fault])[] = [
   [2, "serverFrozen"],
 ];
 
+/** A fault while it lasted, in Unix milliseconds. */
+export interface Happened {
+  readonly fault: Fault;
+  readonly from: number;
+  /** Infinity: it is not mended yet. */
+  to: number;
+}
+
 export class Faults {
+  readonly happened: Happened[] = [];
   readonly counts = Object.fromEntries(Object.keys(FAULTS).map((fault) => [fault, 0])) as Record<Fault, number>;
   readonly #world: ClusterWorld;
   readonly #dice: Dice;
@@ -51,6 +60,13 @@ export class Faults {
 
   async #do(fault: Fault): Promise<void> {
     this.counts[fault]++;
+    const happened: Happened = { fault, from: Date.now(), to: Infinity };
+    this.happened.push(happened);
+    await this.#inflict(fault);
+    happened.to = Date.now();
+  }
+
+  async #inflict(fault: Fault): Promise<void> {
     const seat = this.#dice.pick(this.#world.seats);
     const world = this.#world;
     switch (fault) {

@@ -41,7 +41,7 @@ while (faults.sum < wanted) await faults.strike();
 clearInterval(progress);
 await load.stop();
 await ready();
-const found = [...(await broken(world, load.accepted)), ...load.doubled];
+const found = [...(await broken(world, load.accepted, faults.happened)), ...load.doubled];
 for (const fault of found) console.error(`VIOLATION: ${fault}`);
 const each = Object.entries(FAULTS).map(([fault, words]) => `${faults.counts[fault as keyof typeof FAULTS]} ${words}`);
 await world.end();

@@ -50,6 +50,10 @@ export class Agent {
   readonly #facts = new Map<number, WireFacts>();
   /** By the ids of its GPUs here. */
   readonly #gpuIds = new Map<number, number>();
+  /** By the ids of its GPUs here: who drained them. */
+  readonly #drains = new Map<number, string>();
+  /** Those that are yet to be answered. */
+  readonly #questions = new Set<number>();
   readonly #ends: (() => void)[] = [];
   #news: News[] = [];
   #number = 0;
@@ -59,6 +63,10 @@ export class Agent {
   /** Number of the last command that was obeyed. */
   #heard = 0;
   #ticks = 0;
+  /** It finishes what runs, and ends then. */
+  #isStopping = false;
+  /** Another version of the messages that was heard; 0: none was. */
+  #strangeVersion = 0;
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
@@ -104,6 +112,7 @@ export class Agent {
 
   /** Takes no new tasks; those that run go on. */
   drain(): void {
+    this.#isStopping = true;
     for (const { id } of this.#parts.gpus)
       this.pool.drain(id, { deadlineSeconds: null, by: `the stop of machine ${this.#parts.machine}` });
   }
@@ -120,15 +129,26 @@ export class Agent {
 
   /** @returns whether a server may command: it is not one that another has followed */
   #follows({ version, epoch, leader }: Leader): boolean {
+    if (version !== PROTOCOL) this.#onOtherVersion(version);
     if (version !== PROTOCOL || epoch < this.#epoch) return false;
     if (epoch === this.#epoch && leader === this.#leader) return true;
     this.#parts.log.info({ epoch }, "a server leads");
     this.#epoch = epoch;
-    this.#leader = leader;
-    this.#session = 0;
-    this.#heard = 0;
+    // One that leads on has given the commands before, too.
+    if (leader !== this.#leader) {
+      this.#leader = leader;
+      this.#session = 0;
+      this.#heard = 0;
+    }
     this.sayState();
     return true;
+  }
+
+  #onOtherVersion(version: number): void {
+    if (version === this.#strangeVersion) return;
+    this.#strangeVersion = version;
+    const sentence = "a server of another version of ALT_LAS is not obeyed: install the same one on both";
+    this.#parts.log.error({ protocol: PROTOCOL, its: version }, sentence);
   }
 
   #obey(message: ToAgent): void {
@@ -177,9 +197,11 @@ export class Agent {
       case "unload":
         return this.pool.unload(command.instance, command.why);
       case "drain":
+        this.#drains.set(command.gpuId, command.by);
         return this.pool.drain(command.gpuId, command);
       case "resume":
-        return this.pool.resume(command.gpuId, command.by);
+        this.#drains.delete(command.gpuId);
+        return this.#isStopping ? undefined : this.pool.resume(command.gpuId, command.by);
       case "prepare":
         return void this.#answer(command.question, async () => {
           await this.pool.prepare(command.instances);
@@ -191,7 +213,9 @@ export class Agent {
   }
 
   async #answer(question: number, find: () => Promise<number | null>): Promise<void> {
+    this.#questions.add(question);
     const tokens = await find().catch(() => null);
+    this.#questions.delete(question);
     this.#tell({ type: "answer", question, tokens });
   }
 
@@ -233,8 +257,11 @@ export class Agent {
 
   #state(): AgentState {
     const { runs, ends } = this.#runs;
-    const gpus = this.#parts.gpus.map((gpu) => ({ ...gpu, gpuId: this.#gpuIds.get(gpu.id) }));
-    return { gpus, facts: [...this.#facts.values()], runs, ends, look: this.#look() };
+    const gpus = this.#parts.gpus.map((gpu) => {
+      return { ...gpu, gpuId: this.#gpuIds.get(gpu.id), drainedBy: this.#drains.get(gpu.id) };
+    });
+    const [facts, questions] = [[...this.#facts.values()], [...this.#questions]];
+    return { gpus, facts, runs, ends, questions, look: this.#look() };
   }
 
   #look(): Look {

@@ -6,16 +6,17 @@
  *  2. Messages may be lost, and may come twice.
  *  3. No event is told within a call.
  *  4. While it is down nothing is sent, and nothing is kept for later.
+ *  5. What is no JSON object is not told.
  */
 export interface Bus {
   readonly isUp: boolean;
   /** @param nobody called when it is known that nobody listens there */
   send(subject: string, message: object, nobody?: () => void): void;
   /** @param subject its last part may be `*` @param heard gets the last part of the subject, too @returns what ends it */
-  listen(subject: string, heard: (message: unknown, last: string) => void): () => void;
+  listen(subject: string, heard: (message: object, last: string) => void): () => void;
   /** @returns what ends it */
   watch(events: BusEvents): () => void;
-  /** What was sent goes out first. */
+  /** All that was sent goes out first. */
   close(): Promise<void>;
 }
 

@@ -1,7 +1,6 @@
 /** The GPUs of all machines of a cluster, as the server that leads has them: it gives work to their agents, and hears what becomes of it. */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Logger } from "pino";
 import { wallTime } from "../common/clock.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { GpuFacts, InstanceRef } from "../gpu/facts.ts";
@@ -15,8 +14,10 @@ import type { RunSink, Task } from "../task.ts";
 import { TASK_ENDED, TASK_WITHDRAWN } from "../topics.ts";
 import type { Bus } from "./bus.ts";
 import { allModels, withDrain, withoutMachine } from "./cluster-view.ts";
+import { Complaints } from "./complaints.ts";
 import { EarlyStates } from "./early-states.ts";
-import type { GpuIds } from "./gpu-ids.ts";
+import { faultOf } from "./from-agent.ts";
+import { Leadership, type LeadershipParts } from "./leadership.ts";
 import { Machine, type RunNews } from "./machine.ts";
 import {
   type AgentState,
@@ -29,29 +30,20 @@ import {
   newsOf,
   PROTOCOL,
 } from "./messages.ts";
-import { keyOf, RemoteRuns } from "./remote-runs.ts";
+import { Questions } from "./questions.ts";
+import { RemoteRuns } from "./remote-runs.ts";
 
-export interface ClusterPoolParts {
+export interface ClusterPoolParts extends LeadershipParts {
   readonly bus: Bus;
-  readonly ids: GpuIds;
-  readonly log: Logger;
-  /** Whether the store lets one server at a time use it, wherever that is: then nobody else leads when this one starts. */
-  readonly isAlone: boolean;
-  /** Another server has led since, so this one may not any more. @param why one sentence */
-  superseded(why: string): void;
   /** Milliseconds between two signs of life; for tests. */
   readonly beat?: number;
   /** Resolves when a start waits no longer for machines that were here before; for tests. */
   readonly patience?: Promise<void>;
 }
 
+const OTHER_VERSION = "its agent is of another version of ALT_LAS; install the same one on both";
 /** Signs of life for which a start waits for machines that were here before: a second. */
 const PATIENCE = 2;
-
-interface Question {
-  readonly machine: Machine;
-  readonly answered: (tokens: number | null) => void;
-}
 
 export class ClusterPool implements AnyPool {
   readonly #parts: ClusterPoolParts;
@@ -62,19 +54,22 @@ export class ClusterPool implements AnyPool {
   readonly #machines = new Map<string, Machine>();
   /** By the ids of their GPUs. */
   readonly #homes = new Map<number, Machine>();
-  readonly #runs = new RemoteRuns();
-  readonly #questions = new Map<number, Question>();
+  readonly #runs: RemoteRuns;
+  readonly #questions: Questions;
   readonly #ends: (() => void)[] = [];
-  #epoch: number;
+  readonly #leadership: Leadership;
+  readonly #complaints: Complaints;
   /** What machines have told before the tasks of an earlier run were taken over; null: they are. */
   #early: EarlyStates | null = new EarlyStates();
   #joined: (() => void) | null = null;
-  #nextQuestion = 1;
 
   constructor(parts: ClusterPoolParts, events: PoolEvents) {
     this.#parts = parts;
     this.#events = events;
-    this.#epoch = parts.ids.nextEpoch();
+    this.#leadership = new Leadership(parts, () => this.#beat());
+    this.#complaints = new Complaints(parts.log);
+    this.#runs = new RemoteRuns(this.#leadership.epoch);
+    this.#questions = new Questions(this.#leadership.epoch);
   }
 
   /** Tells all agents who leads, and waits a moment for those that were here before. */
@@ -88,7 +83,7 @@ export class ClusterPool implements AnyPool {
     const timer = setInterval(() => this.#tick(), beat);
     void patience.then(all.resolve);
     this.#ends.push(
-      bus.listen(newsOf("*"), (message, name) => this.#hear(name, message as FromAgent)),
+      bus.listen(newsOf("*"), (message, name) => this.#hear(name, message)),
       bus.watch({ up: () => this.#onUp(), down: () => log.warn("the connection to NATS is lost") }),
       TASK_ENDED.subscribe(({ task }) => this.#runs.stored(task)),
       TASK_WITHDRAWN.subscribe(({ task }) => this.#runs.withdrawn(task)),
@@ -104,27 +99,26 @@ export class ClusterPool implements AnyPool {
   start(): void {}
 
   adopt(task: Task, sink: RunSink): Adopted | null {
-    const found = this.#early?.find(keyOf(task)) ?? null;
+    const found = this.#early?.find(task) ?? null;
     if (found === null) return null;
     const { machine, run } = found;
     const instance = clusterRef(machine, run.instance);
-    // Its ids are others where what was remembered of the cluster is lost.
-    if (instance.gpuId !== task.gpuId) return null;
     const isThere = machine.facts.get(instance.gpuId)?.instances.some(({ id }) => id === instance.id) ?? false;
-    return isThere ? { instance, output: this.#runs.adopt(machine, instance, task, sink) } : null;
+    return isThere ? { instance, output: this.#runs.adopt({ key: run.key, machine, instance, task, sink }) } : null;
   }
 
   /** The tasks of an earlier run of the server are taken over: what machines still run for that one is stopped. */
   restored(): void {
     const early = this.#early;
     this.#early = null;
-    for (const [machine, state] of early ?? []) this.#runs.reconcile(machine, state);
+    for (const [machine, state] of early ?? [])
+      this.#understand(machine.name, () => this.#runs.reconcile(machine, state));
   }
 
   /** Calling it twice is harmless. What runs goes on; the next server that leads decides about it. */
   async stop(): Promise<void> {
     for (const end of this.#ends.splice(0)) end();
-    for (const [question] of this.#questions) this.#answered(question, null);
+    this.#questions.drop();
   }
 
   // --- what the scheduler wants ----------------------------------------------------------------------------------
@@ -150,7 +144,7 @@ export class ClusterPool implements AnyPool {
     await Promise.all(
       Array.from(byMachine, ([machine, here]) => {
         const instances = here.map(({ gpuId, id }) => ({ gpuId: machine.localId(gpuId), id }));
-        return this.#ask(machine, (question) => ({ type: "prepare", question, instances }));
+        return this.#questions.ask(machine, (question) => ({ type: "prepare", question, instances }));
       }),
     );
   }
@@ -158,7 +152,7 @@ export class ClusterPool implements AnyPool {
   /** Asks the machines that have it, one after the other. */
   async countTokens(request: TextRequest, model: string | null): Promise<number | null> {
     for (const machine of this.#present) {
-      const tokens = await this.#ask(machine, (question) => ({ type: "count", question, request, model }));
+      const tokens = await this.#questions.ask(machine, (question) => ({ type: "count", question, request, model }));
       if (tokens !== null) return tokens;
     }
     return null;
@@ -180,7 +174,7 @@ export class ClusterPool implements AnyPool {
     this.#tellAgain(gpuId);
   }
 
-  // What a machine's GPUs serve, and with which limits, stands in its own configuration.
+  // A machine's own configuration says what its GPUs serve, and with which limits.
   serve(): void {}
   limit(): void {}
   tryAgain(): void {}
@@ -227,28 +221,28 @@ export class ClusterPool implements AnyPool {
 
   // --- what machines say -----------------------------------------------------------------------------------------
 
-  #hear(name: string, message: FromAgent): void {
-    const { log } = this.#parts;
-    if (!MACHINE_NAME.test(name) || message.version !== PROTOCOL) return;
-    if (message.epoch > this.#epoch) return this.#onLaterEpoch(name, message.epoch);
-    try {
-      this.#machine(name).receive(message);
-    } catch (error) {
-      // One machine that talks nonsense is no reason to fail the others.
-      log.error({ err: error, machine: name }, `the news of a machine could not be read: ${messageOf(error)}`);
-    }
+  /** One machine that talks nonsense is no reason to fail the others. */
+  #hear(name: string, given: object): void {
+    if (!MACHINE_NAME.test(name)) return;
+    const message = given as FromAgent;
+    if (message.version !== PROTOCOL) return this.#complaints.say(name, OTHER_VERSION);
+    const fault = faultOf(message);
+    if (fault !== null) return this.#complaints.say(name, fault);
+    this.#understand(name, () => {
+      const { epoch } = message;
+      if (epoch > this.#leadership.epoch) this.#leadership.onLater(name, epoch, this.#early !== null);
+      else this.#machine(name).receive(message);
+    });
   }
 
-  /** A server on another machine may have led before, by a clock that is ahead of this one's. */
-  #onLaterEpoch(machine: string, epoch: number): void {
-    const { ids, isAlone, superseded } = this.#parts;
-    if (isAlone && this.#early !== null) {
-      this.#epoch = ids.nextEpoch(epoch);
-      return this.#beat();
+  #understand(name: string, take: () => void): void {
+    try {
+      take();
+    } catch (error) {
+      this.#complaints.say(name, messageOf(error));
+      // Of the news behind the one that failed, nothing is known.
+      this.#machines.get(name)?.ask();
     }
-    superseded(
-      `Machine ${machine} obeys a server that began to lead later (epoch ${epoch}, this one has ${this.#epoch}).`,
-    );
   }
 
   #machine(name: string): Machine {
@@ -257,7 +251,7 @@ export class ClusterPool implements AnyPool {
     const { bus, ids } = this.#parts;
     const machine: Machine = new Machine(name, this.#leader, {
       send: (incarnation, message, nobody) => {
-        const whole = { version: PROTOCOL, epoch: this.#epoch, leader: this.#leader, ...message };
+        const whole = { version: PROTOCOL, epoch: this.#leadership.epoch, leader: this.#leader, ...message };
         bus.send(commandsTo(name, incarnation), whole, nobody);
       },
       idsOf: (gpus) => ids.remember(name, gpus),
@@ -280,7 +274,7 @@ export class ClusterPool implements AnyPool {
         if (this.#early === null) this.#runs.ended(machine, news);
         return;
       case "answer":
-        return this.#answered(news.question, news.tokens, machine);
+        return this.#questions.answered(machine, news.question, news.tokens);
       case "wanted":
         return this.#events.wanted(news.instances.map((ref) => clusterRef(machine, ref)));
       case "lost": {
@@ -292,16 +286,22 @@ export class ClusterPool implements AnyPool {
   }
 
   #onState(machine: Machine, state: AgentState, isNew: boolean): void {
-    for (const { id } of state.gpus) {
-      const gpuId = machine.idOf(id);
-      this.#homes.set(gpuId, machine);
-      const drain = this.#parts.ids.drainOf(gpuId);
-      if (isNew && drain !== null) machine.give({ type: "drain", gpuId: id, by: drain.by, deadlineSeconds: null });
-    }
+    for (const { id } of state.gpus) this.#homes.set(machine.idOf(id), machine);
+    if (isNew) this.#tellDrains(machine, state);
+    this.#questions.reconcile(machine, state);
     if (isNew) this.#parts.log.info({ machine: machine.name, gpus: state.gpus.length }, "a machine has joined");
     if (this.#early === null) this.#runs.reconcile(machine, state);
     else this.#early.set(machine, state);
     this.#joined?.();
+  }
+
+  /** An operator may have drained a GPU while its machine was away, or put it back. */
+  #tellDrains(machine: Machine, { gpus }: AgentState): void {
+    for (const { id, drainedBy } of gpus) {
+      const drain = this.#parts.ids.drainOf(machine.idOf(id));
+      if (drain !== null) machine.give({ type: "drain", gpuId: id, by: drain.by, deadlineSeconds: null });
+      else if (drainedBy !== undefined) machine.give({ type: "resume", gpuId: id, by: drainedBy });
+    }
   }
 
   #onGone(machine: Machine, why: string): void {
@@ -310,7 +310,7 @@ export class ClusterPool implements AnyPool {
     // First of all, so that nothing is placed there any more.
     for (const facts of machine.facts.values()) this.#tell(machine, facts);
     this.#runs.gone(machine, why);
-    for (const [question, asked] of this.#questions) if (asked.machine === machine) this.#answered(question, null);
+    this.#questions.drop(machine);
   }
 
   #tell(machine: Machine, facts: GpuFacts): void {
@@ -327,12 +327,14 @@ export class ClusterPool implements AnyPool {
 
   #tick(): void {
     if (!this.#parts.bus.isUp) return;
+    this.#complaints.tick();
+    this.#leadership.tick();
     this.#beat();
     for (const machine of this.#machines.values()) machine.tick();
   }
 
   #beat(): void {
-    this.#parts.bus.send(BEATS, { version: PROTOCOL, epoch: this.#epoch, leader: this.#leader });
+    this.#parts.bus.send(BEATS, { version: PROTOCOL, epoch: this.#leadership.epoch, leader: this.#leader });
   }
 
   #onUp(): void {
@@ -364,23 +366,6 @@ export class ClusterPool implements AnyPool {
   #give({ gpuId, id }: InstanceRef, commandOf: (local: InstanceRef) => Command): void {
     const machine = this.#home(gpuId);
     machine.give(commandOf({ gpuId: machine.localId(gpuId), id }));
-  }
-
-  #ask(machine: Machine, commandOf: (question: number) => Command): Promise<number | null> {
-    const { promise, resolve } = Promise.withResolvers<number | null>();
-    if (machine.whyGone !== null) return Promise.resolve(null);
-    const question = this.#nextQuestion++;
-    this.#questions.set(question, { machine, answered: resolve });
-    machine.give(commandOf(question));
-    return promise;
-  }
-
-  /** @param by the machine that answers; absent: nobody will */
-  #answered(question: number, tokens: number | null, by?: Machine): void {
-    const asked = this.#questions.get(question);
-    if (asked === undefined || (by !== undefined && by !== asked.machine)) return;
-    this.#questions.delete(question);
-    asked.answered(tokens);
   }
 }
 

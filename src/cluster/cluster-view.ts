@@ -6,7 +6,7 @@ import type { GpuStatus } from "../gpu/status.ts";
 import type { Machine } from "./machine.ts";
 
 /**
- * What placement is told of a GPU. One of a machine that is gone is `faulted`: it may serve again, so tasks may wait for it. One that an
+ * A GPU as placement is told of it. One of a machine that is gone is `faulted`: it may serve again, so tasks may wait for it. One that an
  * operator has drained takes nothing, also before its agent has heard of that.
  */
 export function withDrain(

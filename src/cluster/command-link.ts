@@ -1,8 +1,11 @@
 /** The commands for one agent: numbered, sent in order, and sent again until the agent has obeyed them. */
 import { BEAT_MS, type Command } from "./messages.ts";
 
-/** Commands that are sent again at once. */
+/** Commands that are sent again at once, and bytes of them: more are sent again when these were obeyed. */
 const MOST_AGAIN = 256;
+const MOST_BYTES_AGAIN = 64 * 1024 * 1024;
+/** Bytes of the commands of one message, unless a single one has more. */
+const MOST_BYTES = 4 * 1024 * 1024;
 /** Signs of life after which a command should have been answered. */
 const PATIENCE = Math.ceil(1000 / BEAT_MS);
 
@@ -25,6 +28,11 @@ export class CommandLink {
 
   get session(): number {
     return this.#session;
+  }
+
+  /** Whether the agent has obeyed anything in this session. */
+  get isObeyed(): boolean {
+    return this.#obeyed > 0;
   }
 
   /** Whether such a command was not obeyed yet, as far as is known. */
@@ -58,10 +66,10 @@ export class CommandLink {
     this.#waited = this.#sent === 0 ? 0 : this.#waited + 1;
     if (this.#waited <= PATIENCE) return;
     this.#waited = 0;
-    this.#send(this.#obeyed + 1, this.#pending.slice(0, Math.min(this.#sent, MOST_AGAIN)));
+    this.#sendAll(this.#obeyed + 1, this.#pending.slice(0, Math.min(this.#sent, MOST_AGAIN)), MOST_BYTES_AGAIN);
   }
 
-  /** What is pending counts no longer: the whole state of the machine says what is to be done. */
+  /** Commands that are pending count no longer: the whole state of the machine says what is to be done. */
   begin(): void {
     this.#session++;
     this.#pending = [];
@@ -75,6 +83,38 @@ export class CommandLink {
     if (commands.length === 0) return;
     const first = this.#obeyed + this.#sent + 1;
     this.#sent = this.#pending.length;
-    this.#send(first, commands);
+    this.#sendAll(first, commands);
   }
+
+  #sendAll(first: number, commands: readonly Command[], most = Infinity): void {
+    let number = first;
+    let bytes = 0;
+    for (const part of partsOf(commands)) {
+      this.#send(number, part.commands);
+      number += part.commands.length;
+      bytes += part.bytes;
+      if (bytes >= most) return;
+    }
+  }
+}
+
+interface Part {
+  readonly commands: Command[];
+  bytes: number;
+}
+
+/** Commands in their order, cut into messages of a size that both sides can have in memory many times. */
+function partsOf(commands: readonly Command[]): readonly Part[] {
+  if (commands.length === 1) return [{ commands: [...commands], bytes: MOST_BYTES }];
+  const parts: Part[] = [];
+  for (const command of commands) {
+    const bytes = Buffer.byteLength(JSON.stringify(command));
+    const last = parts.at(-1);
+    if (last === undefined || last.bytes + bytes > MOST_BYTES) parts.push({ commands: [command], bytes });
+    else {
+      last.commands.push(command);
+      last.bytes += bytes;
+    }
+  }
+  return parts;
 }

@@ -1,6 +1,8 @@
 /** What machines have told before the tasks of an earlier server are taken over: which of their runs may be adopted. */
+import type { Task } from "../task.ts";
 import type { Machine } from "./machine.ts";
 import type { AgentState, News } from "./messages.ts";
+import { isRunOf } from "./run-keys.ts";
 
 /** A run of an earlier server that goes on, or that has ended without one. */
 export interface EarlyRun {
@@ -29,9 +31,15 @@ export class EarlyStates {
     this.#states.set(machine, { ...state, runs, ends: news.type === "ended" ? [...state.ends, news] : state.ends });
   }
 
-  find(key: string): EarlyRun | null {
+  /**
+   * The run of the last attempt of a task, on the GPU to which that was given. Another machine that claims to have it is not believed: a GPU is
+   * another one where what was remembered of the cluster is lost.
+   */
+  find(task: Task): EarlyRun | null {
     for (const [machine, { runs, ends }] of this.#states) {
-      const run = [...runs, ...ends].find((one) => one.key === key);
+      const run = [...runs, ...ends].find(
+        ({ key, instance }) => isRunOf(key, task) && machine.idOf(instance.gpuId) === task.gpuId,
+      );
       if (run !== undefined) return { machine, run };
     }
     return null;

@@ -36,9 +36,13 @@ type ClusterFile = Static<typeof FileSchema>;
 
 const validate = checkFor(FileSchema);
 
+/** The highest id that a machine may claim for a card, and the highest epoch: then there is room for all that come after them. */
+const MOST_ID = 2 ** 31;
+export const MOST_EPOCH = 2 ** 52;
+
 export class GpuIds {
   readonly #path: string;
-  readonly #file: ClusterFile;
+  #file: ClusterFile;
 
   private constructor(path: string, file: ClusterFile) {
     this.#path = path;
@@ -59,9 +63,9 @@ export class GpuIds {
    * @throws {AltLasError} `bad_config`: the file cannot be written
    */
   nextEpoch(before = this.#file.epoch): number {
-    this.#file.epoch = Math.max(before + 1, Math.floor(wallTime()));
-    this.#save();
-    return this.#file.epoch;
+    const epoch = Math.max(before + 1, Math.floor(wallTime()));
+    this.#save({ ...this.#file, epoch });
+    return epoch;
   }
 
   /** The machines that have had GPUs here. */
@@ -71,16 +75,18 @@ export class GpuIds {
 
   /**
    * The ids of a machine's cards, by their keys. New ones get those that an earlier leader gave them, unless another card has them, else the
-   * next ones, in the order they come; the others keep theirs.
+   * next ones, in the order they come; the others keep theirs. A new one that was drained stays so.
+   * @throws {AltLasError} `bad_config`: the file cannot be written, and nothing has changed
    */
-  remember(machine: string, cards: readonly Pick<AgentGpu, "key" | "gpuId">[]): ReadonlyMap<string, number> {
-    const { gpus } = this.#file;
+  remember(machine: string, cards: readonly Omit<AgentGpu, "id">[]): ReadonlyMap<string, number> {
+    const gpus = [...this.#file.gpus];
     const missing = cards.filter(({ key }) => !gpus.some((gpu) => gpu.machine === machine && gpu.key === key));
-    for (const { key, gpuId } of missing) {
-      const isFree = gpuId !== undefined && !gpus.some(({ id }) => id === gpuId);
-      gpus.push({ id: isFree ? gpuId : Math.max(-1, ...gpus.map(({ id }) => id)) + 1, machine, key });
+    for (const { key, gpuId, drainedBy } of missing) {
+      const isFree = gpuId !== undefined && gpuId <= MOST_ID && !gpus.some(({ id }) => id === gpuId);
+      const id = isFree ? gpuId : Math.max(-1, ...gpus.map((gpu) => gpu.id)) + 1;
+      gpus.push({ id, machine, key, ...(drainedBy !== undefined && { drained: { by: drainedBy, at: wallTime() } }) });
     }
-    if (missing.length > 0) this.#save();
+    if (missing.length > 0) this.#save({ ...this.#file, gpus });
     return new Map(gpus.filter((gpu) => gpu.machine === machine).map(({ key, id }) => [key, id]));
   }
 
@@ -92,16 +98,18 @@ export class GpuIds {
   setDrained(id: number, drain: Drain | null): void {
     const gpu = this.#gpu(id);
     if (gpu === undefined || (drain === null && gpu.drained === undefined)) return;
-    if (drain === null) delete gpu.drained;
-    else gpu.drained = { ...drain };
-    this.#save();
+    const { drained: _before, ...plain } = gpu;
+    const next = drain === null ? plain : { ...plain, drained: { ...drain } };
+    this.#save({ ...this.#file, gpus: this.#file.gpus.map((one) => (one === gpu ? next : one)) });
   }
 
   #gpu(id: number): ClusterFile["gpus"][number] | undefined {
     return this.#file.gpus.find((gpu) => gpu.id === id);
   }
 
-  #save(): void {
-    writeJsonFile(this.#path, this.#file);
+  /** What is on disk holds: a file that cannot be written changes nothing. */
+  #save(file: ClusterFile): void {
+    writeJsonFile(this.#path, file);
+    this.#file = file;
   }
 }

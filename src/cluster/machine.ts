@@ -4,6 +4,7 @@ import { CommandLink } from "./command-link.ts";
 import {
   type AgentGpu,
   type AgentState,
+  BEAT_MS,
   type Command,
   type FromAgent,
   fromWire,
@@ -29,8 +30,10 @@ export interface MachineEvents {
   gone(why: string): void;
 }
 
-/** So many of its pings found nobody, and its connection is closed. A single one may hit the moment in which it connects to another broker. */
+/** Ticks in which nobody listened, and its connection is closed. A single one may hit the moment in which it connects to another broker. */
 const MOST_UNHEARD = 2;
+/** Ticks after which it is asked once more for a state that has not come: a second. */
+const ASK_AGAIN = Math.ceil(1000 / BEAT_MS);
 /** Ticks for which an agent with the name of one that lives is not answered. */
 const PATIENCE = 2 * MOST_MISSED;
 
@@ -49,8 +52,14 @@ export class Machine {
   /** Number of its last message. */
   #received = 0;
   #missed = 0;
+  /** Ticks in which nobody listened, since it was last heard. */
   #unheard = 0;
-  #asks = false;
+  /** Whether nobody listened since the last tick. */
+  #isUnheard = false;
+  /** Ticks for which it may yet be connecting, as the leader itself was cut off. */
+  #grace = 0;
+  /** Ticks since its whole state was asked for; null: none is wanted. */
+  #asked: number | null = null;
   /** Ticks for which another agent has come under its name. */
   #twin = { incarnation: "", ticks: 0 };
 
@@ -80,9 +89,9 @@ export class Machine {
     throw new Error(`machine ${this.name} has no GPU ${id}`);
   }
 
-  /** Whether its agent may yet come to obey the command to run this. */
-  isOnItsWay(key: string): boolean {
-    return this.#link.has((command) => command.type === "run" && command.run.key === key);
+  /** Whether its agent may yet come to obey such a command. */
+  isOnItsWay(is: (command: Command) => boolean): boolean {
+    return this.#link.has(is);
   }
 
   idOf(local: number): number {
@@ -94,22 +103,33 @@ export class Machine {
   /** A sign of life is due, on both sides. */
   tick(): void {
     if (this.#twin.ticks > 0) this.#twin.ticks++;
-    if (this.#gone !== null) return;
-    this.#asks = false;
+    // One that is gone is asked again with its next word: what it was asked before may be lost.
+    if (this.#gone !== null) return void (this.#asked = null);
+    this.#isUnheard = false;
+    if (this.#grace > 0) this.#grace--;
     this.#link.tick();
-    this.#send(1, []);
+    const asks = this.#asked !== null && ++this.#asked >= ASK_AGAIN;
+    if (asks) this.#asked = 0;
+    this.#send(1, [], asks);
     if (++this.#missed >= MOST_MISSED) this.lose(`Machine ${this.name} has given no sign of life for 3 s.`);
   }
 
-  /** The leader's own connection was closed: what it did not hear meanwhile says nothing. */
+  /** The leader's own connection was closed: what it did not hear meanwhile says nothing, and the agent may connect later than it. */
   forgive(): void {
+    this.#heard();
+    this.#grace = MOST_MISSED;
+  }
+
+  #heard(): void {
     this.#missed = 0;
     this.#unheard = 0;
+    this.#grace = 0;
   }
 
   lose(why: string): void {
     if (this.#gone !== null) return;
     this.#gone = why;
+    this.#asked = null;
     this.#link.begin();
     this.#events.gone(why);
   }
@@ -119,12 +139,19 @@ export class Machine {
     if (message.number <= this.#received) return;
     const isGap = message.number !== this.#received + 1;
     this.#received = message.number;
-    this.forgive();
-    if (message.leader === this.#leader && message.session === this.#link.session) this.#link.obeyed(message.heard);
+    this.#heard();
+    this.#hearObeyed(message);
     if (message.state !== undefined) this.#take(message.state);
     else if (isGap || this.#gone !== null) this.ask();
     if (this.#gone === null) for (const news of message.news) this.#onNews(news);
     if (message.leaves === true) this.lose(`The agent of machine ${this.name} was stopped.`);
+  }
+
+  #hearObeyed({ leader, session, heard }: FromAgent): void {
+    if (leader !== this.#leader) return;
+    if (session === this.#link.session) this.#link.obeyed(heard);
+    // It does not know any more what it was told before, and its runs may be those of the other server.
+    else if (this.#link.isObeyed) this.lose(`The agent of machine ${this.name} has obeyed another server meanwhile.`);
   }
 
   /** An agent that comes under the name of one that lives waits until that is gone, and is sent away when it is not. */
@@ -133,6 +160,7 @@ export class Machine {
     if (this.#gone !== null) {
       this.#incarnation = incarnation;
       this.#received = state === undefined ? number : number - 1;
+      this.#asked = null;
       this.facts.clear();
       return true;
     }
@@ -146,9 +174,11 @@ export class Machine {
 
   #take(state: AgentState): void {
     const isNew = this.#gone !== null;
-    this.#gone = null;
-    this.#asks = false;
+    checkGpus(state);
+    // It may throw: then nothing has changed.
     const ids = this.#events.idsOf(state.gpus);
+    this.#gone = null;
+    this.#asked = null;
     this.#ids.clear();
     for (const { id, key } of state.gpus) this.#ids.set(id, ids.get(key)!);
     if (isNew) this.give({ type: "ids", ids: Array.from(this.#ids, ([id, gpuId]) => ({ id, gpuId })) });
@@ -157,10 +187,14 @@ export class Machine {
     this.#events.state(state, isNew);
   }
 
+  /** @throws {Error} it is about a GPU of which nobody knows */
   #onNews(news: News): void {
+    if ("instance" in news) this.idOf(news.instance.gpuId);
     if (news.type === "facts") this.#tell(news.facts);
-    else if (news.type === "look") this.#look = news.look;
-    else this.#events.news(news);
+    else if (news.type === "look") {
+      for (const { id } of news.look.gpus) this.idOf(id);
+      this.#look = news.look;
+    } else this.#events.news(news);
   }
 
   #tell(wire: Parameters<typeof fromWire>[0]): void {
@@ -169,20 +203,32 @@ export class Machine {
     this.#events.facts(facts);
   }
 
-  /** It is to tell its whole state; once between two signs of life. */
+  /** It is to tell its whole state: at once, and again until that has come. */
   ask(): void {
-    if (this.#asks) return;
-    this.#asks = true;
-    this.#send(1, []);
+    if (this.#asked !== null) return;
+    this.#asked = 0;
+    this.#send(1, [], true);
   }
 
-  #send(first: number, commands: readonly Command[]): void {
-    const message = { session: this.#link.session, first, commands, ask: this.#asks };
+  #send(first: number, commands: readonly Command[], ask = false): void {
+    const message = { session: this.#link.session, first, commands, ask };
     this.#events.send(this.#incarnation, message, () => this.#onNobody());
   }
 
+  /** Of all messages between two ticks one counts. */
   #onNobody(): void {
-    if (this.#gone === null && ++this.#unheard >= MOST_UNHEARD)
-      this.lose(`The agent of machine ${this.name} has closed its connection.`);
+    if (this.#gone !== null || this.#isUnheard || this.#grace > 0) return;
+    this.#isUnheard = true;
+    if (++this.#unheard >= MOST_UNHEARD) this.lose(`The agent of machine ${this.name} has closed its connection.`);
   }
+}
+
+/** @throws {Error} a state tells of a GPU that is none of its machine's */
+function checkGpus({ gpus, facts, runs, ends, look }: AgentState): void {
+  const own = new Set(gpus.map(({ id }) => id));
+  const shared = facts.flatMap(({ memory }) => memory?.sharedBy ?? []);
+  const named = [...facts, ...look.gpus].map(({ id }) => id);
+  const used = [...runs, ...ends].map(({ instance }) => instance.gpuId);
+  const strange = [...shared, ...named, ...used].find((id) => !own.has(id));
+  if (strange !== undefined) throw new Error(`its state names GPU ${strange}, which is not among its GPUs`);
 }

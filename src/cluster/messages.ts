@@ -3,7 +3,8 @@
  *
  *  1. Every message of an agent has the next number. A gap makes the leader ask for the whole state, which repairs all that was lost.
  *  2. Every command has the next number. An agent obeys them in this order, each once, and says up to which; the others are sent again.
- *  3. A run has the key `task:attempt`. An agent keeps the end of a run until the leader has forgotten it, which is when it is on disk.
+ *  3. A run has the key `task:attempt:epoch`, the epoch in base 36. A server that dies may not remember that it gave an attempt to an agent, so
+ *     the next one gives that attempt another key. An agent keeps the end of a run until the leader has forgotten it, which is when it is on disk.
  *  4. A command of a lower epoch than an agent has seen is refused: another server has led since.
  *
  * Ids of GPUs are those of the machine in messages; `GpuIds` makes those of the cluster of them.
@@ -17,7 +18,7 @@ import type { Delta } from "../output.ts";
 import type { Outcome } from "../task.ts";
 import type { TaskUse } from "../task-use.ts";
 
-/** Of these messages. A leader that is newer speaks to agents of the version before. */
+/** Of these messages. What has another one is not listened to, and the log says so. */
 export const PROTOCOL = 1;
 
 /** Milliseconds between two signs of life, of the leader and of each agent. */
@@ -132,6 +133,8 @@ export interface AgentGpu {
   readonly key: string;
   /** In the cluster, as an earlier leader has said; absent: none has. */
   readonly gpuId?: number | undefined;
+  /** Who drained it, as a leader has said; absent: it is in service. */
+  readonly drainedBy?: string | undefined;
 }
 
 export interface AgentState {
@@ -139,6 +142,8 @@ export interface AgentState {
   readonly facts: readonly WireFacts[];
   readonly runs: readonly { readonly key: string; readonly instance: InstanceRef; readonly output: readonly Delta[] }[];
   readonly ends: readonly WireEnd[];
+  /** Those that it is yet to answer. */
+  readonly questions: readonly number[];
   readonly look: Look;
 }
 

@@ -1,6 +1,6 @@
 /** The bus over NATS: core only, nothing is kept there. */
 import { randomUUID } from "node:crypto";
-import type { Msg, NatsConnection, NodeConnectionOptions } from "@nats-io/transport-node";
+import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { Bus, BusEvents } from "./bus.ts";
@@ -77,14 +77,18 @@ class NatsBus implements Bus {
   /** By the last parts of their subjects in the inbox. */
   readonly #nobody = new Map<string, () => void>();
   readonly #most: number;
+  readonly #log: Logger;
+  /** One for each subject that it listens to. */
+  readonly #pieces = new Set<Pieces>();
   #isUp = true;
   #next = 0;
   #listensToInbox = false;
 
   constructor(connection: NatsConnection, log: Logger) {
     this.#connection = connection;
+    this.#log = log;
     this.#most = Math.min(PIECE_BYTES, connection.info?.max_payload ?? PIECE_BYTES);
-    void this.#follow(log);
+    void this.#follow();
   }
 
   get isUp(): boolean {
@@ -98,16 +102,30 @@ class NatsBus implements Bus {
       this.#connection.publish(subject, piece, reply === undefined ? {} : { reply });
   }
 
-  listen(subject: string, heard: (message: unknown, last: string) => void): () => void {
+  listen(subject: string, heard: (message: object, last: string) => void): () => void {
     const pieces = new Pieces();
-    const subscription = this.#connection.subscribe(subject, {
-      callback: (error, { data, subject: to }) => {
-        if (error !== null) return;
-        const message = pieces.take(data);
-        if (message !== undefined) heard(message, to.slice(to.lastIndexOf(".") + 1));
-      },
+    this.#pieces.add(pieces);
+    const subscription = this.#subscribe(subject, ({ data, subject: to }) => {
+      const last = to.slice(to.lastIndexOf(".") + 1);
+      const message = pieces.take(last, data);
+      if (message !== undefined) heard(message, last);
     });
-    return () => subscription.unsubscribe();
+    return () => {
+      this.#pieces.delete(pieces);
+      subscription.unsubscribe();
+    };
+  }
+
+  /** An error of a listener would end the library's loop, and nothing would be heard any more. */
+  #subscribe(subject: string, heard: (message: Msg) => void): Subscription {
+    const callback = (error: Error | null, message: Msg): void => {
+      try {
+        if (error === null) heard(message);
+      } catch (thrown) {
+        this.#log.error({ err: thrown, subject }, `a message of NATS could not be taken: ${messageOf(thrown)}`);
+      }
+    };
+    return this.#connection.subscribe(subject, { callback });
   }
 
   watch(events: BusEvents): () => void {
@@ -122,11 +140,11 @@ class NatsBus implements Bus {
     await this.#connection.drain().catch(() => this.#connection.close());
   }
 
-  async #follow(log: Logger): Promise<void> {
+  async #follow(): Promise<void> {
     for await (const { type } of this.#connection.status()) {
       if (type === "disconnect") this.#set(false);
       else if (type === "reconnect") this.#set(true);
-      else if (type === "error") log.warn("NATS reports an error of this connection: it may lack a permission");
+      else if (type === "error") this.#log.warn("NATS reports an error of this connection: it may lack a permission");
     }
   }
 
@@ -134,6 +152,7 @@ class NatsBus implements Bus {
     if (this.#isUp === isUp) return;
     this.#isUp = isUp;
     this.#nobody.clear();
+    for (const pieces of this.#pieces) pieces.clear();
     for (const { up, down } of this.#watchers) (isUp ? up : down)();
   }
 
@@ -141,8 +160,7 @@ class NatsBus implements Bus {
   #replyFor(nobody: () => void): string {
     const id = String(this.#next++);
     // Agents have no use for it, and need no right to it.
-    if (!this.#listensToInbox)
-      this.#connection.subscribe(`${this.#inbox}.*`, { callback: (_error, message) => this.#onReply(message) });
+    if (!this.#listensToInbox) this.#subscribe(`${this.#inbox}.*`, (message) => this.#onReply(message));
     this.#listensToInbox = true;
     this.#nobody.set(id, nobody);
     if (this.#nobody.size > MOST_OPEN) this.#nobody.delete(this.#nobody.keys().next().value!);

@@ -3,10 +3,11 @@ import { AltLasError, messageOf } from "../errors.ts";
 import type { InstanceRef } from "../gpu/facts.ts";
 import { after, type Delta, deltasOf, lengthOf, Output } from "../output.ts";
 import type { Request } from "../request.ts";
-import { attemptNumber, type Outcome, type RunSink, type Task } from "../task.ts";
+import type { Outcome, RunSink, Task } from "../task.ts";
 import { newUse, type TaskUse } from "../task-use.ts";
 import type { Machine } from "./machine.ts";
 import type { AgentState, WireEnd } from "./messages.ts";
+import { keyOf, taskIdOf } from "./run-keys.ts";
 
 interface Run {
   readonly key: string;
@@ -17,6 +18,8 @@ interface Run {
   readonly output: Output;
   /** Whether the agent was given it; before, its request is still being read. */
   sent: boolean;
+  /** An earlier server gave it. */
+  readonly adopted: boolean;
   canceling: boolean;
 }
 
@@ -34,24 +37,30 @@ export class RemoteRuns {
   readonly #unstored = new Map<string, Ended[]>();
   /** Tasks that are as if they had never been: nobody ever stores their ends. */
   readonly #withdrawn = new WeakSet<Readonly<Task>>();
+  readonly #epoch: number;
+
+  /** @param epoch of this start of the server */
+  constructor(epoch: number) {
+    this.#epoch = epoch;
+  }
 
   run(machine: Machine, instance: InstanceRef, task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
-    const key = keyOf(task);
-    const run: Run = { key, machine, instance, task, sink, output: new Output(), sent: false, canceling: false };
-    this.#runs.set(key, run);
-    this.#keyOf.set(task.id, key);
+    const run = this.#begin({ key: keyOf(task, this.#epoch), machine, instance, task, sink, sent: false });
     if (request instanceof Promise) void this.#giveLater(run, request);
     else this.#give(run, request);
     return run.output;
   }
 
   /** Takes over a run that a machine has, or that has ended there; what is known of it is told by `reconcile`. */
-  adopt(machine: Machine, instance: InstanceRef, task: Task, sink: RunSink): Output {
-    const key = keyOf(task);
-    const output = new Output();
-    this.#runs.set(key, { key, machine, instance, task, sink, output, sent: true, canceling: false });
-    this.#keyOf.set(task.id, key);
-    return output;
+  adopt(run: Pick<Run, "key" | "machine" | "instance" | "task" | "sink">): Output {
+    return this.#begin({ ...run, sent: true }).output;
+  }
+
+  #begin(given: Omit<Run, "output" | "adopted" | "canceling">): Run {
+    const run: Run = { ...given, output: new Output(), adopted: given.sent, canceling: false };
+    this.#runs.set(run.key, run);
+    this.#keyOf.set(run.task.id, run.key);
+    return run;
   }
 
   cancel(task: Task): void {
@@ -81,7 +90,8 @@ export class RemoteRuns {
     if (use !== null) addUse(run.task, use);
     this.#unstored.set(run.task.id, [...(this.#unstored.get(run.task.id) ?? []), { machine, key }]);
     if (this.#withdrawn.has(run.task)) this.stored(run.task);
-    this.#end(run, outcome);
+    const isStrange = outcome.status === "canceled" && !run.adopted && !run.canceling;
+    this.#end(run, isStrange ? machineLost(`Machine ${machine.name} stopped it unasked.`) : outcome);
   }
 
   /** The end of a task is on disk: the agents may forget what they have of it. */
@@ -96,7 +106,7 @@ export class RemoteRuns {
     this.stored(task);
   }
 
-  /** An instance has lost its worker. @param keys the runs that were there; others were on their way, and may not begin any more */
+  /** An instance has lost its worker. @param keys of the runs that were there; others were on their way, and may not begin any more */
   lost(machine: Machine, { gpuId, id }: InstanceRef, keys: readonly string[]): void {
     for (const run of this.#on(machine)) {
       if (run.instance.gpuId !== gpuId || run.instance.id !== id) continue;
@@ -112,7 +122,7 @@ export class RemoteRuns {
     for (const { sink } of cutOff) sink.ended(machineLost(why));
   }
 
-  /** What a machine has, and what it was given, become the same. */
+  /** Makes what a machine has, and what it was given, the same. */
   reconcile(machine: Machine, { runs, ends }: AgentState): void {
     const there = new Set([...runs, ...ends].map(({ key }) => key));
     for (const { key, output } of runs) {
@@ -122,7 +132,7 @@ export class RemoteRuns {
     }
     for (const end of ends) this.ended(machine, end);
     for (const run of this.#on(machine)) {
-      if (!run.sent || there.has(run.key) || machine.isOnItsWay(run.key)) continue;
+      if (!run.sent || there.has(run.key) || isOnItsWay(run)) continue;
       this.#end(run, machineLost(`Machine ${machine.name} does not have it any more.`));
     }
   }
@@ -138,8 +148,7 @@ export class RemoteRuns {
   }
 
   #isUnstored(machine: Machine, key: string): boolean {
-    const id = key.slice(0, key.lastIndexOf(":"));
-    return this.#unstored.get(id)?.some((ended) => ended.machine === machine && ended.key === key) ?? false;
+    return this.#unstored.get(taskIdOf(key))?.some((ended) => ended.machine === machine && ended.key === key) ?? false;
   }
 
   #give(run: Run, request: Request): void {
@@ -179,9 +188,9 @@ export class RemoteRuns {
   }
 }
 
-/** Names the last attempt of a task. */
-export function keyOf(task: Task): string {
-  return `${task.id}:${attemptNumber(task)}`;
+/** Whether its agent may yet come to obey the command to run it. */
+function isOnItsWay({ machine, key }: Run): boolean {
+  return machine.isOnItsWay((command) => command.type === "run" && command.run.key === key);
 }
 
 function machineLost(sentence: string): Outcome {
@@ -195,6 +204,8 @@ function catchUp(run: Run, output: readonly Delta[]): void {
 
 function addTo({ output, sink }: Run, delta: Delta): void {
   const before = output.length;
+  if (delta.kind === "tool_call" && delta.call === undefined && output.deltas.at(-1)?.kind !== "tool_call")
+    throw new Error("its output has a piece of a call of a tool that has not begun");
   output.add(delta);
   if (lengthOf(delta) > 0) sink.delta(delta, before);
 }

@@ -41,6 +41,8 @@ export class ClusterWorld {
   readonly changes = new Changes();
   readonly folder: string;
   readonly superseded: string[] = [];
+  /** Errors in the leader's log. */
+  readonly said: string[] = [];
   /** As of a store that one server at a time may use. */
   isAlone = false;
   bus = this.hub.connect();
@@ -75,7 +77,8 @@ export class ClusterWorld {
       this.superseded.push(why);
       this.changes.tell();
     };
-    const log = pino({ level: "silent" });
+    const write = (line: string): void => void this.said.push((JSON.parse(line) as { msg: string }).msg);
+    const log = pino({ level: "error" }, { write });
     return new ClusterPool(
       { bus: this.bus, ids, log, superseded, beat: BEAT, isAlone: this.isAlone, ...(patience && { patience }) },
       {

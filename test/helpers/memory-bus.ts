@@ -5,7 +5,7 @@ import type { Bus, BusEvents } from "../../src/cluster/bus.ts";
 interface Listener {
   readonly bus: MemoryBus;
   readonly subject: string;
-  readonly heard: (message: unknown, last: string) => void;
+  readonly heard: (message: object, last: string) => void;
 }
 
 /** The broker. */
@@ -13,6 +13,8 @@ export class Hub {
   readonly #listeners = new Set<Listener>();
   /** Whether a message is lost on its way. */
   loses: (subject: string, message: Record<string, unknown>) => boolean = () => false;
+  /** Makes another message of one. */
+  damages: (subject: string, message: Record<string, unknown>) => object = (_subject, message) => message;
   /** Whether a message comes twice. */
   doubles: (subject: string) => boolean = () => false;
 
@@ -26,7 +28,7 @@ export class Hub {
   }
 
   send(from: MemoryBus, subject: string, message: object, nobody?: () => void): void {
-    const text = JSON.stringify(message);
+    const text = JSON.stringify(this.damages(subject, JSON.parse(JSON.stringify(message)) as Record<string, unknown>));
     const last = subject.slice(subject.lastIndexOf(".") + 1);
     const matching = [...this.#listeners].filter(
       (one) =>
@@ -40,7 +42,7 @@ export class Hub {
     for (let copies = this.doubles(subject) ? 2 : 1; copies > 0; copies--)
       for (const one of matching)
         setImmediate(() => {
-          if (this.#listeners.has(one) && one.bus.isUp) one.heard(JSON.parse(text), last);
+          if (this.#listeners.has(one) && one.bus.isUp) one.heard(JSON.parse(text) as object, last);
         });
   }
 
@@ -63,7 +65,7 @@ export class MemoryBus implements Bus {
     if (this.isUp) this.#hub.send(this, subject, message, nobody);
   }
 
-  listen(subject: string, heard: (message: unknown, last: string) => void): () => void {
+  listen(subject: string, heard: (message: object, last: string) => void): () => void {
     return this.#hub.add({ bus: this, subject, heard });
   }
 

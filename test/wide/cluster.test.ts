@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
+import { connect } from "@nats-io/transport-node";
 import { AgentProcess } from "../helpers/agent-process.ts";
 import { newCertificate } from "../helpers/certificate.ts";
 import { gpus, ready, running } from "../helpers/cluster-server.ts";
@@ -52,6 +53,19 @@ test(
     assert.deepEqual([task.status, task.result!.usage.completion_tokens], ["completed", 5]);
   },
 );
+
+test("bytes that are no message make neither the server nor an agent deaf", { skip }, async (t) => {
+  const server = await serve(t);
+  await AgentProcess.start(t, { join: nats.url, name: "one" });
+  await ready(server, 1);
+  const stranger = await connect({ servers: nats.url });
+  for (const subject of ["alt-las.news.one", "alt-las.news.other", "alt-las.beat"])
+    for (const text of ["", "\0", "\0null", "\0[1]", "\0{}", "\0{", "\u0001"]) stranger.publish(subject, text);
+  await stranger.flush();
+  const task = await server.run({ text: "hello", max_length: 5 });
+  assert.equal(task.status, "completed");
+  await stranger.close();
+});
 
 test("tasks of an agent that is killed run again elsewhere, which counts against none", { skip }, async (t) => {
   const server = await serve(t);

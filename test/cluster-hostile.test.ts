@@ -1,0 +1,154 @@
+/** Agents that lie, talk nonsense or lose what they say harm nothing but their own machine. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { GpuIds } from "../src/cluster/gpu-ids.ts";
+import { type AgentState, type FromAgent, newsOf, PROTOCOL, type ToAgent } from "../src/cluster/messages.ts";
+import { completionOf } from "../src/request.ts";
+import { ClusterWorld } from "./helpers/cluster-world.ts";
+
+const SLOW = "engine: { simulated: { tokens_per_second: 20 } }";
+
+test("what no agent says is ignored, and the machines of others serve on", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const told: AgentState[] = [];
+  world.hub.loses = (_subject, message) => {
+    const { state: one } = message as Partial<FromAgent>;
+    if (one !== undefined) told.push(one);
+    return false;
+  };
+  await world.agent("one");
+  await world.became(0, "ready");
+  const state = told[0]!;
+  const { gpus, look } = state;
+  const spy = world.hub.connect();
+  const about = {
+    version: PROTOCOL,
+    incarnation: "a",
+    number: 1,
+    epoch: 0,
+    leader: null,
+    session: 0,
+    heard: 0,
+    news: [],
+  };
+  const say = (more: object, name = "evil"): void => spy.send(newsOf(name), { ...about, ...more });
+  const states = [
+    ...[-1, 1.5, "x", null, 1e300].map((gpuId) => ({ ...state, gpus: [{ ...gpus[0]!, gpuId }] })),
+    { ...state, look: {} },
+    { ...state, look: { ...look, gpus: [{ ...look.gpus[0]!, id: 7 }] } },
+    { ...state, look: { ...look, gpus: [{ ...look.gpus[0]!, since: 1e300 }] } },
+    { ...state, facts: [{ ...state.facts[0]!, id: 7 }] },
+    { ...state, runs: [{ key: "task:1:a", instance: { gpuId: 7, id: 0 }, output: [] }] },
+    { ...state, ends: [{ key: "task:1:a", instance: { gpuId: 0, id: 0 }, outcome: { status: "happy" }, use: null }] },
+  ];
+  for (const nonsense of states) say({ state: nonsense });
+  for (const epoch of [9e15, 1e300, -1, 1.5, "x", null]) say({ epoch });
+  for (const incarnation of ["a.b", "*", "", null]) say({ incarnation, state });
+  for (const news of [null, {}, [null], [{ type: "__proto__" }], [{ type: "delta", key: "a", before: 0, delta: null }]])
+    say({ news }, "one");
+  spy.send(newsOf("one"), [] as object);
+  say({ version: PROTOCOL + 1 }, "other");
+  say({ version: PROTOCOL + 1 }, "other");
+  assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
+  assert.deepEqual(world.superseded, []);
+  assert.deepEqual(world.pool.gpuIds, [0]);
+  assert.equal(world.pool.list(() => ({ taskCount: 0, load: 0 })).length, 1);
+  // Once for each.
+  assert.deepEqual(world.said.filter((line) => line.includes("another version of ALT_LAS")).length, 1);
+  assert.equal(world.said.length, 3, world.said.join("\n"));
+  assert.deepEqual([...GpuIds.open(world.folder).machines], ["one"]);
+});
+
+test("a server that has its database to itself leads on when an agent says that another one leads", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one", SLOW);
+  await world.became(0, "ready");
+  world.isAlone = true;
+  await world.nextLeader(world.folder, 1);
+  world.pool.restored();
+  const epoch = 2 ** 45;
+  const about = { version: PROTOCOL, incarnation: "a", number: 1, leader: null, session: 0, heard: 0, news: [] };
+  world.hub.connect().send(newsOf("evil"), { ...about, epoch });
+  let obeyed = 0;
+  world.hub.loses = (_subject, message) => {
+    obeyed = Math.max(obeyed, (message as Partial<FromAgent>).number === undefined ? 0 : Number(message["epoch"]));
+    world.changes.tell();
+    return false;
+  };
+  await world.changes.until(() => obeyed > epoch);
+  assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
+  assert.deepEqual(world.superseded, []);
+});
+
+test("a machine comes back although the question for its state, and the state, are lost", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const { bus } = await world.agent("one");
+  await world.became(0, "ready");
+  await bus.set(false);
+  await world.became(0, "faulted");
+  const lost = { asks: 0, states: 0 };
+  world.hub.loses = (_subject, message) => {
+    const { ask, state } = message as Partial<ToAgent & FromAgent>;
+    if (ask === true && lost.asks < 2) return lost.asks++ < 2;
+    return state !== undefined && lost.states++ === 0;
+  };
+  await bus.set(true);
+  await world.became(0, "ready");
+  assert.equal(lost.asks, 2);
+});
+
+test("an end is told again although it is lost together with the question for it", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one");
+  await world.became(0, "ready");
+  const lost = { asks: 0, ends: 0 };
+  world.hub.loses = (_subject, message) => {
+    const { ask, news = [] } = message as Partial<ToAgent & FromAgent>;
+    if (news.some(({ type }) => type === "ended")) return lost.ends++ === 0;
+    return ask === true && lost.asks++ === 0;
+  };
+  assert.equal((await world.ended(world.run(0, "hello", 3))).status, "completed");
+  assert(lost.ends > 0 && lost.asks > 0);
+});
+
+test("an end behind news that cannot be taken is told again", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one");
+  await world.became(0, "ready");
+  let count = 0;
+  world.hub.damages = (_subject, message) => {
+    const { news = [] } = message as Partial<FromAgent>;
+    if (!news.some(({ type }) => type === "ended") || count++ > 0) return message;
+    return { ...message, news: [{ type: "wanted", instances: [{ gpuId: 99, id: 0 }] }, ...news] };
+  };
+  assert.equal((await world.ended(world.run(0, "hello", 3))).status, "completed");
+  assert.equal(count, 1);
+});
+
+test("a question whose answer is lost is answered with nothing, and does not wait for ever", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one");
+  await world.became(0, "ready");
+  let lost = 0;
+  world.hub.loses = (_subject, message) =>
+    ((message as Partial<FromAgent>).news ?? []).some(({ type }) => type === "answer") && lost++ < 2;
+  await world.pool.prepare([{ gpuId: 0, id: 0 }]);
+  assert.equal(lost, 1);
+  assert.equal(await world.pool.countTokens(completionOf("hello"), null), null);
+  assert.equal(lost, 2);
+});
+
+test("a run that its machine cancels unasked is cut off, and its task goes on", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one", SLOW);
+  await world.became(0, "ready");
+  world.hub.damages = (_subject, message) => {
+    const { news } = message as Partial<FromAgent>;
+    if (news === undefined) return message;
+    const canceled = news.map((one) => (one.type === "ended" ? { ...one, outcome: { status: "canceled" } } : one));
+    return { ...message, news: canceled };
+  };
+  const outcome = await world.ended(world.run(0, "hello", 2));
+  assert(outcome.status === "interrupted");
+  assert.equal(outcome.reason, "machine_lost");
+});
