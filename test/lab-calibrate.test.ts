@@ -77,6 +77,20 @@ test("lab calibrate measures the GPUs of a running server, and lab run takes wha
   );
 });
 
+test("lab calibrate loads a model that is not there yet, and measures it as it then is", async (t) => {
+  const config = `
+    models: [{ name: rare, load: demand, context: 512, engine: { kind: simulated, load_seconds: 1.2 } }]
+    engine: { simulated: { tokens_per_second: 400 } }
+    gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 1 } }`;
+  const server = await startLocalServer(t, { config, devices: "simulated:1" });
+  const env = { ALT_LAS_API_KEY: server.key };
+  const { code, stdout, stderr } = await runCommand(["lab", "calibrate", "--url", server.url], { env });
+  assert.equal(code, 0, stderr);
+  const [gpu] = (JSON.parse(stdout) as SpeedFile).gpus;
+  assert.equal(gpu!.context, 512);
+  assert.ok(gpu!.load_seconds! >= 1.2);
+});
+
 test("a server that is busy, or a key that may not, is answered with a sentence", async (t) => {
   const config = "engine: { simulated: { tokens_per_second: 50 } }";
   const server = await startLocalServer(t, { config, devices: "simulated:1" });

@@ -6,7 +6,7 @@ import { AltLasError } from "../../errors.ts";
 import { counted } from "../words.ts";
 import type { SpeedFile } from "../speed-file.ts";
 import { errorOf, type Fit, fitOf, type Sample } from "./fit.ts";
-import { beside, freshText, ran, type Shape, type Target } from "./load.ts";
+import { beside, freshText, ran, type Shape, type Target, warmUp } from "./load.ts";
 
 export interface CalibrateOptions {
   readonly remote: Remote;
@@ -37,7 +37,7 @@ const CACHED = 0.5;
 
 /** @returns the file, as JSON @throws {AltLasError} the server cannot be measured as it is, or refuses */
 export async function calibrate({ remote, model, tell, signal }: CalibrateOptions): Promise<string> {
-  const { gpus } = (await ask(remote, "gpus", "gpus")) as GpusAnswer;
+  const gpus = await gpusOf(remote);
   const busy = gpus.find(({ task_count: tasks }) => tasks > 0);
   if (busy !== undefined) {
     const sentence = `GPU ${busy.id} has ${counted(busy.task_count, "task")}. Calibrate while nothing else runs: both would be slower.`;
@@ -45,12 +45,19 @@ export async function calibrate({ remote, model, tell, signal }: CalibrateOption
   }
   const measured: GpuSpeeds[] = [];
   for (const [place, gpu] of gpus.entries()) {
-    const speeds = await measure(targetOf(remote, gpu, model), gpu, tell, signal);
+    await warmUp(targetOf(remote, gpu, model), signal);
+    // A GPU says how many slots and tokens it has when its model is loaded.
+    const loaded = (await gpusOf(remote)).find(({ id }) => id === gpu.id) ?? gpu;
+    const speeds = await measure(targetOf(remote, loaded, model), loaded, tell, signal);
     // The file counts from 0 on, as the lab does; the server's own numbers may have gaps.
     measured.push({ ...speeds, gpu_id: place });
   }
   const file: SpeedFile = { measured: `${remote.url}, ${wallTimeText()}`, gpus: measured };
   return JSON.stringify(file, null, 2);
+}
+
+async function gpusOf(remote: Remote): Promise<readonly GpuView[]> {
+  return ((await ask(remote, "gpus", "gpus")) as GpusAnswer).gpus;
 }
 
 /** @throws {AltLasError} `bad_config`: it takes no tasks, or has several models */
@@ -73,8 +80,6 @@ async function measure(
   signal: AbortSignal,
 ): Promise<GpuSpeeds> {
   const { id, slots, context } = gpu;
-  // Loads the model where it is not, and warms it up.
-  await ran(target, freshText(8), 4, signal);
   const shapes = shapesOf(target);
   const steps: Step[] = [];
   for (const inUse of stepsOf(slots)) {
@@ -104,8 +109,7 @@ async function measure(
 
 /** 0: nobody has measured it, as of a server that has its model already. */
 async function loadSeconds({ remote, gpuId, model }: Target): Promise<number> {
-  const { gpus } = (await ask(remote, "gpus", "gpus")) as GpusAnswer;
-  const { instances = [] } = gpus.find(({ id }) => id === gpuId) ?? {};
+  const { instances = [] } = (await gpusOf(remote)).find(({ id }) => id === gpuId) ?? {};
   return instances.find((one) => model === null || one.model === model)?.load_seconds ?? 0;
 }
 

@@ -48,8 +48,20 @@ export function freshText(tokens: number): string {
   return Array.from({ length: tokens }, () => letter() + letter() + letter()).join(" ");
 }
 
+/** Loads the model where it is not there yet, for which the task waits. @throws {AltLasError} as `ran` */
+export async function warmUp(target: Target, signal: AbortSignal): Promise<void> {
+  measuredOf(await ended(target, freshText(8), 4, signal), target.gpuId);
+}
+
 /** Runs one task to its end. @throws {AltLasError} what the server refused; `bad_config`: it waited, or failed */
 export async function ran(target: Target, text: string, answer: number, signal: AbortSignal): Promise<Measured> {
+  const task = await ended(target, text, answer, signal);
+  const measured = measuredOf(task, target.gpuId);
+  refuseWait(task, target.gpuId);
+  return measured;
+}
+
+async function ended(target: Target, text: string, answer: number, signal: AbortSignal): Promise<TaskView> {
   const { remote, gpuId, model, continues } = target;
   const body = {
     text,
@@ -61,21 +73,21 @@ export async function ran(target: Target, text: string, answer: number, signal: 
     cancel_on_disconnect: true,
   };
   const events = eventsFrom(remote, "predict", { method: "POST", body, signal });
-  const task = await readToEnd(events, { onEvent: () => {}, writer: null });
-  return measuredOf(task, gpuId);
+  return readToEnd(events, { onEvent: () => {}, writer: null });
 }
 
-function measuredOf(task: TaskView, gpuId: number): Measured {
-  const { result, error, created_at, started_at } = task;
-  if (task.status !== "completed" || result === undefined)
-    throw new AltLasError("bad_config", `A task on GPU ${gpuId} was ${task.status}. ${error ?? ""}`.trim());
+function refuseWait({ created_at, started_at }: TaskView, gpuId: number): void {
   const waited = (Date.parse(started_at!) - Date.parse(created_at)) / 1000;
-  if (waited > LONGEST_WAIT) {
-    const sentence = `A task waited ${waited.toFixed(1)} s for GPU ${gpuId}, which had a free slot for it.`;
-    const why =
-      "Something else runs there, or this key's user has limits: calibrate with an admin's key while nothing else runs.";
-    throw new AltLasError("bad_config", `${sentence} ${why}`);
-  }
+  if (waited <= LONGEST_WAIT) return;
+  const sentence = `A task waited ${waited.toFixed(1)} s for GPU ${gpuId}, which had a free slot for it.`;
+  const why =
+    "Something else runs there, or this key's user has limits: calibrate with an admin's key while nothing else runs.";
+  throw new AltLasError("bad_config", `${sentence} ${why}`);
+}
+
+function measuredOf({ status, result, error }: TaskView, gpuId: number): Measured {
+  if (status !== "completed" || result === undefined)
+    throw new AltLasError("bad_config", `A task on GPU ${gpuId} was ${status}. ${error ?? ""}`.trim());
   const { prompt_tokens: prompt, completion_tokens: answer, cached_tokens: cached } = result.usage;
   if (prompt === null)
     throw new AltLasError(
