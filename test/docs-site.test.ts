@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { type Section } from "../src/docs/sections.ts";
 import { readSite } from "../src/docs/site.ts";
 import { CONTENTS, readSources } from "../src/docs/sources.ts";
-import { targetOf } from "../src/docs/addresses.ts";
+import { addressOf, linkTo, targetOf } from "../src/docs/addresses.ts";
 import { refusal, testConfig, testServer } from "./helpers/http.ts";
 import { ROOT } from "./helpers/server.ts";
 
@@ -45,6 +45,24 @@ test("each link and picture of each page is there, and leads to a heading where 
       if (url.hash !== "" && url.hash !== "#text" && url.hash !== "#pages")
         assert.ok(all.get(target)!.includes(`id="${decodeURI(url.hash.slice(1))}"`), `${address} links to ${href}`);
     }
+});
+
+test("each picture that a page of docs/ shows is shown by it here, too", async () => {
+  for (const [path, { tokens }] of SOURCES.documents) {
+    const written = JSON.stringify(tokens).match(/"type":"image"/g)?.length ?? 0;
+    const shown = (await read(addressOf(path))).match(/<img /g)?.length ?? 0;
+    if (path.startsWith("docs/")) assert.equal(shown, written, path);
+  }
+});
+
+test("a link from a page leads out of the documentation, wherever the server was started", () => {
+  const before = process.cwd();
+  process.chdir("/");
+  try {
+    assert.deepEqual([linkTo("a.md", ".."), linkTo("files/bench/a.md", "..")], ["..", "../../.."]);
+  } finally {
+    process.chdir(before);
+  }
 });
 
 test("every page of docs/ is named by the page that groups them, each once", () => {
@@ -93,6 +111,11 @@ test("everybody gets the pages, below any path, and what a browser has is not se
   assert.equal((await app.inject({ url: "/docs/api.md", headers })).statusCode, 304);
   const picture = await app.inject({ url: "/docs/images/now.png", headers: { "accept-encoding": "gzip" } });
   assert.deepEqual([picture.headers["content-type"], picture.headers["content-encoding"]], ["image/png", undefined]);
+  const drawing = await app.inject("/docs/images/lab-equal.svg");
+  assert.deepEqual(
+    [drawing.headers["content-type"], drawing.headers["content-security-policy"]],
+    ["image/svg+xml", "default-src 'none'; style-src 'unsafe-inline'"],
+  );
   assert.equal((await app.inject("/docs/")).body, (await app.inject("/docs/README.md")).body);
   assert.equal((await app.inject("/docs/api")).headers.location, "../#/api");
 });

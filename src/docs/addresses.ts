@@ -6,6 +6,8 @@ import { posix } from "node:path";
 
 const DOCS = "docs/";
 const OTHERS = "files/";
+/** A place for addresses; any that has a folder above it. */
+const ABOVE = "/a/docs";
 
 /** @param path from the root of the repository, with slashes */
 export function addressOf(path: string): string {
@@ -27,7 +29,8 @@ export function targetOf(from: string, href: string): Target | null {
   return { path: posix.normalize(posix.join(posix.dirname(from), path)), anchor };
 }
 
-/** The link from one address to another one. */
+/** The link from one address to another one, or to the folder above, which is `..`. */
 export function linkTo(from: string, to: string): string {
-  return posix.relative(posix.dirname(from), to);
+  // Relative paths would be seen from the folder of this process, above which there may be nothing.
+  return posix.relative(posix.join(ABOVE, posix.dirname(from)), posix.join(ABOVE, to));
 }

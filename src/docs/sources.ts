@@ -18,6 +18,7 @@ export interface Sources {
 export const CONTENTS = "docs/README.md";
 /** Pages beside those of docs/; whatever these name is there, too. */
 const BESIDE = ["README.md", "CHANGELOG.md"];
+const PICTURE = /\.(?:png|svg)$/;
 const TEXT = /\.(?:yaml|yml|json|py|mjs|ts|html)$|^LICENSE$/;
 
 /** @param root the folder of the repository, or of the package */
@@ -36,7 +37,7 @@ export async function readSources(root: string): Promise<Sources> {
   return {
     documents,
     texts: named.filter((path) => TEXT.test(path)),
-    pictures: files.filter((path) => path.endsWith(".png")),
+    pictures: files.filter((path) => PICTURE.test(path)),
   };
 }
 

@@ -1,5 +1,6 @@
 /** The documentation at `/docs/`, for everybody, as the dashboard's files are: it is the same for all, and tells nothing of this server. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { TYPES } from "../common/asset.ts";
 import type { Site } from "../docs/site.ts";
 import { AltLasError } from "../errors.ts";
 import { ASK_EACH_TIME, protectPage, sendAsset } from "./assets.ts";
@@ -17,6 +18,9 @@ const POLICY = [
   "base-uri 'none'",
   "form-action 'none'",
 ].join("; ");
+
+/** A drawing that is opened by itself is a document: it may have styles, and nothing else. */
+const DRAWING_POLICY = "default-src 'none'; style-src 'unsafe-inline'";
 
 export function docsRoutes(app: FastifyInstance): void {
   let reading: Promise<Site> | null = null;
@@ -38,7 +42,7 @@ export function docsRoutes(app: FastifyInstance): void {
         "not_found",
         `The documentation has no page ${JSON.stringify(address)}; /docs/ lists them.`,
       );
-    protectPage(reply, POLICY);
+    protectPage(reply, asset.type === TYPES[".svg"] ? DRAWING_POLICY : POLICY);
     return sendAsset(request, reply, asset, ASK_EACH_TIME);
   };
   // The addresses in a page are relative, so the last slash has to be there.

@@ -52,3 +52,17 @@ test("a route has an address of its own, and fits a phone in the dark and in Tur
     await page.close();
   }
 });
+
+test("the search of /docs/ finds Turkish words in capitals, and marks them", options, async (t) => {
+  const server = await startLocalServer(t, { devices: "simulated:1" });
+  const page = await browser.newPage();
+  t.after(() => page.close());
+  await page.goto(`${server.url}/docs/tr/api.md`);
+  for (const question of ["YANIT", "YANİT", "yanıt"]) {
+    await page.getByLabel("Search the documentation").fill(question);
+    await page
+      .locator("#search ol mark", { hasText: /^yanıt$/i })
+      .first()
+      .waitFor();
+  }
+});

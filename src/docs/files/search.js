@@ -16,13 +16,26 @@ const found = /** @type {HTMLElement} */ (root.querySelector("#found"));
 const list = /** @type {HTMLElement} */ (root.querySelector("ol"));
 const index = new URL(root.dataset["index"] ?? "", document.baseURI);
 
-/** @type {Promise<readonly Section[]> | null} */
+/** @typedef {Section & { readonly folded: Pick<Section, "page" | "heading" | "text"> }} Searched */
+
+/** @type {Promise<readonly Searched[]> | null} */
 let sections = null;
 
+/** As it is compared: in Turkish I and ı, and İ and i, are pairs. No character changes its place. @param {string} text */
+function fold(text) {
+  return text.replaceAll(/[İIı]/g, "i").toLowerCase();
+}
+
+/** @param {Section} section @returns {Searched} */
+function searched(section) {
+  const { page, heading, text } = section;
+  return { ...section, folded: { page: fold(page), heading: fold(heading), text: fold(text) } };
+}
+
 function readIndex() {
-  sections ??= fetch(index).then((answer) => {
+  sections ??= fetch(index).then(async (answer) => {
     if (!answer.ok) throw new Error(`${answer.status}`);
-    return answer.json();
+    return (await answer.json()).map(searched);
   });
   return sections.catch((/** @type {unknown} */ error) => {
     // The server may be back at the next try.
@@ -33,21 +46,21 @@ function readIndex() {
 
 const START = "(?<![\\p{L}\\p{N}])";
 
-/** Patterns that find each word where words begin, and all of them in a row. @param {string} question */
+/** Patterns that find, in what was folded, each word where words begin, and all of them in a row. @param {string} question */
 function patternsOf(question) {
-  const words = (question.toLowerCase().match(/[\p{L}\p{N}_.-]+/gu) ?? []).map((word) => word.replaceAll(".", "\\."));
-  const inRow = new RegExp(START + words.join("[^\\p{L}\\p{N}]+"), "iu");
-  return { inRow, each: words.map((word) => new RegExp(START + word, "giu")) };
+  const words = (fold(question).match(/[\p{L}\p{N}_.-]+/gu) ?? []).map((word) => word.replaceAll(".", "\\."));
+  const inRow = new RegExp(START + words.join("[^\\p{L}\\p{N}]+"), "u");
+  return { inRow, each: words.map((word) => new RegExp(START + word, "gu")) };
 }
 
-/** How much of a section is about a word. @param {Section} section @param {RegExp} pattern */
-function aboutWord({ page, heading, text }, pattern) {
+/** How much of a section is about a word. @param {Searched} section @param {RegExp} pattern */
+function aboutWord({ folded: { page, heading, text } }, pattern) {
   const inHeading = heading.search(pattern) >= 0 ? 8 : 0;
   const inPage = page.search(pattern) >= 0 ? 4 : 0;
   return inHeading + inPage + Math.min(text.match(pattern)?.length ?? 0, 4);
 }
 
-/** The sections that have all words, the best first: rare words count more. @param {readonly Section[]} all @param {ReturnType<typeof patternsOf>} patterns */
+/** The sections that have all words, the best first: rare words count more. @param {readonly Searched[]} all @param {ReturnType<typeof patternsOf>} patterns */
 function ranked(all, { each, inRow }) {
   const words = each.map((pattern) => {
     const scores = all.map((section) => aboutWord(section, pattern));
@@ -57,7 +70,8 @@ function ranked(all, { each, inRow }) {
   return all
     .map((section, at) => {
       const sum = words.reduce((total, { scores, rarity }) => total + rarity * (scores[at] ?? 0), 0);
-      const inOrder = (inRow.test(section.heading) ? 2 * inWords : 0) + (inRow.test(section.text) ? inWords : 0);
+      const inOrder =
+        (inRow.test(section.folded.heading) ? 2 * inWords : 0) + (inRow.test(section.folded.text) ? inWords : 0);
       const isRead = section.language === document.documentElement.lang;
       const hasAll = words.every(({ scores }) => scores[at] !== 0);
       return { section, score: hasAll ? (sum + inOrder) * section.weight * (isRead ? 1 : 0.3) : 0 };
@@ -69,12 +83,13 @@ function ranked(all, { each, inRow }) {
 
 /** The text around what was found first, with all of it marked. @param {string} text @param {ReturnType<typeof patternsOf>} patterns */
 function excerpt(text, { each, inRow }) {
-  const places = [inRow, ...each].map((pattern) => text.search(pattern));
+  const folded = fold(text);
+  const places = [inRow, ...each].map((pattern) => folded.search(pattern));
   const start = Math.max(0, (places.find((at) => at >= 0) ?? 0) - BEFORE);
   const shown = (start > 0 ? "…" : "") + text.slice(start, start + SHOWN);
   const paragraph = document.createElement("p");
   const marks = each.flatMap((pattern) =>
-    Array.from(shown.matchAll(pattern), ({ 0: word, index: at }) => [at, at + word.length]),
+    Array.from(fold(shown).matchAll(pattern), ({ 0: word, index: at }) => [at, at + word.length]),
   );
   let done = 0;
   for (const [at = 0, end = 0] of marks.toSorted(([a = 0], [b = 0]) => a - b)) {
