@@ -146,6 +146,53 @@ test("a submission whose answer is lost is sent again, and makes one task", asyn
   assert.equal((await client.wait(submitted.task_id)).status, "completed");
 });
 
+test("any other route is asked again only where that does nothing twice", async (t) => {
+  const before = (await client.tasks()).total;
+  const far = clientOf({ url: await lossyWay(t, server.url, 1), key: server.key });
+  const { task_id } = await far.request<{ task_id: string }>("POST", "/predict", { text: "Once", max_length: 1 });
+  await client.wait(task_id);
+  const again = clientOf({ url: await lossyWay(t, server.url, 1), key: server.key });
+  await again.request("post", `/task/${task_id}/retry`);
+  assert.equal((await client.tasks()).total, before + 2);
+  const asked: string[] = [];
+  const url = await standIn(t, ({ method }, response) => {
+    asked.push(method!);
+    if (asked.length === 1)
+      response.writeHead(503, { "retry-after": "0" }).end('{"error":"Full.","code":"queue_full"}');
+    else response.socket!.destroy();
+  });
+  await assert.rejects(new AltLas({ url, apiKey: "x" }).request("PATCH", "/config", {}), { code: "no_connection" });
+  assert.deepEqual(asked, ["PATCH", "PATCH"]);
+});
+
+test("a batch that a lost try canceled is told as it is, though a part of it had ended before", async (t) => {
+  const { batch_id } = await client.submitBatch({ batch: ["Short", ENDLESS], max_length: 1 });
+  for await (const { index } of client.results(batch_id!)) if (index === 0) break;
+  const far = clientOf({ url: await lossyWay(t, server.url, 1), key: server.key });
+  assert.ok((await far.cancelBatch(batch_id!)).finished_at !== null);
+});
+
+test("a request that cannot be made is told at once, and is no lost connection", async () => {
+  assert.throws(() => clientOf({ ...server, url: server.url, key: "altlas_XnvB…" }), /apiKey must be printable ASCII/);
+  const circle: Record<string, unknown> = {};
+  circle["circle"] = circle;
+  await assert.rejects(client.request("POST", "/predict", circle), TypeError);
+  await assert.rejects(client.predict({ text: "Once" }, { idempotencyKey: "a…" }), TypeError);
+});
+
+test("a table is no JSON, and is not taken for another server", async () => {
+  await assert.rejects(client.request("GET", "/usage?format=csv"), /sends text\/csv, and this client reads JSON alone/);
+});
+
+test("a server that is asked again after all of the time that there is, is asked once more", async () => {
+  let now = 0;
+  const patience = new Patience(0.1, undefined, () => now);
+  const full = new AltLasError("queue_full", "Full.", { retryAfter: 0.1, isTemporary: true });
+  await patience.after(full);
+  now += 101;
+  await assert.rejects(patience.after(full), full);
+});
+
 test("a server that has no room is asked again with the same key, and not before its Retry-After", async (t) => {
   const asked: { readonly at: number; readonly key: unknown }[] = [];
   const url = await standIn(t, (request, response) => {

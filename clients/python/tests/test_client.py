@@ -14,8 +14,8 @@ from alt_las import AltLas, AltLasError, AsyncAltLas, TaskError, verify_webhook
 from alt_las.patience import Patience
 
 URL, KEY = os.environ["ALT_LAS_URL"], os.environ["ALT_LAS_API_KEY"]
-#: A way to the same server on which the first answers get lost.
-LOSSY_URL = os.environ["LOSSY_URL"]
+#: Ways to the same server, on each of which the first answer gets lost.
+LOSSY_URLS = iter(json.loads(os.environ["LOSSY_URLS"]))
 #: A webhook that the server has sent: headers, body and secret.
 WEBHOOK = json.loads(os.environ["WEBHOOK"])
 #: Longer than any test.
@@ -42,7 +42,7 @@ def stand_in(*answers):
             self.end_headers()
             self.wfile.write(body.encode())
 
-        do_GET = do_POST = answer
+        do_GET = do_POST = do_PATCH = answer
 
         def log_message(self, *_):
             pass
@@ -151,9 +151,51 @@ class Synchronous(unittest.TestCase):
 
     def test_a_lost_answer_makes_no_second_task(self):
         before = self.client.tasks()["total"]
-        task_id = self.at(LOSSY_URL).predict(text="Once", max_length=1)["task_id"]
+        task_id = self.at(next(LOSSY_URLS)).predict(text="Once", max_length=1)["task_id"]
         self.assertEqual(self.client.tasks()["total"], before + 1)
         self.assertEqual(self.client.wait(task_id)["status"], "completed")
+
+    def test_other_routes_do_nothing_twice(self):
+        before = self.client.tasks()["total"]
+        task_id = self.at(next(LOSSY_URLS)).request("POST", "/predict", {"text": "Once", "max_length": 1})["task_id"]
+        self.client.wait(task_id)
+        self.at(next(LOSSY_URLS)).request("post", f"/task/{task_id}/retry")
+        self.assertEqual(self.client.tasks()["total"], before + 2)
+        full = (503, {"retry-after": "0"}, '{"error":"Full.","code":"queue_full"}')
+        with stand_in(full, (502, {}, "Bad gateway")) as (url, asked):
+            self.refused("not_alt_las", self.at(url).request, "PATCH", "/config", {})
+        self.assertEqual(len(asked), 2)
+
+    def test_a_lost_try_canceled_a_batch(self):
+        batch_id = self.client.submit_batch(batch=["Short", ENDLESS], max_length=1)["batch_id"]
+        next(self.client.results(batch_id))
+        self.assertTrue(self.at(next(LOSSY_URLS)).cancel_batch(batch_id)["finished_at"])
+
+    def test_a_timeout_holds_while_the_server_is_away(self):
+        with stand_in() as (url, _):
+            pass
+        for call in (lambda gone: gone.wait("x", timeout=0.4), lambda gone: gone.predict_and_wait(text="x", timeout=0.4)):
+            began = time.monotonic()
+            with self.assertRaisesRegex(TimeoutError, "within 0.4 seconds"):
+                call(self.at(url))
+            self.assertGreaterEqual(time.monotonic() - began, 0.4)
+
+    def test_a_request_that_cannot_be_made(self):
+        with self.assertRaisesRegex(ValueError, "api_key must be printable ASCII"):
+            self.at(URL, "altlas_XnvB…")
+        with self.assertRaisesRegex(ValueError, "idempotency_key must be"):
+            self.client.predict(text="Once", idempotency_key="a\n")
+        self.assertEqual(self.at(URL, KEY + "\n", idle_seconds=float("inf")).request("GET", "/me")["user"], "admin")
+        self.assertIn("sends text/csv", str(self.refused("not_alt_las", self.client.request, "GET", "/usage?format=csv")))
+
+    def test_all_of_the_time_is_waited_for(self):
+        now = [0.0]
+        patience = Patience(60, lambda: now[0])
+        full = AltLasError("queue_full", "Full.", retry_after=60, is_temporary=True)
+        self.assertGreaterEqual(patience.pause(full), 60)
+        now[0] += 60.1
+        with self.assertRaises(AltLasError):
+            patience.pause(full)
 
     def test_retry_after_and_the_same_key(self):
         full = (503, {"retry-after": "1"}, '{"error":"Full.","code":"queue_full"}')
@@ -222,6 +264,8 @@ class Synchronous(unittest.TestCase):
         self.refused("bad_signature", verify_webhook, secret, {**headers, "webhook-id": "msg_other"}, body)
         self.refused("bad_signature", verify_webhook, secret, {**headers, "webhook-signature": "v1,é"}, body)
         self.refused("bad_signature", verify_webhook, secret, {}, body)
+        for timestamp in ("9" * 5000, "²", "1\n"):
+            self.refused("bad_signature", verify_webhook, secret, {**headers, "webhook-timestamp": timestamp}, body)
         with self.assertRaisesRegex(ValueError, "begins with whsec_"):
             verify_webhook("secret", headers, body)
 

@@ -24,6 +24,11 @@ import type {
 
 /** Seconds for which the server holds an answer until a task ends. */
 const WAIT = 30;
+/** Methods that may be sent twice (RFC 9110, 9.2.2). */
+const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
+/** Routes that read `Idempotency-Key`. */
+const SUBMISSIONS = /^\/(?:predict|batch_predict|task\/[^/?]+\/retry)\/?(?:\?|$)/;
+
 export interface AltLasOptions {
   /** Where the server is, with the path before `/api/v1` if it has one. */
   readonly url?: string;
@@ -71,7 +76,7 @@ export class AltLas {
   readonly #transport: Transport;
   readonly #idle: number;
 
-  /** @throws {TypeError} the address is none of HTTP */
+  /** @throws {TypeError} the address is none of HTTP, or the key cannot be one */
   constructor(options: AltLasOptions) {
     const { url = "http://127.0.0.1:8642", apiKey, retrySeconds = 60, idleSeconds = 60, fetch: send = fetch } = options;
     this.#transport = new Transport({ url, apiKey, retrySeconds, fetch: send });
@@ -194,7 +199,7 @@ export class AltLas {
     for (;;) {
       try {
         // Asked before: what ends while the lines come may be in the next reading only.
-        const { finished_at, size } = await this.batchState(batchId, { signal });
+        const { finished_at, size } = await this.#transport.once<Batch>({ path: pathOf("batch", batchId), signal });
         const response = await this.#transport.open({ path: `${pathOf("batch", batchId)}/results`, signal });
         patience.opened();
         for await (const line of linesOf(response, this.#idle)) {
@@ -221,10 +226,13 @@ export class AltLas {
 
   /** Cancels the tasks of a batch that have not ended, and returns it as it is then. @throws {AltLasError} `conflict`: all had ended */
   async cancelBatch(batchId: string, { signal }: CallOptions = {}): Promise<Batch> {
+    let isLost = false;
+    const onLost = (): void => void (isLost = true);
     try {
-      return await this.#transport.json({ method: "POST", path: `${pathOf("batch", batchId)}/cancel`, signal });
+      return await this.#transport.json({ method: "POST", path: `${pathOf("batch", batchId)}/cancel`, signal, onLost });
     } catch (error) {
-      if (isCanceledAlready(error)) return this.batchState(batchId, { signal });
+      // A try whose answer was lost may have canceled it, though some of its tasks had ended before, as which it then counts.
+      if (isCanceledAlready(error) || (isLost && isConflict(error))) return this.batchState(batchId, { signal });
       throw error;
     }
   }
@@ -257,12 +265,18 @@ export class AltLas {
     return this.#transport.version();
   }
 
-  /** Any other route. @param path below /api/v1, with its query */
+  /**
+   * Any other route. A call that must not be made twice (POST, PATCH) is sent again only when the server itself has refused it.
+   * @param path below /api/v1, with its query
+   */
   request<Answer>(method: string, path: string, body?: unknown, { signal }: CallOptions = {}): Promise<Answer> {
-    return this.#transport.json({ method, path, body, signal });
+    const verb = method.toUpperCase();
+    if (verb === "POST" && SUBMISSIONS.test(path)) return this.#submit(path, body, { signal });
+    const repeats = IDEMPOTENT.has(verb);
+    return this.#transport.json({ method: verb, path, body, signal, ...(!repeats && { onLost: giveUp }) });
   }
 
-  #submit<Answer>(path: string, body: object, { idempotencyKey = newKey(), signal }: SubmitOptions): Promise<Answer> {
+  #submit<Answer>(path: string, body: unknown, { idempotencyKey = newKey(), signal }: SubmitOptions): Promise<Answer> {
     const headers = { "idempotency-key": idempotencyKey };
     return this.#transport.json({ method: "POST", path, body, headers, signal });
   }
@@ -282,8 +296,16 @@ function isEnd(status: string): boolean {
   return status === "completed" || status === "failed" || status === "canceled";
 }
 
+function giveUp(failure: AltLasError): never {
+  throw failure;
+}
+
+function isConflict(error: unknown): error is AltLasError {
+  return error instanceof AltLasError && error.code === "conflict";
+}
+
 function isCanceledAlready(error: unknown): boolean {
-  return error instanceof AltLasError && error.code === "conflict" && error.conflictStatus === "canceled";
+  return isConflict(error) && error.conflictStatus === "canceled";
 }
 
 function brokenOff(): AltLasError {

@@ -1,5 +1,6 @@
 /** Answers that come bit by bit: lines, and server-sent events. */
 import { AltLasError } from "./errors.ts";
+import { LONGEST_TIMER } from "./patience.ts";
 
 /** Nothing came for a while: the connection may be dead, or there is nothing to say. */
 export class Quiet extends Error {}
@@ -45,7 +46,7 @@ async function nextOf(
 ): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const silence = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Quiet()), idle * 1000);
+    timer = setTimeout(() => reject(new Quiet()), Math.min(idle * 1000, LONGEST_TIMER));
   });
   try {
     return await Promise.race([reader.read(), silence]);

@@ -45,24 +45,32 @@ export class Patience {
     // Clients that were cut off together must not come back together.
     const spread = Math.random();
     const growing = Math.min(FIRST_PAUSE * 2 ** this.#failures, LONGEST_PAUSE) * (0.5 + spread / 2);
-    const pause = error.retryAfter === null ? growing : error.retryAfter + spread * FIRST_PAUSE;
+    const least = error.retryAfter ?? growing;
+    const pause = error.retryAfter === null ? growing : least + spread * FIRST_PAUSE;
     this.#failures++;
-    if ((now - this.#failingSince) / 1000 + pause > this.#seconds) throw error;
+    // What spreads clients is not counted: a server that asks for all of the time gets it.
+    if ((now - this.#failingSince) / 1000 + least > this.#seconds) throw error;
     await sleep(pause * 1000, this.#signal);
   }
 }
 
-/** @throws the reason of the signal when that aborts */
+/** Milliseconds; longer ones a timer takes for none at all. */
+export const LONGEST_TIMER = 2 ** 31 - 1;
+
+/** At most for `LONGEST_TIMER`. @throws the reason of the signal when that aborts */
 export function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const abort = (): void => {
       clearTimeout(timer);
       reject(signal!.reason);
     };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, milliseconds);
+    const timer = setTimeout(
+      () => {
+        signal?.removeEventListener("abort", abort);
+        resolve();
+      },
+      Math.min(milliseconds, LONGEST_TIMER),
+    );
     if (signal?.aborted === true) abort();
     else signal?.addEventListener("abort", abort, { once: true });
   });

@@ -28,6 +28,8 @@ export interface Call {
   readonly signal?: AbortSignal | undefined;
   /** Seconds in which the answer to one try has to begin. */
   readonly seconds?: number;
+  /** Called when the server may have done what a try asked for, and its answer is lost. What it throws ends the call. */
+  readonly onLost?: (failure: AltLasError) => void;
 }
 
 export class Transport {
@@ -37,15 +39,19 @@ export class Transport {
   readonly #fetch: typeof fetch;
   #isNewEnough = false;
 
-  /** @throws {TypeError} the address is none of HTTP */
+  /** @throws {TypeError} the address is none of HTTP, or the key cannot be one */
   constructor({ url, apiKey, retrySeconds, fetch: send }: TransportOptions) {
     if (!/^https?:\/\/[^/]/.test(url))
       throw new TypeError(
         `url must begin with http:// or https://, like http://127.0.0.1:8642; got ${JSON.stringify(url)}.`,
       );
+    // A key of a file ends with its line. One that was copied from where it is shortened ends with an ellipsis.
+    const key = String(apiKey).trim();
+    if (/[^\x20-\x7e]/.test(key))
+      throw new TypeError("apiKey must be printable ASCII characters; got others, as of a key that was shortened.");
     this.url = url.replace(/\/+$/, "");
     this.retrySeconds = retrySeconds;
-    this.#headers = { authorization: `Bearer ${apiKey}` };
+    this.#headers = { authorization: `Bearer ${key}` };
     // Called as a method of something else, a browser's own would refuse.
     this.#fetch = (...args) => send(...args);
   }
@@ -55,13 +61,19 @@ export class Transport {
     const patience = new Patience(this.retrySeconds, call.signal);
     for (;;) {
       try {
-        const response = await this.open(call);
-        const text = await this.#read(response, call.signal);
-        return this.#parsed(text) as Answer;
+        return await this.once<Answer>(call);
       } catch (error) {
+        if (isLost(error)) call.onLost?.(error);
         await patience.after(error);
       }
     }
+  }
+
+  /** The JSON that answers a single try. @throws {AltLasError} */
+  async once<Answer>(call: Call): Promise<Answer> {
+    const response = await this.open(call);
+    const text = await this.#read(response, call.signal);
+    return this.#parsed(text, response) as Answer;
   }
 
   /** A successful answer to a single try, whose body is not read yet. @throws {AltLasError} */
@@ -69,7 +81,7 @@ export class Transport {
     const response = await this.#send(`${this.url}/api/v1${call.path}`, call);
     if (response.ok) return response;
     const failure = await this.#failureOf(response, call.signal);
-    if (MAYBE_TOO_OLD.has(response.status)) await this.#refuseOld(failure);
+    if (MAYBE_TOO_OLD.has(response.status)) await this.#refuseOld(failure, call.signal);
     throw failure;
   }
 
@@ -77,13 +89,18 @@ export class Transport {
     url: string,
     { method = "GET", body, headers, signal, seconds = ANSWER_SECONDS }: Call,
   ): Promise<Response> {
+    const request = {
+      method,
+      headers: { ...this.#headers, ...(body !== undefined && { "content-type": "application/json" }), ...headers },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    };
+    // A request that cannot be made is the program's mistake, which no other try mends; fetch would tell it like a cut connection.
+    void new Request(url, request);
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new Error(`no answer within ${seconds} seconds`)), seconds * 1000);
     try {
       return await this.#fetch(url, {
-        method,
-        headers: { ...this.#headers, ...(body !== undefined && { "content-type": "application/json" }), ...headers },
-        ...(body !== undefined && { body: JSON.stringify(body) }),
+        ...request,
         signal: signal === undefined ? late.signal : AbortSignal.any([late.signal, signal]),
         redirect: "manual",
       });
@@ -108,11 +125,14 @@ export class Transport {
     return new AltLasError("no_connection", sentence, { isTemporary: true, cause });
   }
 
-  #parsed(text: string): unknown {
+  #parsed(text: string, { headers }: Response): unknown {
     try {
       return JSON.parse(text);
     } catch (cause) {
-      throw new AltLasError("not_alt_las", `What answers at ${this.url} is not ALT_LAS.`, { cause });
+      // A few routes have tables, too.
+      const isTable = headers.get("content-type")?.startsWith("text/csv") === true;
+      const why = isTable ? "sends text/csv, and this client reads JSON alone" : "is not ALT_LAS";
+      throw new AltLasError("not_alt_las", `What answers at ${this.url} ${why}.`, { cause });
     }
   }
 
@@ -138,9 +158,10 @@ export class Transport {
   }
 
   /** @throws {AltLasError} `server_too_old` */
-  async #refuseOld(cause: AltLasError): Promise<void> {
+  async #refuseOld(cause: AltLasError, signal: AbortSignal | undefined): Promise<void> {
     if (this.#isNewEnough) return;
-    const version = await this.version().catch(() => null);
+    const version = await this.version(signal).catch(() => null);
+    signal?.throwIfAborted();
     this.#isNewEnough = version !== null && !isOlder(version, OLDEST_SERVER);
     if (this.#isNewEnough || version === null) return;
     const sentence = `This client needs ALT_LAS ${OLDEST_SERVER} or later; the server at ${this.url} is ${version}.`;
@@ -148,13 +169,19 @@ export class Transport {
   }
 
   /** The server's version. @throws {AltLasError} */
-  async version(): Promise<string> {
-    const response = await this.#send(`${this.url}/healthz`, { path: "" });
+  async version(signal?: AbortSignal): Promise<string> {
+    const response = await this.#send(`${this.url}/healthz`, { path: "", signal });
     // A server that is not ready says its version, too.
-    const { version } = Object(this.#parsed(await this.#read(response, undefined))) as { readonly version?: unknown };
+    const said = this.#parsed(await this.#read(response, signal), response);
+    const { version } = Object(said) as { readonly version?: unknown };
     if (typeof version === "string") return version;
     throw new AltLasError("not_alt_las", `What answers at ${this.url} is not ALT_LAS.`);
   }
+}
+
+/** Whether a try may have done what it asked for: the server itself has not refused it. */
+function isLost(error: unknown): error is AltLasError {
+  return error instanceof AltLasError && (error.code === "no_connection" || error.code === "not_alt_las");
 }
 
 interface SaidFailure {

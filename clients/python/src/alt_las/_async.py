@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import re
 import secrets
 import time
 from contextlib import asynccontextmanager
@@ -14,7 +16,7 @@ from urllib.parse import quote
 import httpx
 from typing_extensions import Unpack
 
-from .answers import MAYBE_TOO_OLD, broken_off, checked_url, cut, failure_of, json_of, too_old, version_in
+from .answers import MAYBE_TOO_OLD, broken_off, checked_url, cut, failure_of, json_of, printable, too_old, version_in
 from .errors import AltLasError, TaskError
 from .events import Events, Lines, Progress, Quiet, TaskEvent
 from .patience import Patience
@@ -39,6 +41,12 @@ WAIT = 30.0
 ANSWER = 120.0
 #: Seconds for a connection to be made.
 CONNECT = 10.0
+#: Seconds for which an answer may be late that was due at the end of a `timeout`.
+LATE = 1.0
+#: Methods that may be sent twice (RFC 9110, 9.2.2).
+IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
+#: Routes that read `Idempotency-Key`.
+SUBMISSIONS = re.compile(r"/(?:predict|batch_predict|task/[^/?]+/retry)/?(?:\?|$)")
 ENDS = ("completed", "failed", "canceled")
 
 
@@ -62,9 +70,10 @@ class AsyncAltLas:
         http: Optional[httpx.AsyncClient] = None,
     ) -> None:
         self._url = checked_url(url)
-        self._headers = {"authorization": f"Bearer {api_key}"}
+        self._headers = {"authorization": f"Bearer {printable('api_key', api_key.strip())}"}
         self._retry_seconds = retry_seconds
-        self._idle_seconds = idle_seconds
+        # A socket takes no infinity.
+        self._idle_seconds = None if math.isinf(idle_seconds) else idle_seconds
         self._http = httpx.AsyncClient(limits=httpx.Limits(max_connections=None)) if http is None else http
         self._is_new_enough = False
 
@@ -97,26 +106,35 @@ class AsyncAltLas:
         timeout: Optional[float] = None,
         **request: Unpack[PredictRequest],
     ) -> Task:
-        """Submits a task and waits for its end. Raises TaskError when it failed or was canceled."""
-        submitted = await self.predict(idempotency_key=idempotency_key, **request)
-        task = await self.wait(submitted["task_id"], timeout=timeout)
+        """Submits a task and waits for its end. Raises TaskError when it failed or was canceled, TimeoutError after `timeout` seconds."""
+        end = None if timeout is None else time.monotonic() + timeout
+        try:
+            submitted = await self._submit("/predict", request, idempotency_key, end)
+            task = await self._wait(submitted["task_id"], end)
+        except TimeoutError:
+            raise TimeoutError(f"The task has not ended within {timeout:g} seconds.") from None
         if task["status"] != "completed":
             raise TaskError(task)
         return task
 
     async def wait(self, task_id: str, *, timeout: Optional[float] = None) -> Task:
         """Waits for the end of a task, whichever it is. Raises TimeoutError after `timeout` seconds; the task goes on."""
-        end = None if timeout is None else time.monotonic() + timeout
+        try:
+            return await self._wait(task_id, None if timeout is None else time.monotonic() + timeout)
+        except TimeoutError:
+            raise TimeoutError(f"Task {task_id} has not ended within {timeout:g} seconds.") from None
+
+    async def _wait(self, task_id: str, end: Optional[float]) -> Task:
         while True:
             began = time.monotonic()
             left = WAIT if end is None else min(WAIT, max(0.0, end - began))
             path = f"{_path('task', task_id)}?wait={left:.3f}"
-            task = cast(Task, await self._json("GET", path, seconds=left + 30))
+            task = cast(Task, await self._json("GET", path, seconds=left + 30, end=end))
             if task["status"] in ENDS:
                 return task
             now = time.monotonic()
             if end is not None and now >= end:
-                raise TimeoutError(f"Task {task_id} has not ended within {timeout:g} seconds.")
+                raise TimeoutError
             # A server that stops holds no answers, and would be asked in a circle.
             if now - began < min(1.0, left):
                 await asyncio.sleep(min(1.0, left))
@@ -216,7 +234,7 @@ class AsyncAltLas:
         while True:
             try:
                 # Asked before: what ends while the lines come may be in the next reading only.
-                state = await self.batch_state(batch_id)
+                state = cast(Batch, await self._once("GET", _path("batch", batch_id)))
                 async with self._open(f"{_path('batch', batch_id)}/results", {}) as response:
                     patience.opened()
                     async for line in self._lines(response):
@@ -242,10 +260,12 @@ class AsyncAltLas:
 
     async def cancel_batch(self, batch_id: str) -> Batch:
         """Cancels the tasks of a batch that have not ended, and returns it as it is then; `conflict`: all had ended otherwise."""
+        lost: List[AltLasError] = []
         try:
-            return cast(Batch, await self._json("POST", f"{_path('batch', batch_id)}/cancel"))
+            return cast(Batch, await self._json("POST", f"{_path('batch', batch_id)}/cancel", on_lost=lost.append))
         except AltLasError as error:
-            if error.code != "conflict" or error.conflict_status != "canceled":
+            # A try whose answer was lost may have canceled it, though some of its tasks had ended before, as which it then counts.
+            if error.code != "conflict" or (error.conflict_status != "canceled" and not lost):
                 raise
             return await self.batch_state(batch_id)
 
@@ -276,14 +296,20 @@ class AsyncAltLas:
         return version_in(self._url, response)
 
     async def request(self, method: str, path: str, body: Any = None) -> Any:
-        """Any other route. `path` is below /api/v1, with its query."""
-        return await self._json(method, path, body)
+        """Any other route. `path` is below /api/v1, with its query.
+
+        A call that must not be made twice (POST, PATCH) is sent again only when the server itself has refused it.
+        """
+        verb = method.upper()
+        if verb == "POST" and SUBMISSIONS.match(path):
+            return await self._submit(path, body, None)
+        return await self._json(verb, path, body, on_lost=None if verb in IDEMPOTENT else _give_up)
 
     # --- HTTP --------------------------------------------------------------------------------------------------
 
-    async def _submit(self, path: str, body: Any, idempotency_key: Optional[str]) -> Any:
-        key = secrets.token_hex(16) if idempotency_key is None else idempotency_key
-        return await self._json("POST", path, body, headers={"idempotency-key": key})
+    async def _submit(self, path: str, body: Any, idempotency_key: Optional[str], end: Optional[float] = None) -> Any:
+        key = secrets.token_hex(16) if idempotency_key is None else printable("idempotency_key", idempotency_key)
+        return await self._json("POST", path, body, headers={"idempotency-key": key}, end=end)
 
     async def _json(
         self,
@@ -293,25 +319,50 @@ class AsyncAltLas:
         *,
         headers: Optional[Dict[str, str]] = None,
         seconds: float = ANSWER,
+        end: Optional[float] = None,
+        on_lost: Optional[Callable[[AltLasError], None]] = None,
     ) -> Any:
-        """The JSON that answers a call, which is sent until it is answered."""
+        """The JSON that answers a call, which is sent until it is answered. Raises TimeoutError at `end`.
+
+        `on_lost` is called when the server may have done what a try asked for, and its answer is lost. What it raises ends the call.
+        """
         patience = Patience(self._retry_seconds)
+        while True:
+            left = math.inf if end is None else max(0.0, end - time.monotonic()) + LATE
+            try:
+                return await self._once(method, path, body, headers, min(seconds, left))
+            except AltLasError as error:
+                if on_lost is not None and error.code in ("no_connection", "not_alt_las"):
+                    on_lost(error)
+                pause = patience.pause(error)
+            if end is not None and time.monotonic() + pause >= end:
+                await asyncio.sleep(max(0.0, end - time.monotonic()))
+                raise TimeoutError
+            await asyncio.sleep(pause)
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Optional[Dict[str, str]] = None,
+        seconds: float = ANSWER,
+    ) -> Any:
+        """The JSON that answers a single try."""
         sent = {**self._headers, **(headers or {})}
         if body is not None:
             sent["content-type"] = "application/json"
         content = None if body is None else json.dumps(body).encode()
-        while True:
-            try:
-                response = await self._http.request(
-                    method, f"{self._url}/api/v1{path}", content=content, headers=sent, timeout=httpx.Timeout(seconds, connect=CONNECT)
-                )
-                if response.is_success:
-                    return json_of(self._url, response)
-                raise await self._failure_of(response)
-            except httpx.TransportError as error:
-                await asyncio.sleep(patience.pause(cut(self._url, error)))
-            except AltLasError as error:
-                await asyncio.sleep(patience.pause(error))
+        timeout = httpx.Timeout(seconds, connect=min(CONNECT, seconds))
+        try:
+            response = await self._http.request(
+                method, f"{self._url}/api/v1{path}", content=content, headers=sent, timeout=timeout
+            )
+        except httpx.TransportError as error:
+            raise cut(self._url, error) from error
+        if not response.is_success:
+            raise await self._failure_of(response)
+        return json_of(self._url, response)
 
     @asynccontextmanager
     async def _open(self, path: str, headers: Dict[str, str]) -> AsyncIterator[httpx.Response]:
@@ -360,3 +411,7 @@ class AsyncAltLas:
 
 def _path(kind: str, name: str) -> str:
     return f"/{kind}/{quote(name, safe='')}"
+
+
+def _give_up(error: AltLasError) -> None:
+    raise error

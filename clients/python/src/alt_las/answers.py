@@ -26,6 +26,13 @@ def checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def printable(name: str, value: str) -> str:
+    """What goes into a header. Raises ValueError where it cannot; the value is not told, as it may be a secret."""
+    if re.search(r"[^\x20-\x7e]", value):
+        raise ValueError(f"{name} must be printable ASCII characters; got others, as of a key that was shortened.")
+    return value
+
+
 def cut(url: str, error: Exception) -> AltLasError:
     """The connection was cut, or there was none."""
     reason = str(error) or type(error).__name__
@@ -74,7 +81,11 @@ def json_of(url: str, response: httpx.Response) -> Any:
     try:
         return json.loads(response.content)
     except ValueError:
-        raise not_alt_las(url) from None
+        # A few routes have tables, too.
+        if not response.headers.get("content-type", "").startswith("text/csv"):
+            raise not_alt_las(url) from None
+        sentence = f"What answers at {url} sends text/csv, and this client reads JSON alone."
+        raise AltLasError("not_alt_las", sentence) from None
 
 
 def version_in(url: str, response: httpx.Response) -> str:

@@ -46,11 +46,10 @@ class Patience:
             self._failing_since = now
         # Clients that were cut off together must not come back together.
         spread = random.random()
-        if error.retry_after is None:
-            pause = min(FIRST_PAUSE * 2.0 ** min(self._failures, 10), LONGEST_PAUSE) * (0.5 + spread / 2)
-        else:
-            pause = error.retry_after + spread * FIRST_PAUSE
+        growing = min(FIRST_PAUSE * 2.0 ** min(self._failures, 10), LONGEST_PAUSE) * (0.5 + spread / 2)
+        least = growing if error.retry_after is None else error.retry_after
         self._failures += 1
-        if now - self._failing_since + pause > self._seconds:
+        # What spreads clients is not counted: a server that asks for all of the time gets it.
+        if now - self._failing_since + least > self._seconds:
             raise error
-        return pause
+        return least if error.retry_after is None else least + spread * FIRST_PAUSE
