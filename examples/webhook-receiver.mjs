@@ -7,7 +7,6 @@
  * one machine, ALT_LAS needs `webhooks: { allow_private: true }`. README.md says how @alt-las/client is installed.
  */
 import { createServer } from "node:http";
-import { buffer } from "node:stream/consumers";
 import { AltLas, AltLasError, verifyWebhook } from "@alt-las/client";
 
 const { ALT_LAS_URL: url, ALT_LAS_API_KEY: apiKey, PORT = "3000" } = process.env;
@@ -16,9 +15,21 @@ const secret = await client.webhookSecret();
 /** Those that were heard of; a real receiver has them in its database. */
 const heard = new Set();
 
-const server = createServer(async (request, response) => {
+/** Bytes of a webhook; a stranger must not fill the memory. */
+const LONGEST = 16 * 1024 * 1024;
+
+const server = createServer((request, response) => {
+  receive(request, response).catch((error) => {
+    // Thrown on, it would end the program: a connection that is cut in the middle of a body, or a body that is too long.
+    console.log(`Broken off: ${error.message}`);
+    response.destroy();
+  });
+});
+
+async function receive(request, response) {
+  const body = await bodyOf(request);
   try {
-    const { type, data } = await verifyWebhook(secret, request.headers, await buffer(request));
+    const { type, data } = await verifyWebhook(secret, request.headers, body);
     const id = request.headers["webhook-id"];
     // The same event comes again when the answer to it was lost.
     if (!heard.has(id)) {
@@ -31,7 +42,18 @@ const server = createServer(async (request, response) => {
     console.log(`Refused: ${error.message}`);
     response.writeHead(400).end();
   }
-});
+}
+
+async function bodyOf(request) {
+  const parts = [];
+  let bytes = 0;
+  for await (const part of request) {
+    bytes += part.length;
+    if (bytes > LONGEST) throw new Error(`a body of more than ${LONGEST} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
+}
 
 server.listen(Number(PORT), "127.0.0.1", async () => {
   const { port } = server.address();

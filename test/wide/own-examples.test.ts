@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { copyFileSync, cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { type AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, test } from "node:test";
@@ -84,7 +84,13 @@ test("webhook-receiver.mjs hears of its task, and refuses a webhook of somebody 
   const forged = { ...headers, "webhook-signature": `v1,${Buffer.alloc(32).toString("base64")}` };
   const { status } = await fetch(url, { method: "POST", headers: forged, body: '{"type":"task.completed","data":{}}' });
   assert.equal(status, 400);
-  assert.equal(await line(lines), "Refused: No signature of the webhook is made with this secret.");
+  const refused = "Refused: No signature of the webhook is made with this secret.";
+  assert.equal(await line(lines), refused);
+  const cut = connect(Number(new URL(url).port), "127.0.0.1");
+  cut.end("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{");
+  assert.match(await line(lines), /^Broken off: /);
+  await fetch(url, { method: "POST", headers: forged, body: "{}" });
+  assert.equal(await line(lines), refused);
 });
 
 test("langchain_chat.py has a chain answer several inputs, and a stream", { skip: withoutClients }, async () => {
@@ -115,10 +121,17 @@ test("nightly_batch.py has a file answered, and goes on with a batch of before",
   );
   assert.ok(!existsSync(join(EXAMPLES, "answers.jsonl.batch")));
 
-  writeFileSync(join(EXAMPLES, "again.jsonl.batch"), id);
-  const again = await run(python, "nightly_batch.py", "not-there.jsonl", "again.jsonl");
-  assert.equal(again.stdout, stdout);
-  assert.equal(readFileSync(join(EXAMPLES, "again.jsonl"), "utf8"), answers);
+  // Killed while it waited, and before it heard that the batch was made.
+  const { input_file_id: file } = (await server.request<{ input_file_id: string }>("GET", `/v1/batches/${id}`)).body;
+  for (const [note, target] of [
+    [id, "again.jsonl"],
+    [file, "once-more.jsonl"],
+  ] as const) {
+    writeFileSync(join(EXAMPLES, `${target}.batch`), note);
+    const again = await run(python, "nightly_batch.py", "not-there.jsonl", target);
+    assert.equal(again.stdout, stdout, again.stderr);
+    assert.equal(readFileSync(join(EXAMPLES, target), "utf8"), answers);
+  }
 });
 
 test("two-gpus has each type on its GPU, by its configuration", async (t) => {
