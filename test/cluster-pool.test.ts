@@ -268,6 +268,27 @@ test("a drain is remembered where the cluster is led, and holds for an agent tha
   assert.throws(() => world.pool.drain(7, { by: "ada", deadlineSeconds: null }), /There is no GPU 7; there are 0/);
 });
 
+test("an agent that stops takes nothing new, also when its GPU is put back meanwhile", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const { agent } = await world.agent("one", SLOW);
+  await world.became(0, "ready");
+  const run = world.run(0, "hello", 10);
+  await world.changes.until(() => run.text !== "");
+  const stopped = agent.stop(new AbortController().signal);
+  await world.became(0, "draining");
+  const states = new Set<string>();
+  world.hub.loses = (_subject, message) => {
+    for (const news of (message as Partial<FromAgent>).news ?? [])
+      if (news.type === "facts") for (const { state } of news.facts.instances) states.add(state);
+    return false;
+  };
+  world.pool.resume(0, "ada");
+  assert.equal((await world.ended(run)).status, "completed");
+  world.stored(run.task);
+  await stopped;
+  assert(states.has("drained") && !states.has("ready"), [...states].join(", "));
+});
+
 test("a leader that remembers nothing learns from the machines which GPUs are drained", async (t) => {
   const world = await ClusterWorld.start(t);
   await world.agent("one");

@@ -119,13 +119,17 @@ class NatsBus implements Bus {
   /** An error of a listener would end the library's loop, and nothing would be heard any more. */
   #subscribe(subject: string, heard: (message: Msg) => void): Subscription {
     const callback = (error: Error | null, message: Msg): void => {
-      try {
-        if (error === null) heard(message);
-      } catch (thrown) {
-        this.#log.error({ err: thrown, subject }, `a message of NATS could not be taken: ${messageOf(thrown)}`);
-      }
+      if (error === null) this.#guard(subject, () => heard(message));
     };
     return this.#connection.subscribe(subject, { callback });
+  }
+
+  #guard(subject: string, take: () => void): void {
+    try {
+      take();
+    } catch (error) {
+      this.#log.error({ err: error, subject }, `what NATS has told could not be taken: ${messageOf(error)}`);
+    }
   }
 
   watch(events: BusEvents): () => void {
@@ -153,7 +157,7 @@ class NatsBus implements Bus {
     this.#isUp = isUp;
     this.#nobody.clear();
     for (const pieces of this.#pieces) pieces.clear();
-    for (const { up, down } of this.#watchers) (isUp ? up : down)();
+    for (const { up, down } of this.#watchers) this.#guard("connection", isUp ? up : down);
   }
 
   /** The answer comes at once or not at all, so only the last ones are kept. */
