@@ -107,7 +107,7 @@ export class GpuIds {
     return this.#file.gpus.find((gpu) => gpu.id === id);
   }
 
-  /** What is on disk holds: a file that cannot be written changes nothing. */
+  /** The file holds: one that cannot be written changes nothing. */
   #save(file: ClusterFile): void {
     writeJsonFile(this.#path, file);
     this.#file = file;

@@ -10,7 +10,7 @@ export interface Section {
   readonly heading: string;
   readonly text: string;
   readonly language: string;
-  /** What is told of changes, or of the inside, comes behind what is told of use. */
+  /** Pages about changes, or about the inside, come behind those about use. */
   readonly weight: number;
 }
 

@@ -58,7 +58,7 @@ class Search {
 
   constructor(requests: readonly TraceRequest[], gpus: readonly LabGpu[], goal: Goal) {
     this.#requests = requests;
-    // What is tried first had better be good: what is worse is then left early.
+    // A good schedule is tried first: worse ones are then left early.
     this.#gpus = gpus.toSorted(
       (one, other) => secondsAlone(one.speed, 1000, 1000) - secondsAlone(other.speed, 1000, 1000),
     );

@@ -46,7 +46,7 @@ const twoChoices: Strategy = {
   score: () => null,
   choose: (eligible, { draw }) => {
     const first = Math.floor(draw * eligible.length);
-    // What is left of the draw behind its first digits is as good as another one.
+    // The rest of the draw, behind its first digits, is as good as another draw.
     const rest = draw * eligible.length - first;
     const second = (first + 1 + Math.floor(rest * (eligible.length - 1))) % eligible.length;
     const [one, other] = [eligible[first]!, eligible[second]!];

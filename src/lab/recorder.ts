@@ -69,7 +69,7 @@ export class Recorder {
     };
   }
 
-  /** What was so until then is counted. @param time in seconds */
+  /** Counts how it was until then. @param time in seconds */
   #upTo(time: number): void {
     this.#pointAt(time);
     while (this.#at < time) {

@@ -35,7 +35,7 @@ export async function* linesOf(response: Response, idle: number): AsyncGenerator
       }
     }
   } finally {
-    // Whoever reads no further leaves the connection.
+    // A reader that stops leaves the connection.
     reader.cancel().catch(() => {});
   }
 }

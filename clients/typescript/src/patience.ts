@@ -48,7 +48,7 @@ export class Patience {
     const least = error.retryAfter ?? growing;
     const pause = error.retryAfter === null ? growing : least + spread * FIRST_PAUSE;
     this.#failures++;
-    // What spreads clients is not counted: a server that asks for all of the time gets it.
+    // The part that spreads clients is not counted: a server that asks for all of the time gets it.
     if ((now - this.#failingSince) / 1000 + least > this.#seconds) throw error;
     await sleep(pause * 1000, this.#signal);
   }

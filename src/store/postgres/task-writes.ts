@@ -1,9 +1,17 @@
 /* Writes tasks, and the usage of those that end, many rows with each statement. */
 import type { Row } from "../thread/columns.ts";
-import { CHANGED, IN_CHANGED, IN_NEW, INSERTED, KEPT_IF_NULL, type NewRow, UPDATED } from "../thread/rows.ts";
+import {
+  CHANGED,
+  countOfNew,
+  countsOfChange,
+  IN_NEW,
+  INSERTED,
+  KEPT_IF_NULL,
+  type NewRow,
+  UPDATED,
+} from "../thread/rows.ts";
 import type { CountChange } from "../thread/counts.ts";
 import { USAGE, USAGE_KEY, USAGE_SUMS } from "../thread/usage-rows.ts";
-import type { TaskStatus } from "../../task.ts";
 import { arrayOf, columnsOf, type Literal } from "./arrays.ts";
 import { listOf, unnested } from "./columns.ts";
 import { type Session, together, type Values } from "./session.ts";
@@ -56,10 +64,7 @@ export async function insertTasks(session: Session, rows: readonly NewRow[], cha
     const seqs = arrayOf(stored.map(({ row }) => row[IN_NEW.seq]!));
     const requests = arrayOf(stored.map(({ request }) => requestText(request!)));
     if (stored.length > 0) sent.push(session.change(INSERT_REQUESTS, { seqs, requests }));
-    for (const { row } of part) {
-      const owner = { user: row[IN_NEW.user] as string, team: (row[IN_NEW.team] ?? null) as string | null };
-      changes.push([owner, row[IN_NEW.status] as TaskStatus, 1]);
-    }
+    for (const { row } of part) changes.push(countOfNew(row));
   }
   await together(sent);
 }
@@ -69,10 +74,7 @@ export async function updateTasks(session: Session, rows: readonly Row[], change
   for (let from = 0; from < rows.length; from += ROWS) {
     const part = rows.slice(from, from + ROWS);
     sent.push(session.change(UPDATE_TASKS, namedOf(columnsOf(part, CHANGED.length))));
-    for (const row of part) {
-      const owner = { user: row[IN_CHANGED.user] as string, team: (row[IN_CHANGED.team] ?? null) as string | null };
-      changes.push([owner, row[IN_CHANGED.was] as TaskStatus, -1], [owner, row[IN_CHANGED.status] as TaskStatus, 1]);
-    }
+    for (const row of part) changes.push(...countsOfChange(row));
   }
   const changed = (await together(sent)).reduce((sum, count) => sum + count, 0);
   if (changed !== rows.length)

@@ -9,14 +9,12 @@ import type { Statements } from "./statements.ts";
 
 const ADD = `INSERT INTO stored_bytes (user, tasks, bytes) VALUES (?, ?, ?)
   ON CONFLICT (user) DO UPDATE SET tasks = tasks + excluded.tasks, bytes = bytes + excluded.bytes`;
-const OF_RESULT = `
-  SELECT coalesce(octet_length(result_text), 0) + coalesce(octet_length(logprobs), 0) + coalesce(octet_length(embeddings), 0)
-  FROM tasks WHERE seq = :seq`;
-
+const RESULT =
+  "coalesce(octet_length(result_text), 0) + coalesce(octet_length(logprobs), 0) + coalesce(octet_length(embeddings), 0)";
+const OF_RESULT = `SELECT ${RESULT} FROM tasks WHERE seq = :seq`;
 const OF_ALL = `
   INSERT INTO stored_bytes (user, tasks, bytes)
-  SELECT user, count(*), sum(iif(coalesce(texts, '') IN ('never', 'removed'), 0, size) + coalesce(octet_length(result_text), 0)
-    + coalesce(octet_length(logprobs), 0) + coalesce(octet_length(embeddings), 0))
+  SELECT user, count(*), sum(iif(coalesce(texts, '') IN ('never', 'removed'), 0, size) + ${RESULT})
   FROM tasks GROUP BY user`;
 
 /** Counts all of it anew, within a transaction of the caller's. It reads every task. */

@@ -1,8 +1,17 @@
 /* Writes new tasks and changes of tasks. Everything here blocks, within a transaction of the caller's. */
-import type { TaskStatus } from "../../task.ts";
 import type { Row } from "../thread/columns.ts";
-import type { CountChange, Owner } from "../thread/counts.ts";
-import { CHANGED, IN_CHANGED, IN_NEW, INSERTED, KEPT_IF_NULL, type NewRow, UPDATED } from "../thread/rows.ts";
+import type { CountChange } from "../thread/counts.ts";
+import {
+  CHANGED,
+  countOfNew,
+  countsOfChange,
+  IN_CHANGED,
+  IN_NEW,
+  INSERTED,
+  KEPT_IF_NULL,
+  type NewRow,
+  UPDATED,
+} from "../thread/rows.ts";
 import type { Statements } from "./statements.ts";
 import { StoredBytesChange } from "./stored-bytes.ts";
 
@@ -20,21 +29,16 @@ export function writeTasks(sql: Statements, inserts: readonly NewRow[], updates:
     bytes.inserted(row);
     sql.run(INSERT_TASK[row.length]!, row);
     if (request !== null) sql.run(INSERT_REQUEST, [row[IN_NEW.seq]!, request]);
-    changes.push([ownerIn(row, IN_NEW), row[IN_NEW.status] as TaskStatus, 1]);
+    changes.push(countOfNew(row));
   }
   for (const row of updates) {
     bytes.changes(row);
     const changed = sql.run(UPDATE_TASK[row.length]!, row);
     if (changed === 0) throw new Error(`task number ${row[IN_CHANGED.seq]} is not in the database`);
-    const owner = ownerIn(row, IN_CHANGED);
-    changes.push([owner, row[IN_CHANGED.was] as TaskStatus, -1], [owner, row[IN_CHANGED.status] as TaskStatus, 1]);
+    changes.push(...countsOfChange(row));
   }
   bytes.write();
   return changes;
-}
-
-function ownerIn(row: Row, { user, team }: Readonly<Record<keyof Owner, number>>): Owner {
-  return { user: row[user] as string, team: (row[team] ?? null) as string | null };
 }
 
 /** From 0 to all of them. */

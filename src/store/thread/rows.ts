@@ -18,6 +18,7 @@ import {
 } from "../../task.ts";
 import { attemptsWithoutText, errorWithoutText } from "../../gone-texts.ts";
 import type { TaskTexts } from "../../texts.ts";
+import type { CountChange, Owner } from "./counts.ts";
 import { storedUse, useOf } from "./uses.ts";
 import { type Columns, namesOf, placesOf, type Row, rowMaker, type Value, withoutLastNulls } from "./columns.ts";
 
@@ -151,6 +152,24 @@ const changeOf = rowMaker<Task, TaskStatus>(CHANGED_COLUMNS);
 /** The row for a task that is stored: a row of `UPDATED`, and what says which. @param was with which status */
 export function changedRow(task: Task, was: TaskStatus): Row {
   return withoutLastNulls(changeOf(task, was));
+}
+
+/** How the numbers of tasks change by a new one. */
+export function countOfNew(row: Row): CountChange {
+  return [ownerIn(row, IN_NEW), row[IN_NEW.status] as TaskStatus, 1];
+}
+
+/** How they change by a change of one. */
+export function countsOfChange(row: Row): [CountChange, CountChange] {
+  const owner = ownerIn(row, IN_CHANGED);
+  return [
+    [owner, row[IN_CHANGED.was] as TaskStatus, -1],
+    [owner, row[IN_CHANGED.status] as TaskStatus, 1],
+  ];
+}
+
+function ownerIn(row: Row, { user, team }: Readonly<Record<keyof Owner, number>>): Owner {
+  return { user: row[user] as string, team: (row[team] ?? null) as string | null };
 }
 
 /** @throws {Error} it has no request in memory */
