@@ -228,6 +228,7 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
     forget: async (user: string) =>
       (await import("./forget/server.ts")).forgetOnServer({ ...parts, tasks, batchFiles, uploads, webhooks }, user),
     lost: parts.lost,
+    cluster: parts.cluster?.status,
   };
   const metrics =
     metricsClass && started.adopt(new metricsClass(metricSources(parts, http)), (running) => running.stop());

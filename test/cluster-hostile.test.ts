@@ -1,6 +1,6 @@
 /** Agents that lie, talk nonsense or lose what they say harm nothing but their own machine. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { GpuIds } from "../src/cluster/gpu-ids.ts";
 import { type AgentState, type FromAgent, newsOf, PROTOCOL, type ToAgent } from "../src/cluster/messages.ts";
 import { completionOf } from "../src/request.ts";
@@ -54,16 +54,20 @@ test("what no agent says is ignored, and the machines of others serve on", async
   assert.deepEqual(world.pool.gpuIds, [0]);
   assert.equal(world.pool.list(() => ({ taskCount: 0, load: 0 })).length, 1);
   // Once for each.
-  assert.deepEqual(world.said.filter((line) => line.includes("another version of ALT_LAS")).length, 1);
+  assert.deepEqual(world.said.filter((line) => line.includes("upgrade this server first")).length, 1);
   assert.equal(world.said.length, 3, world.said.join("\n"));
   assert.deepEqual([...GpuIds.open(world.folder).machines], ["one"]);
 });
 
-test("a server that has its database to itself leads on when an agent says that another one leads", async (t) => {
+test("a server whose store is its own leads on when an agent says that another one leads", (t) => leadsOn(t, false));
+
+test("a server whose store is shared leads on when an agent says that another one leads", (t) => leadsOn(t, true));
+
+async function leadsOn(t: TestContext, isAlone: boolean): Promise<void> {
   const world = await ClusterWorld.start(t);
   await world.agent("one", SLOW);
   await world.became(0, "ready");
-  world.isAlone = true;
+  world.isAlone = isAlone;
   await world.nextLeader(world.folder, 1);
   world.pool.restored();
   const epoch = 2 ** 45;
@@ -78,7 +82,7 @@ test("a server that has its database to itself leads on when an agent says that 
   await world.changes.until(() => obeyed > epoch);
   assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
   assert.deepEqual(world.superseded, []);
-});
+}
 
 test("a machine comes back although the question for its state, and the state, are lost", async (t) => {
   const world = await ClusterWorld.start(t);

@@ -284,6 +284,7 @@ test("each route is documented with the statuses that it can answer with, and no
     "post /api/v1/batch/{batch_id}/webhooks": "200 400 401 403 404 405 413 415 417 429 500 503",
     "get /api/v1/me": "200 400 401 405 429 500 503",
     "get /api/v1/callers": "200 400 401 403 405 429 500 503",
+    "get /api/v1/cluster": "200 400 401 403 404 405 429 500 503",
     "get /api/v1/usage": "200 400 401 403 405 429 500 503",
     "get /api/v1/audit": "200 400 401 403 405 429 500 503",
     "get /api/v1/gpus": "200 400 401 403 405 429 500 503",

@@ -3,6 +3,7 @@ import { Console } from "node:console";
 import type { Readable } from "node:stream";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { addAccounts } from "./accounts.ts";
+import { addCluster } from "./cluster.ts";
 import { leaveRowOf } from "./audited.ts";
 import { configured } from "./configured.ts";
 import { dataDirOf, dataDirOption, existingData } from "./data-dir.ts";
@@ -101,6 +102,7 @@ function program(cli: Command, io: Io): Command {
   addForget(cli, io);
   addForGpus(cli, io);
   addAgent(cli);
+  addCluster(cli, io);
   addDiagnosis(cli, io);
   addLab(cli, io);
   cli

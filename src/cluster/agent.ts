@@ -1,6 +1,7 @@
 /** The agent of a machine: gives its GPUs to the server that leads. It obeys that one's commands, and tells it what becomes of them. */
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
+import { wallTime } from "../common/clock.ts";
 import { messageOf } from "../errors.ts";
 import type { InstanceRef } from "../gpu/facts.ts";
 import type { LossReason } from "../gpu/instance/lifecycle.ts";
@@ -12,6 +13,7 @@ import {
   type AgentGpu,
   type AgentState,
   BEAT_MS,
+  type Beat,
   BEATS,
   type Command,
   commandsTo,
@@ -25,6 +27,7 @@ import {
   toWire,
   type WireFacts,
 } from "./messages.ts";
+import { Strangers } from "./strangers.ts";
 
 export interface AgentParts {
   readonly machine: string;
@@ -55,6 +58,7 @@ export class Agent {
   /** Those that are yet to be answered. */
   readonly #questions = new Set<number>();
   readonly #ends: (() => void)[] = [];
+  readonly #strangers: Strangers;
   #news: News[] = [];
   #number = 0;
   #epoch = 0;
@@ -65,11 +69,12 @@ export class Agent {
   #ticks = 0;
   /** It finishes what runs, and ends then. */
   #isStopping = false;
-  /** Another version of the messages that was heard; 0: none was. */
-  #strangeVersion = 0;
+  /** The id of the cluster that it serves: that of the first server that it has obeyed. */
+  #cluster: string | null = null;
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
+    this.#strangers = new Strangers(parts.log);
     this.#runs = new AgentRuns((news) => this.#tell(news));
     this.pool = parts.openPool({
       changed: (facts) => {
@@ -86,7 +91,7 @@ export class Agent {
   start(): void {
     const { bus, machine, beat = BEAT_MS } = this.#parts;
     this.#ends.push(
-      bus.listen(BEATS, (message) => void this.#follows(message as Leader)),
+      bus.listen(BEATS, (message) => this.#hearBeat(message as Beat)),
       bus.listen(commandsTo(machine, this.#incarnation), (message) => this.#obey(message as ToAgent)),
     );
     const timer = setInterval(() => this.#tick(), beat);
@@ -127,10 +132,20 @@ export class Agent {
 
   // --- what the leader says --------------------------------------------------------------------------------------
 
-  /** @returns whether a server may command: it is not one that another has followed */
-  #follows({ version, epoch, leader }: Leader): boolean {
-    if (version !== PROTOCOL) this.#onOtherVersion(version);
-    if (version !== PROTOCOL || epoch < this.#epoch) return false;
+  #hearBeat(beat: Beat): void {
+    if (beat.speaks?.includes(PROTOCOL) !== true) return this.#strangers.onVersion(beat);
+    if (this.#follows(beat)) this.#strangers.onTime(beat.at);
+  }
+
+  /** @returns whether a server may command: it is of this cluster, and not one that another has followed */
+  #follows({ epoch, leader, cluster }: Leader): boolean {
+    if (cluster === undefined) return false;
+    if (this.#cluster !== null && cluster !== this.#cluster) {
+      this.#strangers.onCluster(cluster, this.#cluster);
+      return false;
+    }
+    if (epoch < this.#epoch) return false;
+    this.#cluster = cluster;
     if (epoch === this.#epoch && leader === this.#leader) return true;
     this.#parts.log.info({ epoch }, "a server leads");
     this.#epoch = epoch;
@@ -144,15 +159,11 @@ export class Agent {
     return true;
   }
 
-  #onOtherVersion(version: number): void {
-    if (version === this.#strangeVersion) return;
-    this.#strangeVersion = version;
-    const sentence = "a server of another version of ALT_LAS is not obeyed: install the same one on both";
-    this.#parts.log.error({ protocol: PROTOCOL, its: version }, sentence);
-  }
-
   #obey(message: ToAgent): void {
-    if (message.refused !== undefined) return this.#parts.refused(message.refused);
+    if (message.version !== PROTOCOL) return this.#strangers.onVersion({ speaks: [message.version] });
+    const { cluster, refused } = message;
+    if (refused !== undefined && (this.#cluster === null || cluster === this.#cluster))
+      return this.#parts.refused(refused);
     // Its next sign of life tells the sender of the higher epoch.
     if (!this.#follows(message)) return;
     const { session, first, commands, ask } = message;
@@ -251,7 +262,7 @@ export class Agent {
 
   #send(message: Pick<FromAgent, "news" | "state" | "leaves">): void {
     const about = { version: PROTOCOL, incarnation: this.#incarnation, number: ++this.#number, epoch: this.#epoch };
-    const heard = { leader: this.#leader, session: this.#session, heard: this.#heard };
+    const heard = { cluster: this.#cluster, leader: this.#leader, session: this.#session, heard: this.#heard };
     this.#parts.bus.send(newsOf(this.#parts.machine), { ...about, ...heard, ...message } satisfies FromAgent);
   }
 
@@ -267,6 +278,6 @@ export class Agent {
   #look(): Look {
     const { pool } = this;
     const gpus = pool.list(() => ({ taskCount: 0, load: 0 }));
-    return { gpus, models: pool.models(), readiness: pool.readiness() };
+    return { gpus, models: pool.models(), readiness: pool.readiness(), at: wallTime() };
   }
 }

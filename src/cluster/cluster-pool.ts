@@ -13,7 +13,7 @@ import type { Request, TextRequest } from "../request.ts";
 import type { RunSink, Task } from "../task.ts";
 import { TASK_ENDED, TASK_WITHDRAWN } from "../topics.ts";
 import type { Bus } from "./bus.ts";
-import { allModels, withDrain, withoutMachine } from "./cluster-view.ts";
+import { allModels, byName, machineStatus, readinessOf, withDrain, withoutMachine } from "./cluster-view.ts";
 import { Complaints } from "./complaints.ts";
 import { EarlyStates } from "./early-states.ts";
 import { faultOf } from "./from-agent.ts";
@@ -28,10 +28,13 @@ import {
   type FromAgent,
   MACHINE_NAME,
   newsOf,
-  PROTOCOL,
+  SPOKEN,
 } from "./messages.ts";
+import { versionFault } from "./versions.ts";
+import { OtherServers } from "./other-servers.ts";
 import { Questions } from "./questions.ts";
 import { RemoteRuns } from "./remote-runs.ts";
+import type { ClusterStatus } from "./status.ts";
 
 export interface ClusterPoolParts extends LeadershipParts {
   readonly bus: Bus;
@@ -41,7 +44,6 @@ export interface ClusterPoolParts extends LeadershipParts {
   readonly patience?: Promise<void>;
 }
 
-const OTHER_VERSION = "its agent is of another version of ALT_LAS; install the same one on both";
 /** Signs of life for which a start waits for machines that were here before: a second. */
 const PATIENCE = 2;
 
@@ -59,6 +61,7 @@ export class ClusterPool implements AnyPool {
   readonly #ends: (() => void)[] = [];
   readonly #leadership: Leadership;
   readonly #complaints: Complaints;
+  readonly #others: OtherServers;
   /** What machines have told before the tasks of an earlier run were taken over; null: they are. */
   #early: EarlyStates | null = new EarlyStates();
   #joined: (() => void) | null = null;
@@ -68,21 +71,30 @@ export class ClusterPool implements AnyPool {
     this.#events = events;
     this.#leadership = new Leadership(parts, () => this.#beat());
     this.#complaints = new Complaints(parts.log);
+    this.#others = new OtherServers(parts.bus, this.#leadership, this.#complaints, () => this.#beat());
     this.#runs = new RemoteRuns(this.#leadership.epoch);
     this.#questions = new Questions(this.#leadership.epoch);
   }
 
-  /** Tells all agents who leads, and waits a moment for those that were here before. */
+  /**
+   * Tells all agents who leads, and waits a moment for those that were here before.
+   * @throws {AltLasError} `conflict`: another server leads here
+   */
   async planStart(): Promise<void> {
-    const { bus, ids, log, beat = BEAT_MS, patience = sleep(PATIENCE * beat, undefined, { ref: false }) } = this.#parts;
+    const { bus, ids, log, isAlone, beat = BEAT_MS } = this.#parts;
     const all = Promise.withResolvers<void>();
     // One whose data directory is new does not know whom to wait for.
     const isNew = ids.machines.size === 0;
     const missing = (): string[] => [...ids.machines].filter((name) => this.#machines.get(name)?.whyGone !== null);
     this.#joined = () => !isNew && missing().length === 0 && all.resolve();
+    this.#ends.push(this.#others.listen(all.reject));
+    // Where the store is shared, it says who leads.
+    if (!isAlone) await Promise.race([this.#others.ask(PATIENCE * beat), all.promise]);
     const timer = setInterval(() => this.#tick(), beat);
+    const { patience = sleep(PATIENCE * beat, undefined, { ref: false }) } = this.#parts;
     void patience.then(all.resolve);
     this.#ends.push(
+      this.#others.answer(),
       bus.listen(newsOf("*"), (message, name) => this.#hear(name, message)),
       bus.watch({ up: () => this.#onUp(), down: () => log.warn("the connection to NATS is lost") }),
       TASK_ENDED.subscribe(({ task }) => this.#runs.stored(task)),
@@ -93,6 +105,7 @@ export class ClusterPool implements AnyPool {
     this.#beat();
     await all.promise;
     this.#joined = null;
+    this.#others.started();
     for (const name of missing()) log.warn({ machine: name }, "a machine has not joined yet");
   }
 
@@ -209,14 +222,13 @@ export class ClusterPool implements AnyPool {
   }
 
   readiness(): Readiness {
-    const reasons: string[] = [];
     if (!this.#parts.bus.isUp) return { ready: false, reason: "There is no connection to NATS (cluster.nats)." };
-    for (const { name, look } of this.#present) {
-      if (look?.readiness.ready === true) return { ready: true, reason: null };
-      reasons.push(`${name}: ${look?.readiness.reason ?? "It has told nothing yet."}`);
-    }
-    const reason = reasons.length > 0 ? reasons.join(" ") : "No machine has joined: npx alt-las agent --join adds one.";
-    return { ready: false, reason };
+    return readinessOf(this.#present);
+  }
+
+  status(): Pick<ClusterStatus, "id" | "epoch" | "machines"> {
+    const machines = Array.from(this.#machines.values(), (one) => machineStatus(one, this.#runs.countOn(one)));
+    return { id: this.#parts.ids.cluster, epoch: this.#leadership.epoch, machines: byName(machines) };
   }
 
   // --- what machines say -----------------------------------------------------------------------------------------
@@ -225,14 +237,18 @@ export class ClusterPool implements AnyPool {
   #hear(name: string, given: object): void {
     if (!MACHINE_NAME.test(name)) return;
     const message = given as FromAgent;
-    if (message.version !== PROTOCOL) return this.#complaints.say(name, OTHER_VERSION);
-    const fault = faultOf(message);
+    const fault = versionFault(message.version) ?? faultOf(message) ?? this.#otherCluster(message);
     if (fault !== null) return this.#complaints.say(name, fault);
     this.#understand(name, () => {
       const { epoch } = message;
       if (epoch > this.#leadership.epoch) this.#leadership.onLater(name, epoch, this.#early !== null);
       else this.#machine(name).receive(message);
     });
+  }
+
+  #otherCluster({ cluster }: FromAgent): string | null {
+    if (cluster === undefined || cluster === null || cluster === this.#parts.ids.cluster) return null;
+    return `it serves another cluster (${cluster}) until its agent is started anew`;
   }
 
   #understand(name: string, take: () => void): void {
@@ -251,8 +267,7 @@ export class ClusterPool implements AnyPool {
     const { bus, ids } = this.#parts;
     const machine: Machine = new Machine(name, this.#leader, {
       send: (incarnation, message, nobody) => {
-        const whole = { version: PROTOCOL, epoch: this.#leadership.epoch, leader: this.#leader, ...message };
-        bus.send(commandsTo(name, incarnation), whole, nobody);
+        bus.send(commandsTo(name, incarnation), { ...this.#self, ...message }, nobody);
       },
       idsOf: (gpus) => ids.remember(name, gpus),
       facts: (facts) => this.#tell(machine, facts),
@@ -334,7 +349,11 @@ export class ClusterPool implements AnyPool {
   }
 
   #beat(): void {
-    this.#parts.bus.send(BEATS, { version: PROTOCOL, epoch: this.#leadership.epoch, leader: this.#leader });
+    this.#parts.bus.send(BEATS, { version: SPOKEN[0], ...this.#self, speaks: SPOKEN, at: wallTime() });
+  }
+
+  get #self() {
+    return { epoch: this.#leadership.epoch, leader: this.#leader, cluster: this.#parts.ids.cluster };
   }
 
   #onUp(): void {

@@ -2,8 +2,10 @@
 import { type GpuFacts, isServing, mayServeAgain } from "../gpu/facts.ts";
 import type { Drain } from "../gpu/inventory/known-gpus.ts";
 import type { ModelStatus } from "../gpu/models.ts";
-import type { GpuStatus } from "../gpu/status.ts";
+import type { GpuStatus, Readiness } from "../gpu/status.ts";
 import type { Machine } from "./machine.ts";
+import { BEAT_MS } from "./messages.ts";
+import type { MachineStatus } from "./status.ts";
 
 /**
  * A GPU as placement is told of it. One of a machine that is gone is `faulted`: it may serve again, so tasks may wait for it. One that an
@@ -30,6 +32,33 @@ export function withoutMachine(gpu: GpuStatus, machine: Pick<Machine, "name" | "
   const known = { ...gpu, id, machine: machine.name, instances };
   if (machine.whyGone === null) return known;
   return { ...known, status: "faulted", reason: machine.whyGone, pid: null, processes: null };
+}
+
+/** @param present the machines that are there */
+export function readinessOf(present: readonly Machine[]): Readiness {
+  if (present.some(({ look }) => look?.readiness.ready === true)) return { ready: true, reason: null };
+  const reasons = present.map(({ name, look }) => `${name}: ${look?.readiness.reason ?? "It has told nothing yet."}`);
+  const reason = reasons.length > 0 ? reasons.join(" ") : "No machine has joined: npx alt-las agent --join adds one.";
+  return { ready: false, reason };
+}
+
+/** @param running its tasks */
+export function machineStatus(machine: Machine, running: number): MachineStatus {
+  const { name, whyGone: gone, version: protocol, unobeyed: unacknowledged, clockAhead } = machine;
+  return {
+    name,
+    gone,
+    gpus: machine.look?.gpus.length ?? 0,
+    running,
+    protocol,
+    heartbeatAge: gone === null ? (machine.missed * BEAT_MS) / 1000 : null,
+    unacknowledged,
+    clockAhead: clockAhead === null ? null : clockAhead / 1000,
+  };
+}
+
+export function byName(machines: readonly MachineStatus[]): readonly MachineStatus[] {
+  return machines.toSorted((one, other) => (one.name < other.name ? -1 : 1));
 }
 
 /** A name is the same model on every machine. */

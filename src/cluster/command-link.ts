@@ -35,6 +35,11 @@ export class CommandLink {
     return this.#obeyed > 0;
   }
 
+  /** Commands that were not obeyed yet, as far as is known. */
+  get size(): number {
+    return this.#pending.length;
+  }
+
   /** Whether such a command was not obeyed yet, as far as is known. */
   has(is: (command: Command) => boolean): boolean {
     return this.#pending.some(is);

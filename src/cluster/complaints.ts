@@ -17,9 +17,18 @@ export class Complaints {
 
   /** @param why what is wrong */
   say(machine: string, why: string): void {
-    if (this.#said.has(machine) || this.#said.size >= MOST) return;
-    this.#said.add(machine);
-    this.#log.error({ machine }, `the news of a machine could not be read: ${why}`);
+    if (this.#isNew(machine)) this.#log.error({ machine }, `the news of a machine could not be read: ${why}`);
+  }
+
+  /** @param about no machine; its sentence is `sentence` */
+  sayOf(about: string, sentence: string): void {
+    if (this.#isNew(about)) this.#log.error(sentence);
+  }
+
+  #isNew(about: string): boolean {
+    if (this.#said.has(about) || this.#said.size >= MOST) return false;
+    this.#said.add(about);
+    return true;
   }
 
   tick(): void {

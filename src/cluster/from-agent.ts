@@ -118,6 +118,7 @@ const Look = Type.Object({
   gpus: Type.Array(GpuLook),
   models: Type.Array(Model),
   readiness: Type.Object({ ready: Flag, reason: orNull(Text) }),
+  at: Type.Optional(Time),
 });
 
 const Call = Type.Object({ id: Text, name: Text, arguments: Text });
@@ -187,6 +188,7 @@ const isEnvelope = checkFor(
     incarnation: Type.String({ pattern: "^[A-Za-z0-9-]{1,64}$" }),
     number: Count,
     epoch: Count,
+    cluster: Type.Optional(orNull(Text)),
     leader: orNull(Text),
     session: Count,
     heard: Count,

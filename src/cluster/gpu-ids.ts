@@ -1,7 +1,8 @@
 /**
- * `cluster.json` in the data directory: which `gpu_id` each card of each machine has in the cluster, which of them an operator drained, and
- * the epoch: a number that is higher at each start of the server.
+ * `cluster.json` in the data directory: the id of the cluster, which `gpu_id` each card of each machine has there, which of them an operator
+ * drained, and the epoch: a number that is higher at each start of the server.
  */
+import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { wallTime } from "../common/clock.ts";
 import { type Static, Type } from "../common/type.ts";
@@ -17,6 +18,7 @@ const Text = Type.String({ minLength: 1 });
 const FileSchema = Type.Object(
   {
     version: Type.Literal(1, { allowed: "1; another version of ALT_LAS may have written the file" }),
+    cluster: Type.Optional(Text),
     epoch: Count,
     gpus: Type.Array(
       Type.Object(
@@ -42,18 +44,26 @@ export const MOST_EPOCH = 2 ** 52;
 
 export class GpuIds {
   readonly #path: string;
-  #file: ClusterFile;
+  #file: ClusterFile & { readonly cluster: string };
 
-  private constructor(path: string, file: ClusterFile) {
+  private constructor(path: string, file: ClusterFile, cluster: string) {
     this.#path = path;
-    this.#file = file;
+    this.#file = { ...file, cluster };
   }
 
-  /** @throws {AltLasError} `bad_config`, naming the file and what is wrong with it: to begin anew would give GPUs other ids */
-  static open(dataDir: string): GpuIds {
+  /**
+   * @param cluster its id, where the database says it; else it is made at the first start
+   * @throws {AltLasError} `bad_config`, naming the file and what is wrong with it: to begin anew would give GPUs other ids
+   */
+  static open(dataDir: string, cluster?: string): GpuIds {
     const path = join(dataDir, "cluster.json");
     const file = (readJsonFile(path, validate) ?? { version: 1, epoch: 0, gpus: [] }) as ClusterFile;
-    return new GpuIds(path, file);
+    return new GpuIds(path, file, cluster ?? file.cluster ?? randomUUID());
+  }
+
+  /** The id of the cluster. */
+  get cluster(): string {
+    return this.#file.cluster;
   }
 
   /**
@@ -108,7 +118,7 @@ export class GpuIds {
   }
 
   /** The file holds: one that cannot be written changes nothing. */
-  #save(file: ClusterFile): void {
+  #save(file: ClusterFile & { readonly cluster: string }): void {
     writeJsonFile(this.#path, file);
     this.#file = file;
   }

@@ -1,8 +1,8 @@
-/** The epoch with which a server leads, and what it does when agents say that they obey another one. */
+/** The epoch with which a server leads, and what it does when others obey, or have, another one. */
 import type { Logger } from "pino";
-import { messageOf } from "../errors.ts";
+import { AltLasError, messageOf } from "../errors.ts";
 import { type GpuIds, MOST_EPOCH } from "./gpu-ids.ts";
-import { MOST_MISSED } from "./messages.ts";
+import { type Beat, MOST_MISSED } from "./messages.ts";
 
 export interface LeadershipParts {
   readonly ids: GpuIds;
@@ -17,8 +17,8 @@ export class Leadership {
   readonly #parts: LeadershipParts;
   readonly #ledOn: () => void;
   #epoch: number;
-  /** The highest epoch that agents say they obey, and the ticks since they do; null: it is this server's. */
-  #later: { readonly machine: string; epoch: number; ticks: number } | null = null;
+  /** The highest epoch that others say they obey, and the ticks since they do; null: it is this server's. */
+  #later: { readonly by: string; epoch: number; ticks: number } | null = null;
 
   /** @param ledOn its epoch is another one now */
   constructor(parts: LeadershipParts, ledOn: () => void) {
@@ -32,38 +32,62 @@ export class Leadership {
   }
 
   /**
-   * A server on another machine may have led before, by a clock that is ahead of this one's.
+   * An agent obeys a later epoch. A server may have led before by a clock that is ahead of this one's, or the agent lies: no agent ends a
+   * server. One that leads beside this one says so itself.
    * @param epoch higher than this server's
    * @throws {Error} no server has such an epoch
    */
-  onLater(machine: string, epoch: number, isStarting: boolean): void {
-    const { isAlone, superseded } = this.#parts;
+  onLater(by: string, epoch: number, isStarting: boolean): void {
     if (epoch > MOST_EPOCH) throw new Error(`no server leads with epoch ${epoch}`);
-    if (!isAlone) {
-      const other = `a server that began to lead later (epoch ${epoch}, this one has ${this.#epoch})`;
-      return superseded(`Machine ${machine} obeys ${other}.`);
-    }
-    this.#later ??= { machine, epoch, ticks: 0 };
+    this.#later ??= { by, epoch, ticks: 0 };
     this.#later.epoch = Math.max(this.#later.epoch, epoch);
     if (isStarting) this.#leadOn();
   }
 
-  /** A server that was frozen hears from its store meanwhile that another one leads, and ends. */
+  /**
+   * Another server says that it leads.
+   * @returns why this one may not start; null: it may
+   */
+  onOther({ cluster, epoch }: Pick<Beat, "cluster" | "epoch">, isStarting: boolean): AltLasError | null {
+    const { isAlone, superseded, ids } = this.#parts;
+    const isOurs = cluster === ids.cluster || (cluster === undefined && isAlone);
+    if (!isOurs) return new AltLasError("conflict", otherCluster(cluster, ids.cluster));
+    // The database ends the other one.
+    if (isAlone) {
+      if (epoch > this.#epoch) this.onLater("another server", epoch, isStarting);
+      return null;
+    }
+    if (isStarting) return new AltLasError("conflict", `${TWO} ${STOP_ONE}`);
+    if (epoch > this.#epoch) superseded(`${TWO} It began later (epoch ${epoch}, this one has ${this.#epoch}).`);
+    return null;
+  }
+
+  /** A server that was frozen hears meanwhile from its store, or from the other one itself, that another one leads, and ends. */
   tick(): void {
     if (this.#later !== null && ++this.#later.ticks > MOST_MISSED) this.#leadOn();
   }
 
-  /** The store says that no other server leads, so what an agent says of one is of the past, or a lie. */
+  /** No other server leads, so what is said of one is of the past, or a lie. */
   #leadOn(): void {
-    const { machine, epoch } = this.#later!;
+    const { by, epoch } = this.#later!;
     const { ids, log } = this.#parts;
     this.#later = null;
     try {
       this.#epoch = ids.nextEpoch(epoch);
     } catch (error) {
-      return log.error({ err: error, machine }, `this server cannot lead on: ${messageOf(error)}`);
+      return log.error({ err: error, by }, `this server cannot lead on: ${messageOf(error)}`);
     }
-    log.warn({ machine, epoch }, "a machine obeyed another server that has led; this one leads on");
+    log.warn({ by, epoch }, "an agent obeyed another server that has led, or says so; this one leads on");
     this.#ledOn();
   }
+}
+
+const TWO = "Another server with a copy of this data directory leads this cluster.";
+const STOP_ONE =
+  "Stop that one first; several servers of one cluster need a PostgreSQL database (store.url) in common.";
+
+function otherCluster(other: string | undefined, own: string): string {
+  const named =
+    other === undefined ? "A server of another version of ALT_LAS" : `The server of another cluster (${other})`;
+  return `${named} uses this NATS server (cluster.nats); this one is of the cluster ${own}. Give each cluster a NATS server, or a NATS account, of its own.`;
 }

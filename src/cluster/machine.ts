@@ -1,4 +1,5 @@
 /** A machine as the leader sees it: whether its agent lives, what it says in order, and the commands for it. */
+import { wallTime } from "../common/clock.ts";
 import type { GpuFacts } from "../gpu/facts.ts";
 import { CommandLink } from "./command-link.ts";
 import {
@@ -8,9 +9,11 @@ import {
   type Command,
   type FromAgent,
   fromWire,
+  type Leader,
   type Look,
   MOST_MISSED,
   type News,
+  PROTOCOL,
   type ToAgent,
 } from "./messages.ts";
 
@@ -19,7 +22,7 @@ export type RunNews = Exclude<News, { type: "facts" | "look" }>;
 
 export interface MachineEvents {
   /** @param nobody called when its agent has no connection */
-  send(incarnation: string, message: Omit<ToAgent, "version" | "epoch" | "leader">, nobody?: () => void): void;
+  send(incarnation: string, message: Omit<ToAgent, keyof Omit<Leader, "version">>, nobody?: () => void): void;
   /** The ids in the cluster of cards of this machine, by their keys. */
   idsOf(gpus: readonly AgentGpu[]): ReadonlyMap<string, number>;
   news(news: RunNews): void;
@@ -46,7 +49,11 @@ export class Machine {
   readonly #link: CommandLink;
   readonly #ids = new Map<number, number>();
   #incarnation = "";
+  /** Of the messages that its agent can read. */
+  #version = PROTOCOL;
   #look: Look | null = null;
+  /** Milliseconds by which its wall clock is ahead of this one's; null: it has not said. */
+  #clockAhead: number | null = null;
   /** null: it is there; one sentence. */
   #gone: string | null = "It has not joined yet.";
   /** Number of its last message. */
@@ -76,6 +83,24 @@ export class Machine {
 
   get look(): Look | null {
     return this.#look;
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  get clockAhead(): number | null {
+    return this.#clockAhead;
+  }
+
+  /** Signs of life that are missing. */
+  get missed(): number {
+    return this.#missed;
+  }
+
+  /** Commands that its agent has not obeyed yet, as far as is known. */
+  get unobeyed(): number {
+    return this.#link.size;
   }
 
   /** Dropped while it is gone: its whole state tells what is to be done when it is back. */
@@ -155,10 +180,11 @@ export class Machine {
   }
 
   /** An agent that comes under the name of one that lives waits until that is gone, and is sent away when it is not. */
-  #isItself({ incarnation, number, state }: FromAgent): boolean {
+  #isItself({ version, incarnation, number, state }: FromAgent): boolean {
     if (incarnation === this.#incarnation) return true;
     if (this.#gone !== null) {
       this.#incarnation = incarnation;
+      this.#version = version;
       this.#received = state === undefined ? number : number - 1;
       this.#asked = null;
       this.facts.clear();
@@ -167,7 +193,7 @@ export class Machine {
     if (this.#twin.incarnation !== incarnation) this.#twin = { incarnation, ticks: 1 };
     if (this.#twin.ticks > PATIENCE) {
       const refused = `Another agent is machine ${this.name} of this cluster. Give this one another name: --name NAME.`;
-      this.#events.send(incarnation, { session: 0, first: 1, commands: [], ask: false, refused });
+      this.#events.send(incarnation, { version, session: 0, first: 1, commands: [], ask: false, refused });
     }
     return false;
   }
@@ -182,7 +208,7 @@ export class Machine {
     this.#ids.clear();
     for (const { id, key } of state.gpus) this.#ids.set(id, ids.get(key)!);
     if (isNew) this.give({ type: "ids", ids: Array.from(this.#ids, ([id, gpuId]) => ({ id, gpuId })) });
-    this.#look = state.look;
+    this.#seeLook(state.look);
     for (const facts of state.facts) this.#tell(facts);
     this.#events.state(state, isNew);
   }
@@ -193,8 +219,13 @@ export class Machine {
     if (news.type === "facts") this.#tell(news.facts);
     else if (news.type === "look") {
       for (const { id } of news.look.gpus) this.idOf(id);
-      this.#look = news.look;
+      this.#seeLook(news.look);
     } else this.#events.news(news);
+  }
+
+  #seeLook(look: Look): void {
+    this.#look = look;
+    this.#clockAhead = look.at === undefined ? null : look.at - wallTime();
   }
 
   #tell(wire: Parameters<typeof fromWire>[0]): void {
@@ -211,7 +242,7 @@ export class Machine {
   }
 
   #send(first: number, commands: readonly Command[], ask = false): void {
-    const message = { session: this.#link.session, first, commands, ask };
+    const message = { version: this.#version, session: this.#link.session, first, commands, ask };
     this.#events.send(this.#incarnation, message, () => this.#onNobody());
   }
 

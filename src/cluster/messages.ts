@@ -18,8 +18,10 @@ import type { Delta } from "../output.ts";
 import type { Outcome } from "../task.ts";
 import type { TaskUse } from "../task-use.ts";
 
-/** Of these messages. What has another one is not listened to, and the log says so. */
-export const PROTOCOL = 1;
+/** Of these messages: an agent speaks this version alone. */
+export const PROTOCOL = 2;
+/** A server also speaks the version before, to agents that are yet to be upgraded. The first one names no cluster. */
+export const SPOKEN: readonly number[] = [PROTOCOL - 1, PROTOCOL];
 
 /** Milliseconds between two signs of life, of the leader and of each agent. */
 export const BEAT_MS = 500;
@@ -28,6 +30,8 @@ export const MOST_MISSED = 6;
 
 /** The leader tells all that it leads. */
 export const BEATS = "alt-las.beat";
+/** A server that starts asks who leads, which a leader answers to all. */
+export const LEADERS = "alt-las.leaders";
 /** Where an agent gets its commands. @param incarnation so that nobody listens there once its process has ended */
 export function commandsTo(machine: string, incarnation: string): string {
   return `alt-las.agent.${machine}.${incarnation}`;
@@ -46,6 +50,16 @@ export interface Leader {
   readonly epoch: number;
   /** Another one at each start. */
   readonly leader: string;
+  /** The id of its cluster; absent: it speaks the first version of these messages. */
+  readonly cluster?: string;
+}
+
+/** Told to all. Its `version` is the oldest that the server speaks, which all agents can read. */
+export interface Beat extends Leader {
+  /** The versions in which it commands agents. */
+  readonly speaks?: readonly number[];
+  /** Its wall clock, in Unix milliseconds. */
+  readonly at?: number;
 }
 
 /** What a run needs of its task. */
@@ -107,6 +121,8 @@ export interface Look {
   readonly gpus: readonly GpuStatus[];
   readonly models: readonly ModelStatus[];
   readonly readiness: Readiness;
+  /** Its machine's wall clock, in Unix milliseconds. */
+  readonly at?: number;
 }
 
 export type News =
@@ -155,6 +171,8 @@ export interface FromAgent {
   readonly number: number;
   /** The highest epoch that it has seen; 0: none. */
   readonly epoch: number;
+  /** The id of the cluster that it serves, until its process ends; null: none yet. Absent: it speaks the first version of these messages. */
+  readonly cluster?: string | null;
   /** Of whom it has obeyed the commands of a session up to `heard`; null: of nobody. */
   readonly leader: string | null;
   readonly session: number;

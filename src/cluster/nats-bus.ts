@@ -25,7 +25,14 @@ export async function openNats(place: NatsPlace): Promise<Bus> {
   const { url } = place;
   const { connect } = await client();
   try {
-    return new NatsBus(await connect(optionsOf(place)), place.log);
+    const connection = await connect(optionsOf(place));
+    if (connection.info?.headers !== true) {
+      await connection.close();
+      throw new Error(
+        `it is NATS ${connection.info?.version ?? "of an unknown version"}; ALT_LAS needs 2.2 or later, with headers`,
+      );
+    }
+    return new NatsBus(connection, place.log);
   } catch (error) {
     const sentence = `cluster.nats: ${hostOf(url)} cannot be used: ${messageOf(error)}.`;
     throw new AltLasError("bad_config", sentence.replace(/\.\.$/, "."), { cause: error });

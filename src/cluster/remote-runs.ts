@@ -137,6 +137,10 @@ export class RemoteRuns {
     }
   }
 
+  countOn(machine: Machine): number {
+    return this.#on(machine).length;
+  }
+
   /** No agent can have a run, or end it, but the one that was given it. */
   #of(machine: Machine, key: string): Run | undefined {
     const run = this.#runs.get(key);

@@ -5,6 +5,7 @@ import { AltLasError } from "../errors.ts";
 import type { GpuStatus } from "../gpu/status.ts";
 import { shown } from "../common/validation.ts";
 import { administration, maySee } from "./access.ts";
+import { clusterRoute } from "./cluster.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { maySeeInside, PUBLIC_NOTE, publicGpu } from "./public-words.ts";
 import { EmptyRequest, NoQuery } from "./schemas/common.ts";
@@ -22,7 +23,10 @@ const ABOUT_ONE = { tags: ["gpus"], params: GpuParams, querystring: NoQuery, res
 /** Before the body is read: who may do this, and that it may be missing. */
 const onRequest = [administration("Draining and resuming a GPU"), ignoreTypeOfNothing];
 
-export function gpusRoute(app: FastifyInstance, { gpus, driverNotes = [] }: ServerParts): void {
+/** What there is to run tasks: GPUs, and the machines that they are in. */
+export function gpusRoute(app: FastifyInstance, parts: ServerParts): void {
+  const { gpus, driverNotes = [] } = parts;
+  clusterRoute(app, parts);
   const schema = {
     operationId: "listGpus",
     summary: "All GPUs, also those that cannot be used, with why",

@@ -18,7 +18,9 @@ import { LocalWorkers } from "./local-workers.ts";
 import { Hub, type MemoryBus } from "./memory-bus.ts";
 
 /** Milliseconds between two signs of life. */
-const BEAT = 25;
+export const BEAT = 25;
+/** The id of the cluster, as a database has it. */
+const CLUSTER = "the-cluster";
 
 export interface Run {
   readonly task: Task;
@@ -72,7 +74,7 @@ export class ClusterWorld {
   }
 
   #newPool(patience?: Promise<void>): ClusterPool {
-    const ids = GpuIds.open(this.#memory);
+    const ids = GpuIds.open(this.#memory, CLUSTER);
     const superseded = (why: string): void => {
       this.superseded.push(why);
       this.changes.tell();
@@ -107,7 +109,8 @@ export class ClusterWorld {
     await this.pool.planStart();
   }
 
-  async agent(name: string, config = "", devices = "simulated:1"): Promise<Machine> {
+  /** @param log what its agent says */
+  async agent(name: string, config = "", devices = "simulated:1", log: string[] = []): Promise<Machine> {
     const bus = this.hub.connect();
     const workers = new LocalWorkers();
     const agent = await startAgent({
@@ -115,7 +118,7 @@ export class ClusterWorld {
       dataDir: join(this.folder, `${name}-${this.#seq++}`),
       machine: name,
       bus,
-      log: pino({ level: "silent" }),
+      log: pino({ level: "warn" }, { write: (line) => void log.push((JSON.parse(line) as { msg: string }).msg) }),
       openChannel: workers.open,
       beat: BEAT,
     });

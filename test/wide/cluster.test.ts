@@ -1,4 +1,4 @@
-/** A cluster of real processes: a server, agents, and the NATS server between them. */
+/** A cluster of real processes, as docs/cluster.md has it: a server, agents, and the NATS server between them. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -7,6 +7,7 @@ import { before, test } from "node:test";
 import { connect } from "@nats-io/transport-node";
 import { AgentProcess } from "../helpers/agent-process.ts";
 import { newCertificate } from "../helpers/certificate.ts";
+import { runCommand } from "../helpers/command.ts";
 import { gpus, ready, running } from "../helpers/cluster-server.ts";
 import { NatsServer, NO_NATS } from "../helpers/nats.ts";
 import { newFolder, type Owner, ROOT, Server } from "../helpers/server.ts";
@@ -37,6 +38,11 @@ test("a server without GPUs serves with those of its machines, each with its mac
   const ended = await Promise.all(tasks.map(({ task_id }) => server.ended(task_id)));
   assert(ended.every(({ status }) => status === "completed"));
   assert(new Set(ended.map(({ gpu_id }) => gpu_id)).size > 1);
+  const env = { ALT_LAS_API_KEY: server.key };
+  const { stdout } = await runCommand(["cluster", "--url", server.url], { env });
+  assert.match(stdout, /^Cluster [0-9a-f-]{36}, epoch \d+, over nats:\/\/127\.0\.0\.1:\d+$/m);
+  assert.match(stdout, /^\S+ +\d+\.\d+\.\d+ +yes$/m);
+  for (const machine of [/^one +present +2 /m, /^two +present +1 /m]) assert.match(stdout, machine);
 });
 
 test(

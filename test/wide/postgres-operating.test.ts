@@ -10,6 +10,7 @@ import { after, test, type TestContext } from "node:test";
 import type { Client } from "pg";
 import { postgres, problemsOf } from "../../src/doctor/postgres.ts";
 import type { PostgresHealth } from "../../src/store/postgres/health.ts";
+import { standbysOf } from "../../src/store/postgres/standbys.ts";
 import { PostgresStore } from "../../src/store/postgres/postgres.ts";
 import { runCommand } from "../helpers/command.ts";
 import { fill } from "../helpers/full-store.ts";
@@ -339,6 +340,8 @@ test("doctor tells what makes PostgreSQL unsafe or slow, and its commands mend t
     assert.match(said, new RegExp(`with ${setting} = off`));
   assert.match(said, /ends connections that are idle for 60000 ms/);
   assert.match(said, /has standbys that no commit waits for \(1\)/);
+  const [seen, ...others] = (await standbysOf(own.url(), "unsafe")).standbys;
+  assert.deepEqual([seen?.state, seen?.isSynchronous, others], ["streaming", false, []]);
   assert.match(said, /Of the table commits at .*, \d+ % are dead rows, and it was vacuumed never/);
   assert.match(JSON.stringify(facts["slowest_statements"]), /ms on average of \d+: INSERT INTO unsafe\.commits/);
   const env = { ...process.env, URL: own.url(), PATH: `${PROGRAMS}:${process.env["PATH"]}` };

@@ -49,6 +49,7 @@ const FIELDS = {
   gpus: Array.isArray,
   callers: Array.isArray,
   rows: Array.isArray,
+  machines: Array.isArray,
   running_tasks: Array.isArray,
   tasks: isObject,
   task_id: isText,

@@ -36,7 +36,7 @@ export function addRemote(cli: Command, io: RemoteIo): void {
 }
 
 /** Options of every command that asks a running server. */
-function remote(command: Command): Command {
+export function remote(command: Command): Command {
   return keyed(command).option("--json", "print what the server answers");
 }
 
@@ -66,7 +66,7 @@ export async function remoteOf({ keyFile, ...flags }: RemoteFlags): Promise<Remo
   };
 }
 
-function placesOf({ stdout, stderr }: RemoteIo): { readonly out: Terminal; readonly err: Terminal } {
+export function placesOf({ stdout, stderr }: RemoteIo): { readonly out: Terminal; readonly err: Terminal } {
   return { out: terminalOf(stdout), err: terminalOf(stderr) };
 }
 

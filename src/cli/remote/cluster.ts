@@ -1,0 +1,68 @@
+/** `alt-las cluster`: servers, machines and the database as tables, and what is wrong with them. */
+import { jsonText, legible } from "../../common/legible.ts";
+import type { ClusterAnswer } from "../../http/schemas/cluster.ts";
+import { wrapped } from "../table.ts";
+import { ask, type Remote } from "./client.ts";
+import { type Column, fittedTable, type Row } from "./fitted-table.ts";
+import type { Look } from "./tasks.ts";
+
+const SERVERS: readonly Column[] = [{ title: "SERVER", isName: true }, { title: "VERSION" }, { title: "LEADS" }];
+const MACHINES: readonly Column[] = [
+  { title: "MACHINE", isName: true },
+  { title: "STATUS" },
+  { title: "GPUS" },
+  { title: "RUNNING" },
+  { title: "HEARTBEAT" },
+  { title: "UNACKNOWLEDGED", spare: 1 },
+  { title: "CLOCK", spare: 2 },
+];
+const STANDBYS: readonly Column[] = [
+  { title: "STANDBY", isName: true },
+  { title: "STATE" },
+  { title: "SYNCHRONOUS" },
+  { title: "LAG" },
+];
+
+/** @returns the text to print @throws {AltLasError} as `ask` */
+export async function clusterCommand(remote: Remote, look: Look & { readonly json: boolean }): Promise<string> {
+  const answer = (await ask(remote, "cluster", "machines")) as ClusterAnswer;
+  if (look.json) return jsonText(answer, 2);
+  const { cluster, epoch, nats, servers, machines, database, warnings } = legible(answer);
+  const { columns } = look;
+  const parts = [
+    `Cluster ${cluster}, epoch ${epoch}, over ${nats.at}${nats.connected ? "" : " (not connected)"}`,
+    fittedTable(
+      SERVERS,
+      servers.map(({ name, version, leads }) => ({ cells: [name, version, leads ? "yes" : "no"] })),
+      columns,
+    ),
+    machines.length === 0 ? "No machine has joined." : fittedTable(MACHINES, machines.map(machineRow), columns),
+  ];
+  if (database !== null && database.standbys.length > 0)
+    parts.push(fittedTable(STANDBYS, database.standbys.map(standbyRow), columns));
+  else if (database !== null) parts.push(`PostgreSQL at ${database.at} has no standby.`);
+  return [...parts, ...warnings.map((warning) => wrapped(warning, "", columns))].join("\n\n");
+}
+
+function machineRow(machine: ClusterAnswer["machines"][number]): Row {
+  const { name, status, gpus, running, heartbeat_age: age, unacknowledged, clock_ahead: ahead } = machine;
+  const clock = ahead === null ? "-" : `${ahead < 0 ? "" : "+"}${ahead.toFixed(1)} s`;
+  return {
+    cells: [
+      name,
+      status,
+      `${gpus}`,
+      `${running}`,
+      age === null ? "-" : `${age.toFixed(1)} s`,
+      `${unacknowledged}`,
+      clock,
+    ],
+  };
+}
+
+function standbyRow({ name, state, synchronous, lag_bytes: bytes, lag_seconds: seconds }: Standby): Row {
+  const behind = bytes === null ? "-" : `${bytes} B${seconds === null ? "" : `, ${seconds.toFixed(1)} s`}`;
+  return { cells: [name ?? "-", state ?? "-", synchronous ? "yes" : "no", behind] };
+}
+
+type Standby = NonNullable<ClusterAnswer["database"]>["standbys"][number];

@@ -1,0 +1,54 @@
+/** How a cluster looks to an operator. */
+
+export interface MachineStatus {
+  readonly name: string;
+  /** null: it is there; one sentence. */
+  readonly gone: string | null;
+  readonly gpus: number;
+  /** Tasks that run there, as the leader knows. */
+  readonly running: number;
+  /** The version of the messages that its agent speaks. */
+  readonly protocol: number;
+  /** Seconds since its last sign of life, by the leader's own signs; null: it is gone. */
+  readonly heartbeatAge: number | null;
+  /** Commands that its agent has not obeyed yet, as far as is known. */
+  readonly unacknowledged: number;
+  /** Seconds by which its clock is ahead of the leader's; null: it has not said. */
+  readonly clockAhead: number | null;
+}
+
+export interface ServerStatus {
+  /** Its machine. */
+  readonly name: string;
+  readonly version: string;
+  readonly leads: boolean;
+}
+
+/** A standby of the PostgreSQL server. What a role may not see of it is null. */
+export interface StandbyStatus {
+  readonly name: string | null;
+  /** Such as `streaming`. */
+  readonly state: string | null;
+  /** Whether commits wait for it. */
+  readonly isSynchronous: boolean;
+  readonly lagBytes: number | null;
+  readonly lagSeconds: number | null;
+}
+
+export interface DatabaseStatus {
+  /** Without a login. */
+  readonly at: string;
+  readonly standbys: readonly StandbyStatus[];
+}
+
+export interface ClusterStatus {
+  readonly id: string;
+  readonly epoch: number;
+  readonly nats: { readonly at: string; readonly isUp: boolean };
+  readonly servers: readonly ServerStatus[];
+  readonly machines: readonly MachineStatus[];
+  /** null: tasks are in a file of the server. */
+  readonly database: DatabaseStatus | null;
+  /** One sentence each. */
+  readonly warnings: readonly string[];
+}

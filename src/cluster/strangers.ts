@@ -1,0 +1,57 @@
+/** What an agent says in its log of servers that it cannot obey, and of one whose clock is another: once for each. */
+import type { Logger } from "pino";
+import { wallTime } from "../common/clock.ts";
+import { type Beat, PROTOCOL } from "./messages.ts";
+
+/** Milliseconds by which two clocks may differ before it is said. */
+export const MOST_APART = 10_000;
+
+export class Strangers {
+  readonly #log: Logger;
+  readonly #said = new Set<string>();
+  #isApart = false;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** A server that does not speak this agent's version of the messages. */
+  onVersion({ speaks }: Pick<Beat, "speaks">): void {
+    const its = Array.isArray(speaks) ? speaks.join(" and ") : "1";
+    const isOlder = !Array.isArray(speaks) || speaks.every((version) => version < PROTOCOL);
+    const mend = isOlder ? "upgrade that server" : "upgrade this agent";
+    this.#say(
+      `version ${its}`,
+      `a server speaks version ${its} of the messages between servers and agents, this agent ${PROTOCOL}: ${mend}`,
+    );
+  }
+
+  onCluster(cluster: string, own: string): void {
+    this.#say(
+      `cluster ${cluster}`,
+      `the server of another cluster (${cluster}) uses this NATS server, too; it is not obeyed. This agent serves ${own} until it is started anew.`,
+    );
+  }
+
+  /** @param at the wall clock of the server that is obeyed */
+  onTime(at: number | undefined): void {
+    if (typeof at !== "number") return;
+    const seconds = Math.round((wallTime() - at) / 1000);
+    const isApart = Math.abs(seconds) * 1000 > MOST_APART;
+    if (isApart === this.#isApart) return;
+    this.#isApart = isApart;
+    if (isApart) this.#log.warn({ seconds }, apart("this machine", seconds));
+  }
+
+  #say(about: string, sentence: string): void {
+    if (this.#said.has(about) || this.#said.size > 100) return;
+    this.#said.add(about);
+    this.#log.error(sentence);
+  }
+}
+
+/** @param seconds by which its clock is ahead of the server's */
+export function apart(what: string, seconds: number): string {
+  const way = seconds > 0 ? "ahead of" : "behind";
+  return `The clock of ${what} is ${Math.abs(seconds)} s ${way} the server's: set it by NTP. Times of its events are wrong, and certificates may be refused.`;
+}

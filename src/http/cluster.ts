@@ -1,0 +1,57 @@
+/** `GET /cluster`: servers, machines and the database, and what is wrong with them. */
+import type { FastifyInstance } from "fastify";
+import type { ClusterStatus, MachineStatus } from "../cluster/status.ts";
+import { AltLasError } from "../errors.ts";
+import { administration } from "./access.ts";
+import { ClusterAnswer } from "./schemas/cluster.ts";
+import { NoQuery } from "./schemas/common.ts";
+import type { ServerParts } from "./server-parts.ts";
+
+export function clusterRoute(app: FastifyInstance, { cluster }: ServerParts): void {
+  const schema = {
+    operationId: "getCluster",
+    summary: "The servers and machines of the cluster, who leads, and how far each is behind",
+    description: "A 404 where `cluster.nats` is not set. Needs the role admin.",
+    tags: ["gpus"],
+    querystring: NoQuery,
+    response: { 200: ClusterAnswer },
+    refusals: ["forbidden" as const, "not_found" as const],
+  };
+  app.get("/cluster", { schema, onRequest: administration("Seeing the cluster") }, async () => {
+    if (cluster === undefined) throw new AltLasError("not_found", ALONE);
+    return viewOf(await cluster());
+  });
+}
+
+const ALONE = "This server is no part of a cluster: cluster.nats is not set.";
+
+function viewOf({ id, epoch, nats, servers, machines, database, warnings }: ClusterStatus): ClusterAnswer {
+  return {
+    cluster: id,
+    epoch,
+    nats: { at: nats.at, connected: nats.isUp },
+    servers: [...servers],
+    machines: machines.map(machineView),
+    database: database && {
+      at: database.at,
+      standbys: database.standbys.map(({ name, state, isSynchronous, lagBytes, lagSeconds }) => {
+        return { name, state, synchronous: isSynchronous, lag_bytes: lagBytes, lag_seconds: lagSeconds };
+      }),
+    },
+    warnings: [...warnings],
+  };
+}
+
+function machineView({ name, gone, gpus, running, protocol, heartbeatAge, ...rest }: MachineStatus) {
+  return {
+    name,
+    status: gone === null ? ("present" as const) : ("gone" as const),
+    reason: gone,
+    gpus,
+    running,
+    protocol,
+    heartbeat_age: heartbeatAge,
+    unacknowledged: rest.unacknowledged,
+    clock_ahead: rest.clockAhead,
+  };
+}

@@ -1,0 +1,44 @@
+/** `GET /cluster`. */
+import { Type, type Static } from "../../common/type.ts";
+import { orNull } from "./common.ts";
+
+const Machine = Type.Object({
+  name: Type.String(),
+  status: Type.Enum(["present", "gone"], { type: "string" }),
+  reason: orNull<string>("string", { description: "Why it is gone." }),
+  gpus: Type.Integer(),
+  running: Type.Integer({ description: "Tasks that run there." }),
+  protocol: Type.Integer({ description: "The version of the messages that its agent speaks." }),
+  heartbeat_age: orNull<number>("number", {
+    description: "Seconds since its last sign of life, in steps of half a second; null: it is gone.",
+  }),
+  unacknowledged: Type.Integer({ description: "Commands that its agent has not obeyed yet, as far as is known." }),
+  clock_ahead: orNull<number>("number", {
+    description: "Seconds by which its clock is ahead of the leader's; null: it has not said.",
+  }),
+});
+
+const Standby = Type.Object({
+  name: orNull<string>("string", { description: "null: the role in `store.url` may not see it." }),
+  state: orNull<string>("string"),
+  synchronous: Type.Boolean({ description: "Whether commits wait for it." }),
+  lag_bytes: orNull<number>("integer"),
+  lag_seconds: orNull<number>("number"),
+});
+
+export const ClusterAnswer = Type.Object({
+  cluster: Type.String({ description: "Its id." }),
+  epoch: Type.Integer({ description: "A number that is higher with each server that begins to lead." }),
+  nats: Type.Object({ at: Type.String({ description: "Without credentials." }), connected: Type.Boolean() }),
+  servers: Type.Array(
+    Type.Object({ name: Type.String({ description: "Its machine." }), version: Type.String(), leads: Type.Boolean() }),
+  ),
+  machines: Type.Array(Machine, { description: "By name: those that have told something since the server's start." }),
+  database: Type.Unsafe<{ at: string; standbys: Static<typeof Standby>[] } | null>({
+    ...Type.Object({ at: Type.String({ description: "Without a login." }), standbys: Type.Array(Standby) }),
+    type: ["object", "null"],
+    description: "The PostgreSQL server; null: tasks are in a file.",
+  }),
+  warnings: Type.Array(Type.String({ description: "A sentence a person can act on." })),
+});
+export type ClusterAnswer = Static<typeof ClusterAnswer>;

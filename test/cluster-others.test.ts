@@ -1,0 +1,116 @@
+/** Servers and agents that do not belong together: other clusters, other versions, other clocks. */
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { pino } from "pino";
+import { ClusterPool } from "../src/cluster/cluster-pool.ts";
+import { GpuIds } from "../src/cluster/gpu-ids.ts";
+import { BEATS, type FromAgent, LEADERS, newsOf, type ToAgent } from "../src/cluster/messages.ts";
+import { BEAT, ClusterWorld } from "./helpers/cluster-world.ts";
+
+/** A server of a cluster whose data directory is new, or a copy. */
+function another(world: ClusterWorld, cluster: string, isAlone = false) {
+  const folder = join(world.folder, cluster);
+  mkdirSync(folder);
+  const said: string[] = [];
+  const log = pino({ level: "error" }, { write: (line) => void said.push((JSON.parse(line) as { msg: string }).msg) });
+  const ended: string[] = [];
+  const parts = { bus: world.hub.connect(), ids: GpuIds.open(folder, cluster), log, isAlone, beat: BEAT };
+  const superseded = (why: string) => void ended.push(why);
+  const pool = new ClusterPool({ ...parts, superseded }, { changed: () => {}, lost: () => {}, wanted: () => {} });
+  return { pool, said, ended };
+}
+
+function hasSaid(lines: readonly string[]): boolean {
+  return lines.some((line) => line.includes("another cluster"));
+}
+
+for (const isAlone of [false, true])
+  test(`a server of another cluster does not start on the same NATS server, ${isAlone ? "with a database" : "with a file"}`, async (t) => {
+    const world = await ClusterWorld.start(t);
+    await world.agent("one");
+    await world.became(0, "ready");
+    const other = another(world, "another", isAlone);
+    t.after(() => other.pool.stop());
+    await assert.rejects(other.pool.planStart(), {
+      code: "conflict",
+      message: /^The server of another cluster \(the-cluster\) uses this NATS server \(cluster\.nats\)/,
+    });
+    await other.pool.stop();
+    assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
+    assert.deepEqual(world.superseded, []);
+  });
+
+test("a server with a copy of the data directory does not start beside the one that leads", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one");
+  await world.became(0, "ready");
+  const copy = another(world, "the-cluster");
+  t.after(() => copy.pool.stop());
+  await assert.rejects(copy.pool.planStart(), { code: "conflict", message: /a copy of this data directory leads/ });
+  await copy.pool.stop();
+  assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
+  assert.deepEqual(world.superseded, []);
+});
+
+test("two clusters that find each other while both serve say so, and agents stay with the first", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const said: string[] = [];
+  await world.agent("one", "", "simulated:1", said);
+  await world.became(0, "ready");
+  world.hub.loses = (subject) => subject === BEATS || subject === LEADERS;
+  const other = another(world, "another");
+  t.after(() => other.pool.stop());
+  await other.pool.planStart();
+  world.hub.loses = () => (world.changes.tell(), false);
+  await world.changes.until(() => hasSaid(world.said) && hasSaid(other.said) && hasSaid(said));
+  assert.deepEqual(other.pool.gpuIds, []);
+  assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
+  assert.deepEqual([...world.superseded, ...other.ended], []);
+});
+
+test("a server commands an agent of the version before in its own version", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const versions = new Set<number>();
+  world.hub.damages = (subject, message) => {
+    if (subject === newsOf("old")) {
+      const { cluster: _cluster, ...old } = message as Partial<FromAgent>;
+      return { ...old, version: 1 };
+    }
+    const { session, version } = message as Partial<ToAgent>;
+    if (session === undefined) return message;
+    versions.add(version!);
+    // The agent of this test is of today.
+    return { ...message, version: 2 };
+  };
+  await world.agent("old");
+  await world.became(0, "ready");
+  assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
+  assert.deepEqual([...versions], [1]);
+});
+
+test("an agent says which of the two has to be upgraded, when it hears a server of another version", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const said: string[] = [];
+  await world.agent("one", "", "simulated:1", said);
+  await world.became(0, "ready");
+  const spy = world.hub.connect();
+  const about = { epoch: 2 ** 45, leader: "other" };
+  spy.send(BEATS, { ...about, version: 1 });
+  spy.send(BEATS, { ...about, version: 3, speaks: [3, 4], cluster: "the-cluster" });
+  assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
+  assert.match(said[0]!, /speaks version 1 of the messages .* this agent 2: upgrade that server/);
+  assert.match(said[1]!, /speaks version 3 and 4 of the messages .*: upgrade this agent/);
+});
+
+test("an agent says that its clock is far off", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const said: string[] = [];
+  world.hub.damages = (subject, message) =>
+    subject === BEATS ? { ...message, at: Number(message["at"]) + 3_600_000 } : message;
+  world.hub.loses = () => (world.changes.tell(), false);
+  await world.agent("one", "", "simulated:1", said);
+  await world.changes.until(() => said.length > 0);
+  assert.match(said[0]!, /^The clock of this machine is 3600 s behind the server's: set it by NTP/);
+});
