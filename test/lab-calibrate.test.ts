@@ -77,18 +77,36 @@ test("lab calibrate measures the GPUs of a running server, and lab run takes wha
   );
 });
 
-test("lab calibrate loads a model that is not there yet, and measures it as it then is", async (t) => {
+test("lab calibrate loads models that are not there yet, measures each, and lab run takes all of it", async (t) => {
   const config = `
-    models: [{ name: rare, load: demand, context: 512, engine: { kind: simulated, load_seconds: 1.2 } }]
+    models:
+      - { name: usual, engine: { kind: simulated, memory_bytes: 5000000000 } }
+      - { name: rare, load: demand, context: 512, engine: { kind: simulated, load_seconds: 1.2, memory_bytes: 3000000000 } }
     engine: { simulated: { tokens_per_second: 400 } }
-    gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 1 } }`;
-  const server = await startLocalServer(t, { config, devices: "simulated:1" });
+    gpu:
+      devices: [{ gpu: simulated:1, memory_bytes: 9000000000 }]
+      multi_gpu: { max_concurrent_tasks_per_gpu: 1 }`;
+  const server = await startLocalServer(t, { config });
   const env = { ALT_LAS_API_KEY: server.key };
   const { code, stdout, stderr } = await runCommand(["lab", "calibrate", "--url", server.url], { env });
   assert.equal(code, 0, stderr);
-  const [gpu] = (JSON.parse(stdout) as SpeedFile).gpus;
-  assert.equal(gpu!.context, 512);
-  assert.ok(gpu!.load_seconds! >= 1.2);
+  assert.match(stderr, /^GPU 0, rare, 1 of 1 slots: .*answers \S+ tokens\/s each$/m);
+  const [usual, rare, ...more] = (JSON.parse(stdout) as SpeedFile).gpus;
+  assert.deepEqual(more, []);
+  assert.deepEqual([usual!.model, rare!.model, rare!.context], ["usual", "rare", 512]);
+  assert.ok(rare!.load_seconds! >= 1.2);
+  for (const gpu of [usual!, rare!]) {
+    assert.equal(gpu.gpu_memory_bytes, 9e9);
+    assert.ok(!("kv_bytes_per_token" in gpu), "the simulated engine has no cache to tell of");
+  }
+  const folder = testFolder(t);
+  const [speeds, configFile, trace] = ["speeds.json", "config.yaml", "trace.csv"].map((name) => join(folder, name));
+  writeFileSync(speeds!, stdout);
+  writeFileSync(configFile!, config);
+  writeFileSync(trace!, "at,prompt_tokens,output_tokens,model\n0,5,10,usual\n1,5,10,rare\n2,5,10,rare\n");
+  const run = await runCommand(["lab", "run", trace!, "--config", configFile!, "--speed", speeds!, "--json"]);
+  const { results } = JSON.parse(run.stdout) as { results: { completed: number; loads: number }[] };
+  assert.deepEqual([results[0]!.completed, results[0]!.loads], [3, 1]);
 });
 
 test("a server that is busy, or a key that may not, is answered with a sentence", async (t) => {

@@ -60,6 +60,9 @@ const InstanceLook = Type.Object({
   loadSeconds: Figure,
   lastUsedAt: orNull(Time),
   running: Count,
+  slots: Count,
+  context: Figure,
+  kvBytesPerToken: Figure,
 });
 
 const GpuLook = Type.Object({

@@ -132,7 +132,7 @@ function statusOfInstance(
   instance: GpuView["instances"][number],
   { device, health, succession, memory }: Pick<GpuView, "device" | "health" | "succession" | "memory">,
 ): InstanceStatus {
-  const { id, model, modelName, stay, tasks } = instance;
+  const { id, model, modelName, stay, tasks, slots, info } = instance;
   const residency = stay.residencyIn(memory);
   const isFetching = stay.served?.file?.state === "fetching";
   const seen = visible(health.visible(instance.health), residency, memory);
@@ -156,6 +156,9 @@ function statusOfInstance(
     loadSeconds: residency.loadSeconds,
     lastUsedAt: stay.lastUsedAt,
     running: tasks,
+    slots: Math.min(slots, device.slots),
+    context: info?.context ?? null,
+    kvBytesPerToken: info === null || info.kvBytesPerToken === 0 ? null : info.kvBytesPerToken,
   };
 }
 

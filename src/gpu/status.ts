@@ -57,6 +57,12 @@ export interface InstanceStatus {
   readonly lastUsedAt: number | null;
   /** Tasks running there. */
   readonly running: number;
+  /** Tasks that may run there. */
+  readonly slots: number;
+  /** Tokens of context for each slot; null: it was not loaded yet, or its server does not tell. */
+  readonly context: number | null;
+  /** Bytes of KV cache for each token; null: it was not loaded yet, or its engine does not tell. */
+  readonly kvBytesPerToken: number | null;
 }
 
 export interface GpuStatus {

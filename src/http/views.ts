@@ -277,6 +277,9 @@ function viewOfInstance(instance: InstanceStatus) {
     load_seconds: instance.loadSeconds,
     last_used_at: isoTimeOrNull(instance.lastUsedAt),
     running: instance.running,
+    slots: instance.slots,
+    context: instance.context,
+    kv_bytes_per_token: instance.kvBytesPerToken,
   };
 }
 

@@ -23,8 +23,9 @@ const MOST_TRIED = 200_000;
 
 type Goal = "makespan" | "endToEnd";
 
-/** @returns null: there are too many requests, or too many choices */
+/** @returns null: there are too many requests, too many choices, or models that come and go, of which it knows nothing */
 export async function bestOf(trace: Trace, gpus: readonly LabGpu[]): Promise<Best | null> {
+  if (gpus.some(({ models }) => models !== undefined)) return null;
   const requests: TraceRequest[] = [];
   for await (const some of trace()) {
     requests.push(...some.slice(0, MOST_SEARCHED + 1));

@@ -7,8 +7,8 @@
  *     What comes later cannot be done before it comes.
  *  2. One request: it ends no sooner than alone on the GPU that is fastest for it. A part of its prompt may be in a cache.
  */
-import type { LabGpu } from "./fleet.ts";
-import { at, type Curve } from "./speed.ts";
+import { type LabGpu, modelsOn } from "./fleet.ts";
+import { at, type Curve, type GpuSpeed } from "./speed.ts";
 import { PREFIX_TOKENS, type TraceRequest } from "./trace.ts";
 
 interface Most {
@@ -33,7 +33,7 @@ export class Bound {
 
   constructor(gpus: readonly LabGpu[]) {
     this.#gpus = gpus.map(mostOf);
-    this.#keeps = gpus.some(({ speed }) => speed.keepsPrompts);
+    this.#keeps = this.#gpus.some(({ keepsPrompts }) => keepsPrompts);
     const sum = (of: (one: Most) => number): number => this.#gpus.reduce((all, one) => all + of(one), 0);
     this.#worth = sum(({ answers }) => answers) / sum(({ prompts }) => prompts);
     this.#speed = sum(({ answers, prompts }) =>
@@ -69,7 +69,20 @@ export class Bound {
   }
 }
 
-function mostOf({ slots, speed }: LabGpu): Most {
+/** Of a GPU with several models what is most of any: loads are left out, as if all were there. */
+function mostOf(gpu: LabGpu): Most {
+  const each = modelsOn(gpu).map(({ speed }) => mostAt(gpu.slots, speed));
+  return each.reduce((most, one) => ({
+    start: Math.min(most.start, one.start),
+    prompt: Math.max(most.prompt, one.prompt),
+    answer: Math.max(most.answer, one.answer),
+    prompts: Math.max(most.prompts, one.prompts),
+    answers: Math.max(most.answers, one.answers),
+    keepsPrompts: most.keepsPrompts || one.keepsPrompts,
+  }));
+}
+
+function mostAt(slots: number, speed: GpuSpeed): Most {
   const slot = (curve: Curve | null): number => (curve === null ? Infinity : Math.max(...at(curve, slots)));
   const all = (curve: Curve | null): number =>
     curve === null ? Infinity : at(curve, slots).reduce((most, tokens, inUse) => Math.max(most, inUse * tokens), 0);

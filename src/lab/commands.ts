@@ -44,7 +44,7 @@ export async function labRun(options: RunOptions, stdin: () => Readable): Promis
   const trace = options.trace === "-" ? await traceOfStream(stdin()) : traceOf(options.trace);
   const best = await bestOf(trace, gpus);
   const replayed: Replay[] = [];
-  const shared = { gpus, settings: schedulerSettings(config), seed: options.seed ?? 1 };
+  const shared = { gpus, settings: schedulerSettings(config), models: config.models, seed: options.seed ?? 1 };
   const firstTokenWithin = options.firstToken ?? FIRST_TOKEN_WITHIN;
   for (const policy of policies) {
     const recorder = options.html === undefined ? undefined : new Recorder();

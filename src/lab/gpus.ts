@@ -3,7 +3,8 @@ import type { Config } from "../config/config.ts";
 import { deviceEntries, isRemote, urlsOf } from "../config/devices.ts";
 import { AltLasError } from "../errors.ts";
 import { limitsOf } from "../gpu/inventory/device-limits.ts";
-import { type LabGpu, REFERENCE_CONTEXT, REFERENCE_KV_BYTES } from "./fleet.ts";
+import { type LabGpu, REFERENCE_CONTEXT, REFERENCE_GPU_MEMORY, REFERENCE_KV_BYTES } from "./fleet.ts";
+import { type MeasuredGpu, withModels } from "./models.ts";
 import { REFERENCE, times } from "./speed.ts";
 
 export interface GpuOptions {
@@ -22,17 +23,31 @@ export interface GpusFound {
 const USUAL = [1, 1, 1, 1];
 const MOST = 1000;
 
-/** @param measured GPUs of a file of speeds; null: there is none @throws {AltLasError} `bad_config`: they do not go together */
-export function gpusOf(
+/** A file of speeds. */
+interface MeasuredFile {
+  readonly file: string;
+  readonly gpus: readonly MeasuredGpu[];
+}
+
+/** @param measured null: there is none @throws {AltLasError} `bad_config`: they do not go together */
+export function gpusOf(options: GpuOptions, config: Config, measured: MeasuredFile | null): GpusFound {
+  const found = withoutModels(options, config, measured);
+  const { gpus, words } = withModels(found.gpus, config, measured?.file ?? null);
+  return { gpus, words: words === null ? found.words : `${found.words} ${words}` };
+}
+
+function withoutModels(
   options: GpuOptions,
   config: Config,
-  measured: { readonly file: string; readonly gpus: readonly LabGpu[] } | null,
-): GpusFound {
+  measured: MeasuredFile | null,
+): { readonly gpus: readonly MeasuredGpu[]; readonly words: string } {
   const asked = options.gpus === undefined ? null : factorsOf(options.gpus);
   if (measured !== null) return ofMeasured(measured, asked, options.slots, config);
   const slots = options.slots ?? config.gpu.multi_gpu.max_concurrent_tasks_per_gpu;
-  const told = asked?.map((factor) => ({ factor, slots })) ?? configured(config, options.slots);
-  const gpus = (told ?? USUAL.map((factor) => ({ factor, slots }))).map((one) => referenceGpu(one.factor, one.slots));
+  const memory = REFERENCE_GPU_MEMORY;
+  const usual = (factors: readonly number[]): Told[] => factors.map((factor) => ({ factor, slots, memory }));
+  const told = asked === null ? configured(config, options.slots) : usual(asked);
+  const gpus = (told ?? usual(USUAL)).map(referenceGpu);
   const whence =
     asked !== null
       ? ""
@@ -43,18 +58,26 @@ export function gpusOf(
   return { gpus, words };
 }
 
-function referenceGpu(factor: number, slots: number): LabGpu {
+/** A GPU without measured speeds. */
+interface Told {
+  readonly factor: number;
+  readonly slots: number;
+  /** Bytes in which models may be; null: any number of them may be there. */
+  readonly memory: number | null;
+}
+
+function referenceGpu({ factor, slots, memory }: Told): LabGpu {
   const speed = times(factor, REFERENCE);
-  return { slots, speed, context: REFERENCE_CONTEXT, kvBytesPerToken: REFERENCE_KV_BYTES };
+  return { slots, speed, memory, context: REFERENCE_CONTEXT, kvBytesPerToken: REFERENCE_KV_BYTES };
 }
 
 /** A measured fleet has its own speeds; a number may ask for more or fewer of the same, as often as it has GPUs of one kind. */
 function ofMeasured(
-  { file, gpus }: { readonly file: string; readonly gpus: readonly LabGpu[] },
+  { file, gpus }: MeasuredFile,
   asked: readonly number[] | null,
   slots: number | undefined,
   config: Config,
-): GpusFound {
+): { readonly gpus: readonly MeasuredGpu[]; readonly words: string } {
   const told = asked?.length ?? configured(config, slots)?.length ?? gpus.length;
   if (told !== gpus.length && gpus.length > 1) {
     const there = `${file} has the speeds of ${gpus.length} GPUs`;
@@ -72,20 +95,28 @@ function ofMeasured(
   const all = Array.from({ length: told }, (_, id) => {
     const gpu = gpus[gpus.length === 1 ? 0 : id]!;
     const factor = asked?.[id] ?? 1;
-    return { ...gpu, slots: slots ?? gpu.slots, speed: factor === 1 ? gpu.speed : times(factor, gpu.speed) };
+    return { ...(factor === 1 ? gpu : faster(factor, gpu)), slots: slots ?? gpu.slots };
   });
   return { gpus: all, words: `Speeds: measured, ${file}. ${countOf(all, asked)}.` };
 }
 
+function faster(factor: number, gpu: MeasuredGpu): MeasuredGpu {
+  const measured = [...(gpu.measured ?? [])].map(
+    ([name, model]) => [name, { ...model, speed: times(factor, model.speed) }] as const,
+  );
+  return { ...gpu, speed: times(factor, gpu.speed), measured: new Map(measured) };
+}
+
 /** null: only the drivers can tell. */
-function configured(config: Config, slots: number | undefined): { factor: number; slots: number }[] | null {
+function configured(config: Config, slots: number | undefined): Told[] | null {
   const found = deviceEntries(config).map(({ entry }) => {
-    const own = slots ?? limitsOf(entry, config).slots;
+    const one = { factor: 1, slots: slots ?? limitsOf(entry, config).slots, memory: REFERENCE_GPU_MEMORY };
     const name = String(entry.gpu ?? "");
-    const [, count] = /^(?:cpu|simulated):(\d+)$/.exec(name) ?? [];
-    if (count !== undefined) return Array.from({ length: Number(count) }, () => ({ factor: 1, slots: own }));
-    if (isRemote(entry, config)) return urlsOf(entry, config).map(() => ({ factor: 1, slots: own }));
-    return name === "auto" ? null : [{ factor: 1, slots: own }];
+    const [, kind, count] = /^(cpu|simulated):(\d+)$/.exec(name) ?? [];
+    const memory = kind === "simulated" ? (entry.memory_bytes ?? null) : one.memory;
+    if (count !== undefined) return Array.from({ length: Number(count) }, (): Told => ({ ...one, memory }));
+    if (isRemote(entry, config)) return urlsOf(entry, config).map((): Told => ({ ...one, memory: null }));
+    return name === "auto" ? null : [one];
   });
   return found.some((one) => one === null) ? null : found.flatMap((one) => one!);
 }

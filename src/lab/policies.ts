@@ -30,8 +30,9 @@ function choice(instance: Instance, among: number): Choice {
   return { instance, why: { code: "drawn", among } };
 }
 
-function tasksOn({ running }: Instance): number {
-  return running.size;
+/** On its GPU, as models share that. */
+function tasksOn({ running, beside }: Instance): number {
+  return running.size + beside;
 }
 
 /** As far as can be known before they have run. */

@@ -1,23 +1,28 @@
 /** Replays a trace through the scheduler that serves, in virtual time: its events are arrivals, ends of runs, and its own alarms. */
 import { unset } from "../common/clock.ts";
+import type { ModelSettings } from "../config/config.ts";
 import { seededRandom } from "../common/seeded.ts";
 import { AltLasError } from "../errors.ts";
 import { completionOf, TO_THE_END } from "../request.ts";
+import { ModelNames } from "../gpu/models.ts";
 import type { Effects, SchedulerSettings } from "../scheduler/effects.ts";
 import type { Strategy } from "../scheduler/placement.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import { isFinal, newTask, type Outcome, type StrategyName, type Task } from "../task.ts";
 import { Bound } from "./bound.ts";
-import { BYTES_PER_TOKEN, factsOf, type LabGpu } from "./fleet.ts";
+import { Card } from "./card.ts";
+import { ANY_NUMBER, BYTES_PER_TOKEN, factsOf, type LabGpu, modelsOn } from "./fleet.ts";
 import { Machine, type Run } from "./machine.ts";
 import type { Drawing, Recorder } from "./recorder.ts";
-import { secondsAlone } from "./speed.ts";
+import { type GpuSpeed, secondsAlone } from "./speed.ts";
 import { type Result, Tally } from "./tally.ts";
 import type { Trace, TraceRequest } from "./trace.ts";
 
 export interface ReplayOptions {
   readonly gpus: readonly LabGpu[];
   readonly settings: Omit<SchedulerSettings, "isShared">;
+  /** Those of the configuration; none, absent: whatever a trace names counts as one. */
+  readonly models?: readonly ModelSettings[];
   readonly policy: Policy;
   readonly seed: number;
   readonly firstTokenWithin: number;
@@ -38,9 +43,6 @@ export interface Policy {
   readonly pushes?: boolean;
 }
 
-/** Slots of a GPU that takes everything. */
-const ANY_NUMBER = 1_000_000;
-
 export interface Replay {
   readonly result: Result;
   /** null: nothing was noted. */
@@ -56,6 +58,10 @@ export async function replay(trace: Trace, options: ReplayOptions): Promise<Repl
 class Lab {
   readonly #options: ReplayOptions;
   readonly #machines: readonly Machine[];
+  /** By GPU; none: no models come and go. */
+  readonly #cards: readonly Card[];
+  /** null: all models count as one. */
+  readonly #names: ModelNames | null;
   readonly #scheduler: Scheduler;
   readonly #tally: Tally;
   readonly #bound: Bound;
@@ -68,16 +74,20 @@ class Lab {
   #seq = 0;
 
   constructor(options: ReplayOptions) {
-    const { gpus, settings, policy, seed } = options;
-    const fastest = gpus.map(({ speed }) => speed).reduce((best, one) => (alone(one) < alone(best) ? one : best));
+    const { gpus, settings, policy, seed, models = [] } = options;
+    const fastest = fastestOf(gpus);
     this.#options = options;
     this.#bound = new Bound(gpus);
-    this.#machines = gpus.map(({ speed, slots }) => new Machine(speed, slots));
+    this.#machines = gpus.map((gpu) => new Machine(gpu.speed, gpu.slots, modelsOn(gpu)));
+    this.#cards = models.length === 0 ? [] : gpus.map((gpu, id) => this.#cardOf(gpu, id));
+    this.#names = models.length === 0 ? null : new ModelNames();
+    this.#names?.serve(models.map((model) => ({ settings: model, file: null })));
     this.#tally = new Tally({
       firstTokenWithin: options.firstTokenWithin,
       gpus: gpus.length,
       bound: this.#bound,
-      secondsAlone: (prompt, output) => secondsAlone(fastest, prompt, output),
+      secondsAlone: ({ request, model }, gpuId) =>
+        secondsAlone(fastest[gpuId]![model]!, request.promptTokens, request.outputTokens),
       weightOf: (caller) => settings.limitsOf(caller).weight,
     });
     const instead = policy.instead?.(this.#machines);
@@ -89,15 +99,21 @@ class Lab {
       seededRandom(seed),
     );
     for (const [id, gpu] of gpus.entries())
-      this.#scheduler.setGpu(factsOf(id, gpu, policy.pushes === true ? ANY_NUMBER : gpu.slots));
+      this.#scheduler.setGpu(
+        this.#cards[id]?.facts() ?? factsOf(id, gpu, policy.pushes === true ? ANY_NUMBER : gpu.slots),
+      );
+  }
+
+  #cardOf(gpu: LabGpu, id: number): Card {
+    return new Card(id, gpu, this.#machines[id]!, this.#options.policy.pushes === true ? null : gpu.slots);
   }
 
   #effects(): Effects {
     return {
-      run: ({ gpuId }, task) => this.#run(gpuId, task),
+      run: ({ gpuId, id }, task) => this.#run(gpuId, id, task),
       cancel: () => {},
-      load: () => {},
-      unload: () => {},
+      load: ({ gpuId, id }) => this.#cards[gpuId]!.load(id, this.#now),
+      unload: ({ gpuId, id }) => this.#cards[gpuId]!.unload(id, this.#now),
       changed: (task) => this.#changed(task),
       alarm: (at) => void (this.#alarmAt = at),
     };
@@ -131,7 +147,10 @@ class Lab {
     const used = this.#machines.reduce((sum, machine) => sum + machine.used, 0) / 1000;
     const slots = this.#machines.reduce((sum, machine) => sum + machine.slots, 0);
     const { policy, recorder } = this.#options;
-    return { result: this.#tally.result(policy.name, used, slots), drawing: recorder?.drawing(this.#tally) ?? null };
+    const loads = this.#cards.reduce((sum, card) => sum + card.loads, 0);
+    const reloads = this.#cards.reduce((sum, card) => sum + card.reloads, 0);
+    const result = this.#tally.result(policy.name, used, slots, { loads, reloads });
+    return { result, drawing: recorder?.drawing(this.#tally) ?? null };
   }
 
   /** Lets everything happen that happens up to a time. */
@@ -145,10 +164,33 @@ class Lab {
         at = nextAt;
         first = gpuId;
       }
-      if (first !== -1) this.#end(first, at);
+      const card = this.#dueCard(at);
+      if (card !== -1) this.#step(card);
+      else if (first !== -1) this.#end(first, at);
       else if (this.#alarmAt <= time && this.#alarmAt !== Infinity) this.#ring();
       else return;
     }
+  }
+
+  /** The GPU with a model that comes or goes before; -1: there is none. */
+  #dueCard(before: number): number {
+    let due = -1;
+    let at = before;
+    for (let gpuId = 0; gpuId < this.#cards.length; gpuId++) {
+      const { nextAt } = this.#cards[gpuId]!;
+      if (nextAt >= at) continue;
+      at = nextAt;
+      due = gpuId;
+    }
+    return due;
+  }
+
+  #step(gpuId: number): void {
+    const card = this.#cards[gpuId]!;
+    this.#now = Math.max(this.#now, card.nextAt);
+    card.step();
+    this.#scheduler.setGpu(card.facts());
+    this.#observe();
   }
 
   #ring(): void {
@@ -164,6 +206,7 @@ class Lab {
     this.#tally.ended(run, gpuId, at);
     this.#options.ended?.(run, gpuId, at);
     this.#options.recorder?.ended(run, gpuId, at);
+    this.#cards[gpuId]?.ends(run.model, at);
     this.#scheduler.finished(run.task, completedAt(run, at));
     this.#observe();
   }
@@ -179,11 +222,12 @@ class Lab {
     );
   }
 
-  #run(gpuId: number, task: Task): void {
+  #run(gpuId: number, model: number, task: Task): void {
     const request = this.#requests.get(task)!;
     if (this.#waiting.delete(task))
       this.#tally.fairness.starts(request.caller, request.promptTokens + request.outputTokens);
-    this.#machines[gpuId]!.give(task, request, this.#now);
+    this.#cards[gpuId]?.starts(model);
+    this.#machines[gpuId]!.give(task, request, this.#now, model);
   }
 
   /** One that waited too long has ended. */
@@ -193,7 +237,14 @@ class Lab {
     this.#requests.delete(task);
   }
 
-  #taskOf({ caller, promptTokens, maxTokens, prefix, taskType, priority }: TraceRequest): Task {
+  /** As the server finds out which model a request means. */
+  #modelOf({ model, taskType }: TraceRequest): string | null {
+    if (this.#names === null) return null;
+    return model === null ? this.#names.ofTaskType(taskType) : this.#names.meantBy(model);
+  }
+
+  #taskOf(request: TraceRequest): Task {
+    const { caller, promptTokens, maxTokens, prefix, taskType, priority } = request;
     const task = newTask({
       id: String(++this.#seq),
       seq: this.#seq,
@@ -208,8 +259,7 @@ class Lab {
       taskType,
       priority,
       timeoutSeconds: null,
-      // The GPUs of the lab have one model, which stands for all.
-      model: null,
+      model: this.#modelOf(request),
       request: maxTokens === null ? ANY_LENGTH : completionOf("", { maxTokens }),
     });
     const size = promptTokens * BYTES_PER_TOKEN;
@@ -220,7 +270,18 @@ class Lab {
 
 const ANY_LENGTH = completionOf("", { maxTokens: TO_THE_END });
 
-function alone(speed: LabGpu["speed"]): number {
+/** By GPU and place of a model there, the speed of the same model where that is fastest. */
+function fastestOf(gpus: readonly LabGpu[]): readonly (readonly GpuSpeed[])[] {
+  const best = new Map<string | null, GpuSpeed>();
+  const each = gpus.map((gpu) => gpu.models ?? [{ name: null, speed: gpu.speed }]);
+  for (const { name, speed } of each.flat()) {
+    const known = best.get(name);
+    if (known === undefined || alone(speed) < alone(known)) best.set(name, speed);
+  }
+  return each.map((models) => models.map(({ name }) => best.get(name)!));
+}
+
+function alone(speed: GpuSpeed): number {
   return secondsAlone(speed, 1000, 1000);
 }
 

@@ -42,7 +42,8 @@ export interface Result {
   readonly cached: number;
   /** The longest that one waited. */
   readonly longestWait: number;
-  /** Times that models were loaded again. */
+  /** Times that models were loaded while it served, and among these those of models that had been there before. */
+  readonly loads: number;
   readonly reloads: number;
   /** Requests by GPU. */
   readonly byGpu: readonly number[];
@@ -52,8 +53,8 @@ export interface TallyOptions {
   readonly firstTokenWithin: number;
   readonly gpus: number;
   readonly bound: Bound;
-  /** Seconds that a request takes alone on the fastest GPU. */
-  readonly secondsAlone: (promptTokens: number, outputTokens: number) => number;
+  /** Seconds that a run takes alone on the GPU that is fastest for its model. */
+  readonly secondsAlone: (run: Run, gpuId: number) => number;
   readonly weightOf: (caller: string) => number;
 }
 
@@ -67,7 +68,6 @@ export class Tally {
   readonly #options: TallyOptions;
   readonly #byGpu: number[];
   requests = 0;
-  reloads = 0;
   #good = 0;
   #lastEnd = 0;
   #promptTokens = 0;
@@ -84,24 +84,24 @@ export class Tally {
   }
 
   /** A run has come to its end. @param now milliseconds */
-  ended({ task, request, startedAt, firstAt, cachedTokens }: Run, gpuId: number, now: number): void {
-    const { promptTokens, outputTokens } = request;
+  ended(run: Run, gpuId: number, now: number): void {
+    const { task, request, startedAt, firstAt, cachedTokens } = run;
     const arrived = task.createdClock;
     const first = (firstAt! - arrived) / 1000;
     const all = (now - arrived) / 1000;
     this.waiting.add((startedAt - arrived) / 1000);
     this.firstToken.add(first);
     this.endToEnd.add(all);
-    this.slowdown.add(all / Math.max(1e-6, this.#options.secondsAlone(promptTokens, outputTokens)));
+    this.slowdown.add(all / Math.max(1e-6, this.#options.secondsAlone(run, gpuId)));
     if (first <= this.#options.firstTokenWithin) this.#good++;
     this.#byGpu[gpuId]!++;
-    this.#promptTokens += promptTokens;
+    this.#promptTokens += request.promptTokens;
     this.#cachedTokens += cachedTokens;
     this.#lastEnd = now;
   }
 
   /** @param slotSeconds of all slots together: in use, and there */
-  result(strategy: string, used: number, slots: number): Result {
+  result(strategy: string, used: number, slots: number, { loads, reloads }: Pick<Result, "loads" | "reloads">): Result {
     const makespan = this.#lastEnd / 1000;
     const refusals = Object.values(this.refused).reduce((sum, count) => sum + count, 0);
     const completed = this.endToEnd.count;
@@ -122,7 +122,8 @@ export class Tally {
       fairness: this.fairness.index(),
       cached: this.#promptTokens === 0 ? 0 : this.#cachedTokens / this.#promptTokens,
       longestWait: this.waiting.most,
-      reloads: this.reloads,
+      loads,
+      reloads,
       byGpu: this.#byGpu,
     };
   }

@@ -24,6 +24,7 @@ const FIGURES: readonly Figure[] = [
   ["slots in use", ({ use }) => share(use)],
   ["Jain's index", ({ fairness }) => (fairness === null ? "–" : fairness.toFixed(3))],
   ["prompt from cache", ({ cached }) => share(cached)],
+  ["model loads", ({ loads }) => String(loads)],
   ["reloads", ({ reloads }) => String(reloads)],
   ["refused", ({ refused }) => refusals(refused)],
   ["never served", ({ unserved }) => String(unserved)],

@@ -24,8 +24,13 @@ export function promptWork(characters: number): number {
 
 export class Pace {
   #count = 0;
-  /** Of the tasks that ran there at once, of seconds for a token, and of the squares and products for the line through them. */
-  readonly #means = [0, 0, 0, 0];
+  // Means of the tasks that ran there at once, of seconds for a token, and of the squares and products for the line through them.
+  #tasks = 0;
+  #seconds = 0;
+  #squares = 0;
+  #products = 0;
+  /** Seconds that each further task adds to a token. */
+  #slope = 0;
 
   get isKnown(): boolean {
     return this.#count >= LEAST;
@@ -35,14 +40,16 @@ export class Pace {
   learn(tasks: number, seconds: number): void {
     this.#count++;
     const share = Math.max(FRESH, 1 / this.#count);
-    const seen = [tasks, seconds, tasks * tasks, tasks * seconds];
-    for (let mean = 0; mean < seen.length; mean++) this.#means[mean]! += share * (seen[mean]! - this.#means[mean]!);
+    this.#tasks += share * (tasks - this.#tasks);
+    this.#seconds += share * (seconds - this.#seconds);
+    this.#squares += share * (tasks * tasks - this.#squares);
+    this.#products += share * (tasks * seconds - this.#products);
+    this.#slope = this.#slopeNow();
   }
 
   /** Seconds for a token with so many tasks running. */
   secondsAt(tasks: number): number {
-    const [meanTasks, meanSeconds] = this.#means as [number, number];
-    return Math.max(0, meanSeconds + this.#slope * (tasks - meanTasks));
+    return Math.max(0, this.#seconds + this.#slope * (tasks - this.#tasks));
   }
 
   /** Seconds that a token of one task more costs beside these: its own, and what the others wait for it. */
@@ -50,11 +57,13 @@ export class Pace {
     return this.secondsAt(tasks + 1) + tasks * this.#slope;
   }
 
-  /** Seconds that each further task adds to a token: not below 0, and not so much that a token of one task alone took none. */
-  get #slope(): number {
-    const [tasks, seconds, tasksSquared, product] = this.#means as [number, number, number, number];
-    const variance = tasksSquared - tasks * tasks;
+  /** Not below 0, and not so much that a token of one task alone took none. */
+  #slopeNow(): number {
+    const variance = this.#squares - this.#tasks * this.#tasks;
     if (variance < 1e-6) return 0;
-    return Math.min(Math.max(0, (product - tasks * seconds) / variance), seconds / tasks);
+    return Math.min(
+      Math.max(0, (this.#products - this.#tasks * this.#seconds) / variance),
+      this.#seconds / this.#tasks,
+    );
   }
 }

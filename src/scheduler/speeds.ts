@@ -55,18 +55,28 @@ export class Speeds {
   learned(instances: readonly Paced[]): boolean {
     if (++this.#learned < Math.max(EACH, instances.length / INSTANCES_EACH)) return false;
     this.#learned = 0;
-    const known = instances.filter(({ pace }) => pace.isKnown);
-    const speeds = known.map(({ pace, facts }) => 1 / Math.max(1e-9, pace.secondsAt(facts.slots)));
-    const slowest = Math.min(...speeds);
+    let slowest = Infinity;
+    let fastest = 0;
+    for (const one of instances) {
+      if (!one.pace.isKnown) continue;
+      const speed = speedOf(one);
+      slowest = Math.min(slowest, speed);
+      fastest = Math.max(fastest, speed);
+    }
     const was = this.#isUneven;
-    this.#isUneven = known.length > 1 && Math.max(...speeds) / slowest >= UNEVEN;
+    this.#isUneven = fastest >= UNEVEN * slowest;
     if (!was && !this.#isUneven) return false;
-    for (const one of instances) one.speed = 1;
-    if (this.#isUneven)
-      for (const [index, one] of known.entries())
-        one.speed = speeds[index]! >= UNEVEN * slowest ? speeds[index]! / slowest : 1;
+    for (const one of instances) {
+      const ratio = this.#isUneven && one.pace.isKnown ? speedOf(one) / slowest : 1;
+      one.speed = ratio >= UNEVEN ? ratio : 1;
+    }
     return true;
   }
+}
+
+/** Tokens a second of a slot, with all slots in use. */
+function speedOf({ pace, facts }: Paced): number {
+  return 1 / Math.max(1e-9, pace.secondsAt(facts.slots));
 }
 
 function within(one: number, other: number): boolean {

@@ -1,4 +1,4 @@
-/* made by tools/client-types.ts of schemas.json 10884113cc20d5eb80166709d58b49bc609cbf2fbee98788d3b70748a5fa0a2a */
+/* made by tools/client-types.ts of schemas.json b2a32ad16d45b86bf7c5fef3fdbbe473c00dc6b912e19b8d9eae5b4859fbd4d6 */
 
 /**
  * What the server says is wrong.
@@ -1305,6 +1305,18 @@ export interface Gpu {
      * Tasks that run there now.
      */
     running: number;
+    /**
+     * Tasks of it that may run there at once.
+     */
+    slots: number;
+    /**
+     * Tokens for each slot; null: it was not loaded yet, or its server does not tell.
+     */
+    context: number | null;
+    /**
+     * Bytes of KV cache for each token; null: it was not loaded yet, or its engine does not tell.
+     */
+    kv_bytes_per_token: number | null;
   }[];
   /**
    * How its engine computes, and why so; null: no model is loaded yet.
@@ -1432,5 +1444,17 @@ export interface ServedModel {
      * Tasks that run there now.
      */
     running: number;
+    /**
+     * Tasks of it that may run there at once.
+     */
+    slots: number;
+    /**
+     * Tokens for each slot; null: it was not loaded yet, or its server does not tell.
+     */
+    context: number | null;
+    /**
+     * Bytes of KV cache for each token; null: it was not loaded yet, or its engine does not tell.
+     */
+    kv_bytes_per_token: number | null;
   }[];
 }

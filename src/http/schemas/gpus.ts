@@ -19,6 +19,13 @@ export const instanceFields = {
   load_seconds: orNull<number>("number", { description: "Seconds that its last load took; null: none did." }),
   last_used_at: TimeOrNull("When a task last began or ended there, or else when it was loaded; null: neither was."),
   running: Type.Integer({ description: "Tasks that run there now." }),
+  slots: Type.Integer({ description: "Tasks of it that may run there at once." }),
+  context: orNull<number>("integer", {
+    description: "Tokens for each slot; null: it was not loaded yet, or its server does not tell.",
+  }),
+  kv_bytes_per_token: orNull<number>("number", {
+    description: "Bytes of KV cache for each token; null: it was not loaded yet, or its engine does not tell.",
+  }),
 };
 
 export const INSTANCE_EXAMPLE = {
@@ -28,6 +35,9 @@ export const INSTANCE_EXAMPLE = {
   load_seconds: 2.41,
   last_used_at: TIME_EXAMPLE,
   running: 2,
+  slots: 8,
+  context: 8192,
+  kv_bytes_per_token: 114_688,
 };
 
 const GpuInstance = Type.Object({

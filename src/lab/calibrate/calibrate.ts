@@ -10,7 +10,7 @@ import { beside, freshText, ran, type Shape, type Target, warmUp } from "./load.
 
 export interface CalibrateOptions {
   readonly remote: Remote;
-  /** null: the one that the GPUs have. */
+  /** null: all that the GPUs may have. */
   readonly model: string | null;
   /** Takes lines about how far it is. */
   readonly tell: (text: string) => void;
@@ -44,14 +44,15 @@ export async function calibrate({ remote, model, tell, signal }: CalibrateOption
     throw new AltLasError("conflict", sentence);
   }
   const measured: GpuSpeeds[] = [];
-  for (const [place, gpu] of gpus.entries()) {
-    await warmUp(targetOf(remote, gpu, model), signal);
-    // A GPU says how many slots and tokens it has when its model is loaded.
-    const loaded = (await gpusOf(remote)).find(({ id }) => id === gpu.id) ?? gpu;
-    const speeds = await measure(targetOf(remote, loaded, model), loaded, tell, signal);
-    // The file counts from 0 on, as the lab does; the server's own numbers may have gaps.
-    measured.push({ ...speeds, gpu_id: place });
-  }
+  for (const [place, gpu] of gpus.entries())
+    for (const name of namesOn(gpu, model)) {
+      await warmUp(targetOf(remote, gpu, name), signal);
+      // A GPU says how many slots and tokens a model has there when that is loaded.
+      const loaded = (await gpusOf(remote)).find(({ id }) => id === gpu.id) ?? gpu;
+      const speeds = await measure(targetOf(remote, loaded, name), loaded, tell, signal);
+      // The file counts from 0 on, as the lab does; the server's own numbers may have gaps.
+      measured.push({ ...speeds, gpu_id: place });
+    }
   const file: SpeedFile = { measured: `${remote.url}, ${wallTimeText()}`, gpus: measured };
   return JSON.stringify(file, null, 2);
 }
@@ -60,17 +61,26 @@ async function gpusOf(remote: Remote): Promise<readonly GpuView[]> {
   return ((await ask(remote, "gpus", "gpus")) as GpusAnswer).gpus;
 }
 
-/** @throws {AltLasError} `bad_config`: it takes no tasks, or has several models */
+/** The models to be measured on a GPU; null: its only one, which needs no name. */
+function namesOn({ id, instances }: GpuView, asked: string | null): readonly (string | null)[] {
+  if (instances.length <= 1) return [asked];
+  const names = instances.flatMap((one) => one.model ?? []);
+  if (asked === null || names.includes(asked)) return names.filter((name) => asked === null || name === asked);
+  throw new AltLasError("bad_config", `GPU ${id} has no model ${asked}; it may have ${names.join(", ")}.`);
+}
+
+/** @throws {AltLasError} `bad_config`: it takes no tasks */
 function targetOf(remote: Remote, gpu: GpuView, model: string | null): Target {
-  const { id, status, reason, capabilities, instances } = gpu;
+  const { id, status, reason, capabilities } = gpu;
   if (status !== "ready")
     throw new AltLasError("bad_config", `GPU ${id} cannot be measured: it is ${status}. ${reason ?? ""}`.trim());
-  if (instances.length > 1 && model === null) {
-    const names = instances.map((one) => one.model).join(", ");
-    throw new AltLasError("bad_config", `GPU ${id} may have several models: say with --model which one (${names}).`);
-  }
   const continues = capabilities === null || capabilities.includes("completion");
-  return { remote, gpuId: id, model, continues, context: gpu.context ?? 2048 };
+  return { remote, gpuId: id, model, continues, context: instanceOf(gpu, model)?.context ?? 2048 };
+}
+
+/** undefined: it has no such model. */
+function instanceOf({ instances }: GpuView, model: string | null): GpuView["instances"][number] | undefined {
+  return instances.find((one) => model === null || instances.length === 1 || one.model === model);
 }
 
 async function measure(
@@ -79,7 +89,9 @@ async function measure(
   tell: (text: string) => void,
   signal: AbortSignal,
 ): Promise<GpuSpeeds> {
-  const { id, slots, context } = gpu;
+  const { id } = gpu;
+  const instance = instanceOf(gpu, target.model)!;
+  const slots = Math.min(gpu.slots, instance.slots);
   const shapes = shapesOf(target);
   const steps: Step[] = [];
   for (const inUse of stepsOf(slots)) {
@@ -90,27 +102,40 @@ async function measure(
         "bad_config",
         `The times of GPU ${id} do not depend on how long answers are: it has no speed.`,
       );
-    tell(`GPU ${id}, ${inUse} of ${slots} slots: ${wordsOf(fit)}`);
+    tell(`${nameOf(gpu, target)}, ${inUse} of ${slots} slots: ${wordsOf(fit)}`);
     steps.push({ inUse, samples, fit });
   }
-  tell(offWords(id, mean(steps.map(({ fit, samples }) => errorOf(fit, samples)))));
+  tell(offWords(nameOf(gpu, target), mean(steps.map(({ fit, samples }) => errorOf(fit, samples)))));
   const { fit: alone } = steps[0]!;
   return {
     gpu_id: id,
+    ...(gpu.instances.length > 1 && { model: target.model }),
     slots,
     prompt: promptCurve(steps),
     generation: steps.map(({ inUse, fit }) => [inUse, rounded(1 / fit.perAnswer)]),
     start_seconds: rounded(alone.start),
-    load_seconds: await loadSeconds(target),
+    // null: nobody has measured it, as of a server that has its model already.
+    load_seconds: instance.load_seconds ?? 0,
     keeps_prompts: await keepsPrompts(target, alone, shapes, signal),
-    ...(context !== null && { context }),
+    ...memoryOf(gpu, instance),
   } as GpuSpeeds;
 }
 
-/** 0: nobody has measured it, as of a server that has its model already. */
-async function loadSeconds({ remote, gpuId, model }: Target): Promise<number> {
-  const { instances = [] } = (await gpusOf(remote)).find(({ id }) => id === gpuId) ?? {};
-  return instances.find((one) => model === null || one.model === model)?.load_seconds ?? 0;
+/** What the server tells of a model's memory, and of its GPU's. */
+function memoryOf(
+  { memory_total: total }: GpuView,
+  { context, kv_bytes_per_token: kv, memory_bytes: memory }: GpuView["instances"][number],
+): Pick<Partial<GpuSpeeds>, "context" | "kv_bytes_per_token" | "memory_bytes" | "gpu_memory_bytes"> {
+  return {
+    ...(context !== null && { context }),
+    ...(kv !== null && { kv_bytes_per_token: kv }),
+    ...(memory !== null && { memory_bytes: memory }),
+    ...(total !== null && { gpu_memory_bytes: total }),
+  };
+}
+
+function nameOf({ id, instances }: GpuView, { model }: Target): string {
+  return instances.length > 1 ? `GPU ${id}, ${model}` : `GPU ${id}`;
 }
 
 /** Long prompts with short answers, the other way round, and both: so the parts can be told apart. */
@@ -161,11 +186,12 @@ function wordsOf({ perPrompt, perAnswer }: Fit): string {
   return `${prompt}, answers ${rounded(1 / perAnswer)} tokens/s each`;
 }
 
-function offWords(id: number, off: number): string {
+/** @param name of the GPU, with that of the model where there are several */
+function offWords(name: string, off: number): string {
   const share = `${(100 * off).toFixed(0)} %`;
   return off < BAD
-    ? `GPU ${id}: the tasks took what these speeds say, within ${share} in the mean.`
-    : `GPU ${id}: the tasks took other times than these speeds say, by ${share} in the mean. The lab's model of speed does not describe this GPU well: take its results as rough.`;
+    ? `${name}: the tasks took what these speeds say, within ${share} in the mean.`
+    : `${name}: the tasks took other times than these speeds say, by ${share} in the mean. The lab's model of speed does not describe this GPU well: take its results as rough.`;
 }
 
 function mean(values: readonly number[]): number {

@@ -1,6 +1,7 @@
 /**
  * BurstGPT, requests to ChatGPT and GPT-4 of a campus: https://github.com/HPMLL/BurstGPT. Later files tell the session of a
- * conversation, which is taken for a caller. A request that failed there has no tokens in its answer. The models are theirs, not ours.
+ * conversation, which is taken for a caller. A request that failed there has no tokens in its answer. The models are theirs: where the
+ * configuration has models, an alias says which of them stands for one of theirs.
  */
 import { NOBODY, PLAIN_TYPE } from "../trace.ts";
 import { secondsOf, tokensOf } from "./columns.ts";
@@ -26,7 +27,7 @@ export const burstGpt: Format = {
     outputTokens: tokensOf("Response tokens", cell("Response tokens")),
     maxTokens: null,
     prefix: [],
-    model: null,
+    model: cell("Model") || null,
     taskType: PLAIN_TYPE,
     priority: "normal",
   }),

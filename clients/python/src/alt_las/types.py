@@ -1,4 +1,4 @@
-# made by tools/client-types.ts of schemas.json 10884113cc20d5eb80166709d58b49bc609cbf2fbee98788d3b70748a5fa0a2a
+# made by tools/client-types.ts of schemas.json b2a32ad16d45b86bf7c5fef3fdbbe473c00dc6b912e19b8d9eae5b4859fbd4d6
 
 from __future__ import annotations
 
@@ -1165,6 +1165,18 @@ class Instance(TypedDict):
     """
     Tasks that run there now.
     """
+    slots: int
+    """
+    Tasks of it that may run there at once.
+    """
+    context: Optional[int]
+    """
+    Tokens for each slot; null: it was not loaded yet, or its server does not tell.
+    """
+    kv_bytes_per_token: Optional[float]
+    """
+    Bytes of KV cache for each token; null: it was not loaded yet, or its engine does not tell.
+    """
 
 
 class Setting(TypedDict):
@@ -1405,6 +1417,18 @@ class Instance1(TypedDict):
     running: int
     """
     Tasks that run there now.
+    """
+    slots: int
+    """
+    Tasks of it that may run there at once.
+    """
+    context: Optional[int]
+    """
+    Tokens for each slot; null: it was not loaded yet, or its server does not tell.
+    """
+    kv_bytes_per_token: Optional[float]
+    """
+    Bytes of KV cache for each token; null: it was not loaded yet, or its engine does not tell.
     """
 
 
