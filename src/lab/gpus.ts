@@ -112,8 +112,8 @@ function configured(config: Config, slots: number | undefined): Told[] | null {
   const found = deviceEntries(config).map(({ entry }) => {
     const one = { factor: 1, slots: slots ?? limitsOf(entry, config).slots, memory: REFERENCE_GPU_MEMORY };
     const name = String(entry.gpu ?? "");
-    const [, kind, count] = /^(cpu|simulated):(\d+)$/.exec(name) ?? [];
-    const memory = kind === "simulated" ? (entry.memory_bytes ?? null) : one.memory;
+    const [, host, count] = /^(cpu|simulated):(\d+)$/.exec(name) ?? [];
+    const memory = host === "simulated" ? (entry.memory_bytes ?? null) : one.memory;
     if (count !== undefined) return Array.from({ length: Number(count) }, (): Told => ({ ...one, memory }));
     if (isRemote(entry, config)) return urlsOf(entry, config).map((): Told => ({ ...one, memory: null }));
     return name === "auto" ? null : [one];

@@ -37,7 +37,7 @@ export function withModels(
   }));
   const started = startedOn(all, models);
   return {
-    gpus: all.map(({ gpu: { measured: _, ...gpu }, models: here }, id) => ({
+    gpus: all.map(({ gpu, models: here }, id) => ({
       ...gpu,
       models: here.map((model) => ({ ...model, atStart: started.has(keyOf(id, model.name)) })),
     })),
