@@ -4,6 +4,7 @@ import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ENGLISH, TURKISH } from "../src/dashboard/files/words/index.js";
+import { turkishPhrases } from "../src/words/words.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const FILES = globSync("src/dashboard/files/**/*.js", { cwd: ROOT })
@@ -21,6 +22,17 @@ test("both languages have the same words, with the same places", () => {
   for (const [word, text] of Object.entries(english)) {
     assert.deepEqual(placesOf(turkish[word]!), placesOf(text), word);
     assert.notEqual(turkish[word]!.trim(), "", word);
+  }
+});
+
+/** Words that mean something else in a sentence of the server. */
+const HOMONYMS: ReadonlySet<string> = new Set(["nothing", "GPUs"]);
+
+test("what the server says too, it says with the same words", () => {
+  const sentences = turkishPhrases();
+  for (const [word, english] of Object.entries(ENGLISH)) {
+    if (english.includes("{") || HOMONYMS.has(english) || !Object.hasOwn(sentences, english)) continue;
+    assert.equal(sentences[english], (TURKISH as Readonly<Record<string, string>>)[word], word);
   }
 });
 

@@ -14,7 +14,7 @@ const LOST = "The task was cut off 2 times";
 const FAILURES: readonly (readonly [code: ErrorCode, whole: string, outside: string])[] = [
   ["model_error", REFUSED, "The server behind GPU 3 could not run the task (HTTP 500)."],
   ["prompt_too_long", `${FOREIGN}.`, "GPU 3 refused the prompt as too long."],
-  ["gpu_lost", `getaddrinfo ENOTFOUND vllm.internal: ${FOREIGN}`, "GPU 3 failed."],
+  ["gpu_lost", `getaddrinfo ENOTFOUND vllm.internal: ${FOREIGN}`, "GPU 3 has failed."],
   ["out_of_memory", `/opt/llama-server ended: ${FOREIGN}`, "GPU 3 had no memory left for the task."],
   [
     "gpu_lost",
@@ -127,7 +127,7 @@ test("only an admin sees addresses and paths in what became of a task", async (t
     for (const headers of [AS.user, AS.viewer]) {
       const { body } = await app.inject({ url, headers });
       assert.doesNotMatch(body, INSIDE, url);
-      assert.match(body, /"The server behind GPU 0 failed \(HTTP 500\)\."/, url);
+      assert.match(body, /"The server behind GPU 0 has failed \(HTTP 500\)\."/, url);
     }
   }
   assert.match((await app.inject({ url: `${API}/task/${ID}`, headers: AS.admin })).body, /gpubox-7/);

@@ -42,11 +42,11 @@ export class Startup {
    */
   readiness(gpus: readonly Gpu[], models: ReadonlyMap<string, ServedModel>): Readiness {
     const fetching = [...this.#awaited].filter((key) => !isThere(models.get(key)));
-    if (fetching.length > 0) return waiting(fetching.length, models.size, "model", "being fetched");
-    if (this.#awaited.size > 0) return waiting(this.#awaited.size, models.size, "model", "loading");
+    if (fetching.length > 0) return waiting(fetching.length, models.size, ["model", "models"], "being fetched");
+    if (this.#awaited.size > 0) return waiting(this.#awaited.size, models.size, ["model", "models"], "loading");
     const own = gpus.flatMap((gpu) => gpu.instances.filter(({ stay }) => stay.served === null));
     const loading = gpus.filter((gpu) => gpu.instances.some((one) => this.#isComing(gpu, one)));
-    if (loading.length > 0) return waiting(loading.length, gpus.length, "GPU", "loading");
+    if (loading.length > 0) return waiting(loading.length, gpus.length, ["GPU", "GPUs"], "loading");
     if (gpus.some(isUsable)) return { ready: true, reason: null };
     if (own.length === 0 && [...models.values()].some(({ file }) => file?.state === "fetching"))
       return { ready: false, reason: "The models are still being fetched." };
@@ -66,9 +66,7 @@ function isUsable({ state, instances }: Gpu): boolean {
   return state === "ready" || state === "hot";
 }
 
-function waiting(count: number, all: number, what: string, how: string): Readiness {
-  return {
-    ready: false,
-    reason: `${count} of ${all} ${what}${all === 1 ? "" : "s"} ${count === 1 ? "is" : "are"} still ${how}.`,
-  };
+function waiting(count: number, all: number, [one, several]: readonly [string, string], how: string): Readiness {
+  const some = `${count} of ${all} ${all === 1 ? one : several}`;
+  return { ready: false, reason: count === 1 ? `${some} is still ${how}.` : `${some} are still ${how}.` };
 }

@@ -10,6 +10,7 @@ import { goneSignal } from "./disconnects.ts";
 import { jsonLine } from "./json-line.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { batchNamed, type BatchPath } from "./lookup.ts";
+import { forReader } from "./reader-language.ts";
 import { addUnread, type ReadTask, tellRead } from "./reads.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { TAKES_TICKETS } from "./stream-tickets.ts";
@@ -95,7 +96,7 @@ export function resultsRoute(app: FastifyInstance, { tasks, log }: ServerParts):
         let sent = 0;
         for await (const task of tasks.batchResults(batch.id, query.follow, gone)) {
           if (sent++ % AT_ONCE === 0 && sent > 1) await nextTurn();
-          const line = jsonLine({ index: task.seq - batch.firstSeq, ...viewOfTask(task) });
+          const line = jsonLine({ index: task.seq - batch.firstSeq, ...forReader(reply.request, viewOfTask(task)) });
           addUnread(task, read);
           if (!answer.write(`${line}\n`)) await once(answer, "drain", { signal: gone });
         }

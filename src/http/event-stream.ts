@@ -3,7 +3,9 @@ import type { Writable } from "node:stream";
 import type { Following, Listener, TaskSnapshot } from "../tasks/task-api.ts";
 import { after, canCut, type Delta, deltasOf, type EmbeddingDelta, lengthOf, wholeCharacters } from "../output.ts";
 import { attemptNumber } from "../task.ts";
+import type { Language } from "../words/language.ts";
 import { jsonLine } from "./json-line.ts";
+import { viewIn } from "./reader-language.ts";
 import type { TokenLogprobView } from "./schemas/tasks.ts";
 import { viewOfTask, viewOfToken } from "./views.ts";
 
@@ -44,6 +46,7 @@ export class EventStream implements Listener {
   readonly #taskId: string;
   readonly #onOver: (left: boolean, ended: TaskSnapshot | null) => void;
   readonly #hold: (characters: number) => boolean;
+  readonly #language: Language;
   #following: Following | null = null;
   #attempt: number;
   #offset: number;
@@ -55,6 +58,7 @@ export class EventStream implements Listener {
   /**
    * @param onOver called once, with whether the reader went before the task had ended, and with its end
    * @param hold called with what is about to be written, in characters; false: there is no memory for it, and the reader has to come again
+   * @param language of its reader
    */
   constructor(
     raw: Writable,
@@ -62,9 +66,11 @@ export class EventStream implements Listener {
     { attempt, offset }: Position,
     onOver: (left: boolean, ended: TaskSnapshot | null) => void,
     hold: (characters: number) => boolean = () => true,
+    language: Language = "en",
   ) {
     this.#raw = raw;
     this.#hold = hold;
+    this.#language = language;
     this.#taskId = taskId;
     this.#attempt = attempt;
     this.#offset = offset;
@@ -139,7 +145,7 @@ export class EventStream implements Listener {
     const isKnown = attempt === this.#attempt && (output === null || canCut(output, this.#offset));
     const placed = last === undefined || isKnown ? "" : this.#place(attempt, last.gpuId);
     const rest = output === null ? "" : this.#eventsOf(after(output, this.#offset));
-    const final = eventOf(task.status, `${this.#taskId}:end`, viewOfTask(task));
+    const final = eventOf(task.status, `${this.#taskId}:end`, viewIn(this.#language, viewOfTask(task)));
     this.#finish(placed + rest + final);
   }
 

@@ -9,6 +9,7 @@ import { probeWhenHalfClosed } from "./disconnects.ts";
 import { mayHold } from "./answers.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { taskNamed, type TaskPath } from "./lookup.ts";
+import { languageOf } from "./reader-language.ts";
 import { tellRead } from "./reads.ts";
 import type { ServerParts } from "./server-parts.ts";
 import type { Pings } from "./pings.ts";
@@ -74,7 +75,14 @@ export async function streamTask(
     if (ended !== null) tellRead(tasks, reply, [ended]);
     if (left) onLeft?.();
   };
-  const stream = new EventStream(raw, id, position, onOver, (characters) => mayHold(reply, characters));
+  const stream = new EventStream(
+    raw,
+    id,
+    position,
+    onOver,
+    (characters) => mayHold(reply, characters),
+    languageOf(reply.request),
+  );
   const following = tasks.follow(id, stream);
   if (following === null) return tellEnd(tasks, reply, id, stream);
   beginLiveAnswer(reply, EVENT_STREAM, "with events");

@@ -4,11 +4,13 @@ import type { Socket } from "node:net";
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import type { Caller } from "../auth/credentials.ts";
 import { AltLasError, messageOf } from "../errors.ts";
+import { inLanguage } from "../words/words.ts";
 import type { AccessLog } from "./access-log.ts";
 import { hasCookie } from "./cookies.ts";
 import { lingerAfter } from "./linger.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { failureFor, triesAgain } from "./openai/envelope.ts";
+import { languageOf, tellLanguage } from "./reader-language.ts";
 import { tellRefusal } from "./request-news.ts";
 import { endWith } from "./raw-answer.ts";
 import { hasSlowBody } from "./slow-bodies.ts";
@@ -45,10 +47,12 @@ function send(reply: FastifyReply, error: AltLasError, caller?: Caller): void {
   const { raw } = reply.request;
   if (!(error instanceof TaskFailure)) tellRefusal(error);
   const at = { target: raw.url, requestId: reply.request.id };
-  const { status, body, headers } = failureFor(at, error, sentenceFor(error, caller));
+  const language = languageOf(reply.request);
+  const { status, body, headers } = failureFor(at, error, inLanguage(language, sentenceFor(error, caller)));
   // A stream may fail when the head of its answer is made. With what that head says, this could not be sent.
   for (const name of OF_CONTENT) reply.removeHeader(name);
   reply.headers(headers);
+  tellLanguage(reply, language);
   // A browser asks its user for a password when it is offered Basic, and a stream that ended is no reason to.
   if (status === 401) reply.header("www-authenticate", isForPerson(reply.request) ? BEARER : CHALLENGES);
   if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));

@@ -64,7 +64,8 @@ export function warningOf(fields: InputFields): string | null {
     given.push(...OF_ANSWERS.filter((name) => asksFor(fields[name])));
   }
   if (given.length === 0) return null;
-  return `${given.join(", ")} ${given.length === 1 ? "means" : "mean"} nothing beside ${beside}.`;
+  const names = given.join(", ");
+  return given.length === 1 ? `${names} means nothing beside ${beside}.` : `${names} mean nothing beside ${beside}.`;
 }
 
 /** An empty list or object asks for as little as a field that is left out. */

@@ -42,5 +42,9 @@ export async function batchNamed(tasks: TaskApi, caller: Caller, { batch_id }: B
 function idOf(kind: "task" | "batch", given: string): string {
   const id = given.toLowerCase();
   if (UUID.test(id)) return id;
-  throw new AltLasError("not_found", `There is no ${kind} ${shown(given)}; a ${kind}_id is a UUID.`);
+  const sentence =
+    kind === "task"
+      ? `There is no task ${shown(given)}; a task_id is a UUID.`
+      : `There is no batch ${shown(given)}; a batch_id is a UUID.`;
+  throw new AltLasError("not_found", sentence);
 }

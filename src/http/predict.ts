@@ -20,6 +20,7 @@ import type { ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
 import type { Pings } from "./pings.ts";
 import { applyWait, preferredWait } from "./prefer.ts";
+import { forReader } from "./reader-language.ts";
 import { tellRead } from "./reads.ts";
 import { NoQuery } from "./schemas/common.ts";
 import {
@@ -121,7 +122,9 @@ async function tryOne(
   const input = heldTo(caller, inputs[0]!, parts.tasks);
   const dryRun = parts.tasks.dryRun(input, { ...options, user, keyName, team, idempotency: null });
   tellWarning(body, reply);
-  const text = reply.compileSerializationSchema(DRY_RUN)(viewOfDryRun(dryRun, maySeeInside(caller)));
+  const text = reply.compileSerializationSchema(DRY_RUN)(
+    forReader(request, viewOfDryRun(dryRun, maySeeInside(caller))),
+  );
   return reply.type(JSON_TYPE).send(text);
 }
 
@@ -167,7 +170,7 @@ async function held(
     if (gone.aborted) onLeft();
     else tasks.keep(task.id);
   }
-  return viewOfTask(task, maySeeInside(request.caller), tasks.waiting(task.id));
+  return forReader(request, viewOfTask(task, maySeeInside(request.caller), tasks.waiting(task.id)));
 }
 
 export function batchRoute(app: FastifyInstance, parts: ServerParts, schemas: RequestSchemas): void {

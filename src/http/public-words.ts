@@ -67,7 +67,7 @@ const OURS_OF_TRIES =
 
 /** The failure of a task, as part of a sentence about where it ran. */
 const FAILURES: Readonly<Partial<Record<string, string>>> = {
-  gpu_lost: "failed",
+  gpu_lost: "has failed",
   gpu_full: "had no room for the task",
   worker_crash: "lost the worker that ran the task",
   out_of_memory: "had no memory left for the task",

@@ -57,6 +57,7 @@ import { batchRoute, predictRoute } from "./predict.ts";
 import { answerInTurn } from "./pipelines.ts";
 import { Proxies, warnOfUnlistedProxy } from "./proxies.ts";
 import { RATE_HEADERS, standardHeaders, tellRates } from "./rate-limits.ts";
+import { translateAnswers } from "./reader-language.ts";
 import { tellRequests } from "./request-news.ts";
 import { RequestMemory } from "./request-memory.ts";
 import { requestSchemas } from "./schemas/submissions.ts";
@@ -279,7 +280,9 @@ function closedRoutes(closed: FastifyInstance, parts: ServerParts, tickets: Stre
   openapiRoute(closed);
   if (!parts.config.metrics.public) metricsRoute(closed, parts);
   closed.register(async (api) => streamTicketRoute(api, tickets), { prefix: BASE_PATH });
-  closed.register(async (api) => apiRoutes(api, parts, pings), { prefix: BASE_PATH });
+  closed.register(async (api) => apiRoutes(api.addHook("onRoute", translateAnswers), parts, pings), {
+    prefix: BASE_PATH,
+  });
   closed.register(async (api) => openAiRoutes(api, parts, pings), { prefix: OPENAI_PATH });
   if (parts.config.api.anthropic)
     closed.register(async (api) => anthropicRoutes(api, parts, pings), { prefix: OPENAI_PATH });

@@ -3,10 +3,13 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Caller } from "../auth/credentials.ts";
 import type { SignOn } from "../auth/oidc/sign-on.ts";
 import { htmlText } from "../common/html-text.ts";
+import type { Language } from "../words/language.ts";
+import { inLanguage } from "../words/words.ts";
 import { AltLasError } from "../errors.ts";
 import { type CookieKind, cookieOf, setCookie, type Site } from "./cookies.ts";
 import { isForeignPage, refuseForeignPages } from "./cross-origin.ts";
 import type { Proxies } from "./proxies.ts";
+import { languageOf } from "./reader-language.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { originOf } from "./target.ts";
 
@@ -87,17 +90,21 @@ async function orPage(reply: FastifyReply, next: () => Promise<string>): Promise
     reply.request.refusal = error.code;
     reply.header("content-security-policy", "default-src 'none'; frame-ancestors 'none'");
     if (error.retryAfter !== undefined) reply.header("retry-after", String(Math.ceil(error.retryAfter)));
-    return reply.code(error.status).type("text/html; charset=utf-8").send(pageOf(error.message));
+    return reply
+      .code(error.status)
+      .type("text/html; charset=utf-8")
+      .send(pageOf(languageOf(reply.request), error.message));
   }
 }
 
-function pageOf(sentence: string): string {
+function pageOf(language: Language, sentence: string): string {
+  const said = (words: string): string => htmlText(inLanguage(language, words));
   return `<!doctype html>
-<html lang="en">
-<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>ALT_LAS: sign-in</title>
-<h1>Nobody is signed in</h1>
-<p>${htmlText(sentence)}</p>
-<p><a href="../">Back to the dashboard</a></p>
+<html lang="${language}">
+<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>ALT_LAS</title>
+<h1>${said("Nobody is signed in")}</h1>
+<p>${said(sentence)}</p>
+<p><a href="../">${said("Back to the dashboard")}</a></p>
 </html>
 `;
 }

@@ -3,7 +3,9 @@ import { Readable } from "node:stream";
 import { nextTurn } from "../common/turns.ts";
 import type { TaskApi, TaskPage } from "../tasks/task-api.ts";
 import type { TaskFilter } from "../store/tasks.ts";
+import type { Language } from "../words/language.ts";
 import { cursorOf } from "./filter.ts";
+import { viewIn } from "./reader-language.ts";
 import { viewOfTask } from "./views.ts";
 
 /** Characters that are read from the store at once; a task that is longer is read whole. */
@@ -11,30 +13,36 @@ export const PART = 256 * 1024;
 /** Characters that are written before others are served: about 64 tasks of the shortest. */
 const PIECE = 64 * 1024;
 
+interface ListToWrite {
+  readonly first: TaskPage;
+  /** Of its reader. */
+  readonly language: Language;
+}
+
 /** A list of which all is there. */
-export async function wholeList(tasks: TaskApi, filter: TaskFilter, found: TaskPage): Promise<string> {
-  let list = "";
-  for await (const piece of pieces(tasks, filter, found)) list += piece;
-  return list;
+export async function wholeList(tasks: TaskApi, filter: TaskFilter, list: ListToWrite): Promise<string> {
+  let text = "";
+  for await (const piece of pieces(tasks, filter, list)) text += piece;
+  return text;
 }
 
 /**
  * The same JSON as a list that is sent whole. Which tasks it has is settled as it goes on: each comes once, the newest first, as it is when
  * its part is read. An error in the middle breaks the answer off.
  */
-export function streamedList(tasks: TaskApi, filter: TaskFilter, first: TaskPage): Readable {
+export function streamedList(tasks: TaskApi, filter: TaskFilter, list: ListToWrite): Readable {
   // One piece ahead at most.
-  return Readable.from(pieces(tasks, filter, first), { highWaterMark: 1 });
+  return Readable.from(pieces(tasks, filter, list), { highWaterMark: 1 });
 }
 
 /** Between two of them the event loop turns. UUIDs have dashes, so none of them looks like an array index, and an object keeps their order. */
-async function* pieces(tasks: TaskApi, filter: TaskFilter, first: TaskPage): AsyncGenerator<string> {
+async function* pieces(tasks: TaskApi, filter: TaskFilter, { first, language }: ListToWrite): AsyncGenerator<string> {
   let piece = '{"tasks":{';
   let sent = 0;
   let last: number | undefined;
   for await (const { tasks: found } of parts(tasks, filter, first)) {
     for (const task of found) {
-      piece += `${sent === 0 ? "" : ","}${JSON.stringify(task.id)}:${JSON.stringify(viewOfTask(task))}`;
+      piece += `${sent === 0 ? "" : ","}${JSON.stringify(task.id)}:${JSON.stringify(viewIn(language, viewOfTask(task)))}`;
       sent++;
       last = task.seq;
       if (piece.length < PIECE) continue;

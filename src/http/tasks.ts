@@ -13,6 +13,7 @@ import { taskNamed, type TaskPath, unknownTask, visibleTask } from "./lookup.ts"
 import type { ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
 import { applyWait } from "./prefer.ts";
+import { languageOf } from "./reader-language.ts";
 import { tellRead } from "./reads.ts";
 import {
   TaskParams,
@@ -86,17 +87,19 @@ export function tasksRoute(app: FastifyInstance, { tasks }: ServerParts): void {
       response: { 200: TasksAnswer },
       refusals: ["forbidden"],
     },
-    handler: async ({ caller, query, method }, reply) => {
+    handler: async (request, reply) => {
+      const { caller, query, method } = request;
       const { status, limit, offset, after } = query;
       const page = { status, limit, offset: offset + 0, after: seqOfCursor(after) };
       const filter = { ...selectionOf(caller, query), ...page };
+      const language = languageOf(request);
       const first = await tasks.list(filter, { maxCharacters: PART, counted: true });
       if (first.more === true) {
         if (method === "HEAD") return void beginLiveAnswer(reply, JSON_TYPE).end();
         holdForAnswer(reply, LIST_BYTES);
-        return reply.type(JSON_TYPE).send(streamedList(tasks, filter, first));
+        return reply.type(JSON_TYPE).send(streamedList(tasks, filter, { first, language }));
       }
-      return reply.type(JSON_TYPE).send(await wholeList(tasks, filter, first));
+      return reply.type(JSON_TYPE).send(await wholeList(tasks, filter, { first, language }));
     },
   });
 }

@@ -108,7 +108,10 @@ export class ModelRegistry {
     const [first] = coming;
     if (first === undefined) return null;
     const which = this.#all.length === 1 ? "The model" : `${coming.length} of ${this.#all.length} models`;
-    return `${which} ${coming.length > 1 ? "are" : "is"} still being fetched${progressBehind(first.progress)}.`;
+    const progress = progressBehind(first.progress);
+    return coming.length > 1
+      ? `${which} are still being fetched${progress}.`
+      : `${which} is still being fetched${progress}.`;
   }
 
   /** Finds what was fetched before, without asking anybody. */

@@ -69,14 +69,15 @@ export class Admission {
     const own = Math.min(slots, caller.limits.maxRunning ?? slots, team?.limits.maxRunning ?? slots);
     const bytes = tasks.map((task) => task.size).toSorted((a, b) => b - a);
     const waiting = bytes.slice(own).reduce((sum, length) => sum + length, 0);
-    const of = `batch has ${tasks.length} items, of which`;
+    const has = `batch has ${tasks.length} items`;
+    const of = `${has}, of which`;
     if (tasks.length > queue.maxQueueSize + slots) {
       const why = `${slots} slots and a queue of ${queue.maxQueueSize} (gpu.multi_gpu.max_queue_size)`;
-      throw tooLarge(`batch has ${tasks.length} items; this server has room for ${queue.maxQueueSize + slots}: ${why}`);
+      throw tooLarge(`${has}; this server has room for ${queue.maxQueueSize + slots}: ${why}`);
     }
     if (tasks.length > Math.max(1, share.tasks + own)) {
       const why = `${share.tasks} waiting (${share.tasksBy}), the rest running`;
-      throw tooLarge(`batch has ${tasks.length} items; ${caller.name} may have ${share.tasks + own}: ${why}`);
+      throw tooLarge(`${has}; ${caller.name} may have ${share.tasks + own}: ${why}`);
     }
     if (team !== null) refuseOverTeam(tasks.length, team, own);
     if (waiting > queue.maxQueueBytes) {
@@ -174,7 +175,8 @@ function refuseOverTeam(items: number, team: Team, own: number): void {
   const { maxQueued } = team.limits;
   if (maxQueued === null || items <= Math.max(1, maxQueued + own)) return;
   const why = `${maxQueued} waiting (${team.placeOf("max_queued")}), the rest running`;
-  throw tooLarge(`batch has ${items} items; the team ${team.name} may have ${maxQueued + own}: ${why}`);
+  const has = `batch has ${items} items`;
+  throw tooLarge(`${has}; the team ${team.name} may have ${maxQueued + own}: ${why}`);
 }
 
 function tooLarge(why: string): AltLasError {

@@ -36,7 +36,7 @@ export function overBudget(shortage: Shortage): AltLasError {
 /** Of a batch that no budget that is all unused would be enough for. */
 export function tooLargeForBudget(shortage: Shortage): AltLasError {
   const { items, need, unit } = shortage;
-  const needs = `batch has ${items} items, which need about ${amount(need, unit)} ${NAMES[unit]}s together`;
+  const needs = `batch has ${items} items, which need about ${amount(need, unit)} ${NAMES[unit].several} together`;
   return new AltLasError("invalid_input", `${needs}. ${mayHave(shortage)}.`, { param: "batch" });
 }
 
@@ -51,11 +51,14 @@ function leftOf({ size, used, reserved }: Shortage): number {
 }
 
 function mayHave({ of, name, size, unit, period, setIn }: Shortage): string {
-  const holder = of === "user" ? name : `The ${of} ${name}`;
-  return `${holder} may have ${size} ${NAMES[unit]}${size === 1 ? "" : "s"} a ${period} (${setIn})`;
+  const holder = { user: name, team: `The team ${name}`, key: `The key ${name}` }[of];
+  return `${holder} may have ${size} ${size === 1 ? NAMES[unit].one : NAMES[unit].several} a ${period} (${setIn})`;
 }
 
-const NAMES = { tokens: "token", gpu_seconds: "GPU-second" } as const;
+const NAMES = {
+  tokens: { one: "token", several: "tokens" },
+  gpu_seconds: { one: "GPU-second", several: "GPU-seconds" },
+} as const;
 
 function amount(value: number, unit: keyof typeof NAMES): string {
   return String(unit === "tokens" ? Math.ceil(value) : Math.round(value * 10) / 10);

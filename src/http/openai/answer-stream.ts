@@ -10,7 +10,8 @@ import { beginLiveAnswer } from "../live-answer.ts";
 import type { Pings } from "../pings.ts";
 import type { ServerParts } from "../server-parts.ts";
 import { tellRead } from "../reads.ts";
-import { failureOf, goneTask, sentenceFor } from "../task-failure.ts";
+import { refusalFor } from "../reader-language.ts";
+import { failureOf, goneTask } from "../task-failure.ts";
 import { type Call, type Done, modelOf } from "./calls.ts";
 import type { AnswerWriter, StreamKind } from "./stream-kind.ts";
 
@@ -250,7 +251,7 @@ export class AnswerStream {
     this.#call.leave();
     if (!this.#live) return this.#begun.reject(error);
     const known = error instanceof AltLasError ? error : new AltLasError("internal_error", "Internal error.");
-    this.#reply.raw.end(this.#kind.failure(known, sentenceFor(known, this.#call.caller)));
+    this.#reply.raw.end(this.#kind.failure(known, refusalFor(this.#reply.request, known, this.#call.caller)));
   }
 
   #left(): void {

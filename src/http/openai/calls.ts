@@ -85,9 +85,13 @@ export function inWordsOfCall(error: AltLasError, ofOne: boolean): AltLasError {
   if (param === "text") return new AltLasError(code, message.replace(/^text/, "prompt"), { param: "prompt" });
   if (param !== "batch") return error;
   const asks = ofOne ? "n asks for" : "prompt and n ask for";
-  return new AltLasError(code, message.replace(/^batch has (\d+) items/, `${asks} $1 choices`), {
-    param: ofOne ? "n" : "prompt",
-  });
+  return new AltLasError(
+    code,
+    message.replace(/^batch has (\d+) items/, (_all, count: string) => `${asks} ${count} choices`),
+    {
+      param: ofOne ? "n" : "prompt",
+    },
+  );
 }
 
 /**

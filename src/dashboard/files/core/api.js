@@ -1,6 +1,6 @@
 /** The server's API, with the credentials of whoever has signed in. Every failure is an `ApiError` with a sentence to show. */
 import { signal } from "@preact/signals";
-import { t } from "./i18n.js";
+import { language, t } from "./i18n.js";
 
 /** A refusal of the server, or none of its answers came. */
 export class ApiError extends Error {
@@ -64,6 +64,8 @@ export async function open(method, path, { body, query, headers, signal: aborted
       cache: "no-store",
       ...(aborted && { signal: aborted }),
       headers: {
+        // What the server says is in the language of the page.
+        "accept-language": language.value,
         ...(sent !== null && { authorization: sent }),
         ...(body !== undefined && { "content-type": "application/json" }),
         ...headers,

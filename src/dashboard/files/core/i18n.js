@@ -1,6 +1,6 @@
 /**
  * The words of the dashboard, in English and Turkish. Each area has a file in words/ with both beside each other. A text with `|` has a form
- * for one and a form for several, chosen by `n`: "{n} task|{n} tasks". Sentences of the server are shown as they are.
+ * for one and a form for several, chosen by `n`: "{n} task|{n} tasks". The server's sentences come in the language of the page.
  */
 import { computed, effect, signal } from "@preact/signals";
 import { ENGLISH, TURKISH } from "../words/index.js";

@@ -13,7 +13,8 @@ import { jsonLine } from "../../json-line.ts";
 import type { Pings } from "../../pings.ts";
 import type { ServerParts } from "../../server-parts.ts";
 import { tellRead } from "../../reads.ts";
-import { failureOf, goneTask, sentenceFor } from "../../task-failure.ts";
+import { refusalFor } from "../../reader-language.ts";
+import { failureOf, goneTask } from "../../task-failure.ts";
 import { openAiFailure } from "../envelope.ts";
 import { highestNumber, ResponseReader } from "./events.ts";
 import { factsOf, type Frame } from "./response.ts";
@@ -215,7 +216,7 @@ export class ResponseStream implements Listener {
     this.#options.leave();
     const error = failureInWords(failure) as AltLasError;
     if (!this.#live) return this.#begun.reject(error);
-    const { error: fields } = openAiFailure(error, sentenceFor(error, this.#options.caller));
+    const { error: fields } = openAiFailure(error, refusalFor(this.#reply.request, error, this.#options.caller));
     // Clients look for what has happened in one of two places. The number is the last one's, so that a reader can come back with it.
     const data = { ...fields, type: "error", sequence_number: Math.max(0, this.#reader.last), error: fields };
     this.#reply.raw.end(`event: error\ndata: ${jsonLine(data)}\n\n`);

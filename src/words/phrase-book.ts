@@ -1,0 +1,109 @@
+/**
+ * Turns English sentences of ours into another language. A sentence is written once, in English, where it happens, and goes through
+ * workers, the database and logs as that text; so the table has English phrases for its keys, as gettext's have, and the values are taken
+ * out of the sentence when it is shown. A value may be a phrase itself, and several sentences may follow each other.
+ *
+ * What is not in the table stays as it is: the words of drivers, models and servers elsewhere are nobody's to translate.
+ */
+import { filled, type Phrase, phraseOf, valuesIn } from "./phrase.ts";
+
+/** Longer texts are lists of names, or somebody else's. */
+const LONGEST = 4000;
+
+/** How often a text is held against a phrase; hostile texts could be taken apart in many ways. */
+const MOST_TRIES = 20_000;
+
+/** How deep phrases stand in places of others. */
+const DEEPEST = 5;
+
+/** Sentences that are taken apart at most, where several follow each other. */
+const MOST_SENTENCES = 8;
+
+/** A text in the other language. */
+interface Found {
+  readonly text: string;
+  /** How much of it was found in the table. */
+  readonly weight: number;
+  /** How much of that is one phrase: of two readings the one with larger phrases is meant. */
+  readonly own: number;
+}
+
+export class PhraseBook {
+  /** Phrases that begin with a whole word, by that word. */
+  readonly #byFirstWord = new Map<string, Phrase[]>();
+  readonly #others: Phrase[] = [];
+  readonly #exact = new Map<string, string>();
+  #tries = 0;
+
+  /** @param table English phrases and those of the other language */
+  constructor(table: Iterable<readonly [english: string, other: string]>) {
+    for (const [english, other] of table) this.#add(english, other);
+  }
+
+  #add(english: string, other: string): void {
+    if (!english.includes("{}")) return void this.#exact.set(english, other);
+    const phrase = phraseOf(english, other);
+    const word = firstWordOf(phrase.pieces[0]!);
+    if (word === null) return void this.#others.push(phrase);
+    const same = this.#byFirstWord.get(word);
+    if (same === undefined) this.#byFirstWord.set(word, [phrase]);
+    else same.push(phrase);
+  }
+
+  /** The text in the other language, as far as the table has it. */
+  translated(text: string): string {
+    if (text.length > LONGEST) return text;
+    this.#tries = 0;
+    return this.#found(text, 0)?.text ?? text;
+  }
+
+  /** The reading of a text that the table knows most of; null: it knows nothing of it. */
+  #found(text: string, depth: number): Found | null {
+    const exact = this.#exact.get(text);
+    if (exact !== undefined) return { text: exact, weight: text.length, own: text.length };
+    if (depth === DEEPEST || !/\p{L}{2}/u.test(text)) return null;
+    const readings = [...this.#asPhrase(text, depth), this.#asSentences(text, depth)];
+    return readings.reduce((best, one) => (one !== null && isBetter(one, best) ? one : best), null);
+  }
+
+  #asPhrase(whole: string, depth: number): (Found | null)[] {
+    const word = firstWordOf(whole);
+    const candidates = [...((word !== null && this.#byFirstWord.get(word)) || []), ...this.#others];
+    return candidates.map((phrase) => {
+      if (++this.#tries > MOST_TRIES) return null;
+      const values = valuesIn(whole, phrase);
+      if (values === null) return null;
+      const inner = values.map((value) => this.#found(value, depth + 1) ?? asItIs(value));
+      const weight = inner.reduce((sum, found) => sum + found.weight, phrase.weight);
+      const text = filled(
+        phrase.other,
+        inner.map((found) => found.text),
+      );
+      return { text, weight, own: phrase.weight };
+    });
+  }
+
+  /** Sentences one behind the other, each as a whole. */
+  #asSentences(text: string, depth: number): Found | null {
+    const parts = text.split(/(?<=[.!?]) (?=\S)/).slice(0, MOST_SENTENCES + 1);
+    if (parts.length < 2 || parts.length > MOST_SENTENCES) return null;
+    const found = parts.map((part) => this.#found(part, depth + 1) ?? asItIs(part));
+    const weight = found.reduce((sum, one) => sum + one.weight, 0);
+    return weight === 0 ? null : { text: found.map((one) => one.text).join(" "), weight, own: 0 };
+  }
+}
+
+function isBetter(one: Found, other: Found | null): boolean {
+  if (other === null) return one.weight > 0;
+  return one.weight > other.weight || (one.weight === other.weight && one.own > other.own);
+}
+
+function asItIs(text: string): Found {
+  return { text, weight: 0, own: 0 };
+}
+
+/** null: it does not begin with a whole word */
+function firstWordOf(text: string): string | null {
+  const end = text.indexOf(" ");
+  return end <= 0 ? null : text.slice(0, end);
+}

@@ -1,0 +1,82 @@
+/** Which texts of the source are sentences, or parts of them, that people are shown. */
+import type { Literal } from "./literals.ts";
+
+/** Rooms whose sentences are all in the table. What engines, drivers and the tools of operators say is shown as it is. */
+export const ROOMS: readonly string[] = [
+  "src/{http,scheduler,tasks,files,batch-files,webhooks,forms,auth}/**/*.ts",
+  "src/{reasons,gone-texts,texts,task}.ts",
+  "src/common/{validation,given-time}.ts",
+  "src/models/{catalog,commands,held-model,pull-rules,registry,source}.ts",
+  "src/gpu/{gpu,gpu-view,model-events,pool,served,start-plan,startup,succession}.ts",
+  "src/gpu/{card/health,worker/stall-watch}.ts",
+  "src/gpu/instance/*.ts",
+  "src/cluster/{cluster-pool,machine,remote-runs}.ts",
+];
+
+/** Prose has one of these words; names, headers and queries have none. */
+const COMMON =
+  /(?<![\w/.-])(?:the|is|are|was|were|be|been|must|of|not|no|has|have|had|an?|and|or|to|for|in|its?|with|at|by|can|cannot|does|do|that|this|there|only|from|as|on|one|all|none|any|nothing|already|again|than|if|but|more|less|here)(?![\w/-])/i;
+
+/** What stands before texts for programs, logs and readers of the OpenAPI document. */
+const ELSEWHERE: readonly RegExp[] = [
+  /(?:description|summary|title|meaning|example|pattern|summaries|hint): ?(?:[\w.() ]+\? ?(?:"" ?: ?)?|\[[^\]]*)?$/,
+  /\b(?:log|logger|#log)\??\.(?:info|warn|error|debug|trace|fatal)\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*$/,
+  /new (?:Type|Range)?Error\((?:[^()]|\([^()]*\))*$/,
+  /(?:#tell|describe|note|unhealthy)\((?:[^()]|\([^()]*\))*$/,
+  /const what = (?:\w+ \? "" : )?$/,
+];
+
+/** Descriptions of fields in the OpenAPI document begin with a capital letter, or tell what null means. */
+const DESCRIPTION = /^(?:[A-Z]|null:)/;
+
+export function isShown(file: string, { text, before }: Literal): boolean {
+  if (
+    !/\w \w|\} \w|\w \{|\w, /.test(text) ||
+    !COMMON.test(text) ||
+    NOT_SHOWN.has(text) ||
+    text.startsWith("<!doctype") ||
+    text.startsWith("data: ")
+  )
+    return false;
+  if (file.startsWith("src/http/schemas/") && (file.endsWith("-answers.ts") || DESCRIPTION.test(text))) return false;
+  const code = before.replaceAll(/\s+/g, " ");
+  return !ELSEWHERE.some((pattern) => pattern.test(code));
+}
+
+/** Prose that stands in logs, in documents, or where the configuration is checked. */
+export const NOT_SHOWN: ReadonlySet<string> = new Set([
+  " by {}",
+  "; {} more had no row of their own",
+  ": it waits, {} ahead\n\n",
+  "# HELP altlas_queue_depth Tasks that wait.\n# TYPE altlas_queue_depth gauge\naltlas_queue_depth 3\n",
+  "The client has gone.",
+  "The webhooks about a {}, with each try",
+  "To compile {}.",
+  "a GPU computes",
+  "at once",
+  "at {}",
+  "by {}{}",
+  "credentials read again",
+  "it has none",
+  "no team",
+  "not ready",
+  "on server.socket",
+  "prompt is too long: {}",
+  "the three final ones",
+  "when it closes",
+  "with events",
+  "{} tasks, by {}",
+  "{} was {}{}.",
+  "{}; at most {} bytes.",
+  "{}{} {} from {}{}.",
+  "Ollama is running",
+  "ONE BEFORE UNTIL",
+  "a webhook was delivered",
+  "a webhook failed for now",
+  "what was used before could not be read; budgets count from now on",
+  "the text of a task could not be read; its slot is kept, and it is tried again",
+  "texts that were read could not be removed; they are when store.unread_seconds are over",
+  "states of tasks could not be written before the stop: what has ended among them runs again",
+  "there is 1 GPU",
+  "there are {} GPUs",
+]);

@@ -1,0 +1,144 @@
+/** Sentences in the language of whoever asks, over HTTP. Codes and names of fields are English in every language. */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { startLocalServer } from "./helpers/local-server.ts";
+
+const server = await startLocalServer({ after }, { config: "api: { anthropic: true }", devices: "simulated:1" });
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+async function ask(path: string, language: string, body?: object, key = server.key): Promise<Answer> {
+  const response = await fetch(server.url + path, {
+    ...(body !== undefined && { method: "POST", body: JSON.stringify(body) }),
+    headers: {
+      authorization: `Bearer ${key}`,
+      "accept-language": language,
+      ...(body !== undefined && { "content-type": "application/json" }),
+    },
+  });
+  return { status: response.status, headers: response.headers, body: (await response.json()) as Answer["body"] };
+}
+
+const TURKISH = "tr-TR,tr;q=0.9,en;q=0.5";
+
+test("a refusal is in the language that is asked for, with the same code, and says so", async () => {
+  const { status, headers, body } = await ask("/api/v1/predict", TURKISH, { text: "a", max_length: "long" });
+  assert.equal(status, 400);
+  assert.deepEqual(body, {
+    error: 'max_length şu olmalı: tam sayı, en az 1; verilen: "long".',
+    code: "invalid_input",
+  });
+  assert.equal(headers.get("content-language"), "tr");
+  assert.match(headers.get("vary") ?? "", /accept-language/i);
+});
+
+test("a language that is not there is English, and so is none", async () => {
+  for (const language of ["de-DE, fr;q=0.5", "*", ""]) {
+    const { headers, body } = await ask("/api/v1/task/1", language);
+    assert.equal(body["error"], 'There is no task "1"; a task_id is a UUID.');
+    assert.equal(headers.get("content-language"), "en");
+  }
+});
+
+const REFUSALS: readonly (readonly [path: string, body: object | undefined, status: number, sentence: string])[] = [
+  ["/api/v1/predict", {}, 400, "text eksik; boş olmayan bir metin olmalı ya da messages veya input verilmeli."],
+  ["/api/v1/predict", { txt: "a" }, 400, "txt bilinen bir alan değil; text denmek istenmiş olabilir."],
+  ["/api/v1/predict", { text: "a", model: "x" }, 400, 'model bir modelin adı olmalı (simulated); verilen: "x".'],
+  [
+    "/api/v1/predict",
+    { text: "a", gpu_options: { strategy: "best" } },
+    400,
+    'gpu_options.strategy şu olmalı: şunlardan biri: "round_robin", "least_loaded", "memory_optimized", "task_specific", "random"; verilen: "best".',
+  ],
+  [
+    "/api/v1/predict",
+    { text: "a", gpu_options: { specific_gpu_id: 7 } },
+    400,
+    "gpu_options.specific_gpu_id bir GPU'nun kimliği olmalı (0); verilen: 7.",
+  ],
+  [
+    "/api/v1/batch_predict",
+    { batch: [] },
+    400,
+    "batch şu olmalı: 1 ile 1000 arası öğeli liste; verilen: 0 öğeli liste.",
+  ],
+  ["/api/v1/gpus/9", undefined, 404, 'GPU "9" yok; GPU\'lar: 0.'],
+  ["/api/v1/nowhere", undefined, 404, "GET /api/v1/nowhere diye bir yol yok."],
+  [
+    "/api/v1/task/00000000-0000-4000-8000-000000000000",
+    undefined,
+    404,
+    "00000000-0000-4000-8000-000000000000 görevi yok ya da başkasına ait.",
+  ],
+];
+
+for (const [path, sent, status, sentence] of REFUSALS) {
+  test(`in Turkish: ${sentence}`, async () => {
+    const answer = await ask(path, "tr", sent);
+    assert.equal(answer.body["error"], sentence);
+    assert.equal(answer.status, status);
+  });
+}
+
+test("without credentials too, before anything is known of the caller", async () => {
+  const { status, body } = await ask("/api/v1/tasks", "tr", undefined, "wrong-key-that-nobody-has");
+  assert.equal(status, 401);
+  assert.deepEqual(body, { error: "API anahtarı bilinmiyor ya da iptal edildi.", code: "unauthorized" });
+});
+
+test("clients of the APIs of others read a Turkish message, and find their codes as they are", async () => {
+  const message = 'model bir modelin adı olmalı (simulated); verilen: "x".';
+  const chat = { model: "x", max_tokens: 4, messages: [{ role: "user", content: "a" }] };
+  const openai = await ask("/v1/chat/completions", "tr", chat);
+  assert.deepEqual(openai.body, {
+    error: { message, type: "not_found_error", param: "model", code: "model_not_found" },
+  });
+  const { body } = await ask("/v1/messages", "tr", chat);
+  assert.deepEqual(body["error"], { type: "not_found_error", message });
+});
+
+test("why a stored task failed is told in the language of each reader", async () => {
+  const { task_id: id } = await server.predict({ text: "a", max_length: 100_000, timeout_seconds: 0.1 });
+  await server.ended(id);
+  const english = "The task was not done 0.1 s after its submission.";
+  const turkish = "Görev, gönderildikten 0.1 sn sonra bitmemişti.";
+  const path = `/api/v1/task/${id}`;
+  assert.equal((await ask(path, "en")).body["error"], english);
+  const { body } = await ask(path, "tr");
+  assert.equal(body["error"], turkish);
+  assert.equal(body["error_code"], "timeout");
+  assert.equal(body["status"], "failed");
+  const placement = body["placement"] as { readonly reason: string };
+  assert.match(placement.reason, /^GPU 0 en düşük yüke sahip: \d\.\d\d\.$/);
+  const list = (await ask("/api/v1/tasks", "tr")).body["tasks"] as Readonly<Record<string, { error: string }>>;
+  assert.equal(list[id]!.error, turkish);
+  const events = await fetch(`${server.url}${path}/events`, {
+    headers: { authorization: `Bearer ${server.key}`, "accept-language": "tr" },
+  });
+  assert.match(await events.text(), /event: failed\n.*\n?.*Görev, gönderildikten/);
+});
+
+test("what clients have sent stays as it is, though it reads like a sentence of ours", async () => {
+  const text = "The server is stopping and takes no new tasks.";
+  const { task_id: id } = await server.run({ text, max_length: 2 });
+  const { body } = await ask(`/api/v1/task/${id}?include=text`, "tr");
+  assert.equal((body["request"] as { readonly text: string }).text, text);
+});
+
+test("why a GPU is as it is is told in the language of each reader", async () => {
+  await server.request("POST", "/api/v1/gpus/0/drain", { body: {} });
+  await server.became(0, "drained");
+  const { body } = await ask("/api/v1/gpus/0", "tr");
+  assert.equal(body["status"], "drained");
+  const events = body["events"] as readonly { readonly reason: string }[];
+  for (const { reason } of events) assert.doesNotMatch(reason, /\b(?:the|is|was|by)\b/i, reason);
+  const dry = await ask("/api/v1/predict?dry_run=true", "tr", { text: "a" });
+  const { reason, sentence } = (dry.body["waiting"] ?? { reason: "", sentence: dry.body["error"] }) as Readonly<
+    Record<string, string>
+  >;
+  assert.doesNotMatch(sentence!, /\b(?:the|is|was|by)\b/i, `${reason}: ${sentence}`);
+});

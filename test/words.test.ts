@@ -1,0 +1,119 @@
+/** The table of sentences: complete for what clients see, the same places in both languages, and found again in what is shown. */
+import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { acceptedLanguage, languageOfTerminal } from "../src/words/language.ts";
+import { PhraseBook } from "../src/words/phrase-book.ts";
+import { inLanguage, turkishPhrases } from "../src/words/words.ts";
+import { type Literal, literalsOf } from "./helpers/literals.ts";
+import { isShown, NOT_SHOWN, ROOMS } from "./helpers/shown-literals.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+const TABLE = turkishPhrases();
+const LITERALS: ReadonlyMap<string, readonly Literal[]> = new Map(
+  globSync("src/**/*.ts", { cwd: ROOT }).map((file) => [file, literalsOf(readFileSync(join(ROOT, file), "utf8"))]),
+);
+
+test("each sentence that a client or an operator is shown is in the table", () => {
+  const missing = globSync([...ROOMS], { cwd: ROOT }).flatMap((file) =>
+    LITERALS.get(file)!
+      .filter((literal) => isShown(file, literal) && !Object.hasOwn(TABLE, literal.text))
+      .map(({ text, line }) => `${file}:${line} ${JSON.stringify(text)}`),
+  );
+  assert.deepEqual(missing, []);
+});
+
+test("the table has nothing that is said nowhere", () => {
+  const said = new Set([...LITERALS.values()].flat().map(({ text }) => text));
+  const idle = [...Object.keys(TABLE), ...NOT_SHOWN].filter((text) => !said.has(text));
+  assert.deepEqual(idle, []);
+});
+
+test("both languages have the same places", () => {
+  for (const [english, turkish] of Object.entries(TABLE)) {
+    const count = english.split("{}").length - 1;
+    const places = [...new Set(turkish.match(/\{\d+\}/g))].toSorted();
+    const wanted = Array.from({ length: count }, (_, index) => `{${index + 1}}`).toSorted();
+    assert.deepEqual(places, wanted, english);
+  }
+});
+
+/** Words that no Turkish sentence has, outside of names in it. */
+const LEFT_OVER =
+  /(?<![\p{L}\d_.:="/<-])(?:the|is|are|must|of|not|has|have|with|and|or|which|cannot|may|that)(?![\p{L}\d_.:="/>-])/u;
+
+test("no Turkish phrase has English left in it, or is empty", () => {
+  for (const [english, turkish] of Object.entries(TABLE)) {
+    assert.doesNotMatch(turkish, LEFT_OVER, english);
+    assert.notEqual(turkish.trim(), "", english);
+  }
+});
+
+test("no suffix stands at a place, whose value nobody knows", () => {
+  for (const turkish of Object.values(TABLE)) assert.doesNotMatch(turkish, /\{[1-9]\}['’]\p{Ll}/u, turkish);
+});
+
+test("each phrase is found again in a sentence that was made of it", () => {
+  for (const [english, turkish] of Object.entries(TABLE)) {
+    const values: string[] = [];
+    const sentence = english.replaceAll("{}", () => `v${values.push(`v${values.length}`) - 1}`);
+    const expected = turkish.replaceAll(/\{(\d+)\}/g, (_all, place: string) => values[Number(place) - 1]!);
+    assert.equal(inLanguage("tr", sentence), expected, english);
+  }
+});
+
+test("values are translated where they are phrases, and sentences one by one", () => {
+  const book = new PhraseBook([
+    ["{} must be {}; got {}.", "{1} şu olmalı: {2}; verilen: {3}."],
+    ["an integer{}", "tam sayı{1}"],
+    [" from {} to {}", ", {1} ile {2} arası"],
+    ["Try again.", "Yeniden deneyin."],
+  ]);
+  assert.equal(
+    book.translated('max_length must be an integer from 1 to 5; got "an integer". Try again.'),
+    'max_length şu olmalı: tam sayı, 1 ile 5 arası; verilen: "an integer". Yeniden deneyin.',
+  );
+  assert.equal(book.translated("What nobody knows. Try again."), "What nobody knows. Yeniden deneyin.");
+  assert.equal(book.translated("What nobody knows."), "What nobody knows.");
+});
+
+test("a hostile sentence costs no more than others", () => {
+  const book = new PhraseBook(Object.entries(TABLE));
+  const hostile = `${"must be must be; got ".repeat(80)}. `.repeat(2);
+  const before = process.cpuUsage().user;
+  for (let n = 0; n < 5; n++) book.translated(hostile);
+  assert.ok((process.cpuUsage().user - before) / 5000 < 400, "milliseconds of processor time");
+});
+
+test("the language is the one with the highest weight that there is, and English where none is asked for", () => {
+  const cases: readonly (readonly [string | undefined, string])[] = [
+    [undefined, "en"],
+    ["", "en"],
+    ["tr", "tr"],
+    ["tr-TR", "tr"],
+    ["TR-tr,en;q=0.5", "tr"],
+    ["tr-TR,tr;q=0.9,en-US;q=0.8,en;q=0.7", "tr"],
+    ["en;q=0.5, tr;q=0.9", "tr"],
+    ["en, tr", "en"],
+    ["tr;q=0", "en"],
+    ["de", "en"],
+    ["de, tr;q=0.4", "tr"],
+    ["*", "en"],
+    ["de, *;q=0.5, tr;q=0.3", "en"],
+    ["trv", "en"],
+    ["tr;q=nonsense", "en"],
+    [`${"x,".repeat(400)}tr`, "en"],
+  ];
+  for (const [header, language] of cases) assert.equal(acceptedLanguage(header), language, header);
+});
+
+test("a command line speaks the language of LC_ALL, LC_MESSAGES or LANG, the first that is set", () => {
+  assert.equal(languageOfTerminal({}), "en");
+  assert.equal(languageOfTerminal({ LANG: "tr_TR.UTF-8" }), "tr");
+  assert.equal(languageOfTerminal({ LANG: "tr" }), "tr");
+  assert.equal(languageOfTerminal({ LANG: "C.UTF-8" }), "en");
+  assert.equal(languageOfTerminal({ LANG: "xx_YY.UTF-8" }), "en");
+  assert.equal(languageOfTerminal({ LC_ALL: "", LC_MESSAGES: "tr_TR", LANG: "en_US.UTF-8" }), "tr");
+  assert.equal(languageOfTerminal({ LC_ALL: "C", LANG: "tr_TR.UTF-8" }), "en");
+});
