@@ -23,7 +23,7 @@ import { checkPlaces } from "./gpu/served.ts";
 import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
 import type { OpenChannel } from "./gpu/worker/channel.ts";
 import { workerChannels } from "./gpu/worker/worker-channels.ts";
-import type { Cluster } from "./cluster/open-cluster.ts";
+import type { Cluster, ClusterPlace } from "./cluster/open-cluster.ts";
 import { close, listen, type Listening } from "./http/listen.ts";
 import { readinessOf } from "./http/readiness.ts";
 import { createServer, followLogLevel, type PlainParts } from "./http/server.ts";
@@ -53,8 +53,6 @@ import { VERSION } from "./common/version.ts";
 import { believeAuthority } from "./common/own-authority.ts";
 import { beginVersion, type Upgrade } from "./upgrade/upgrade.ts";
 import { Webhooks } from "./webhooks/webhooks.ts";
-
-const NO_GPUS = { gpus: [], notes: [] };
 
 /** A server that answers. */
 export interface RunningServer extends WayIn, Listening {
@@ -170,7 +168,7 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
   // The store first: it says when another server has this data directory, whose list of GPUs must not be touched then.
   const [stored, found, observed] = await Promise.all([
     store.open(),
-    ownGpus && wantsGpus(config) ? monitor.start() : NO_GPUS,
+    ownGpus && wantsGpus(config) ? monitor.start() : { gpus: [], notes: [] },
     // At the start, not at the first scrape: what happens until then would not be counted.
     config.metrics.enabled ? import("./observe/metrics/metrics.ts") : null,
   ]);
@@ -180,7 +178,7 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
   const { silentDrivers } = monitor;
   const sources = { found, known, pciGpus: await findPciGpus(), environment: process.env, silentDrivers, log };
   const devices = ownGpus ? await findDevices(config, sources) : [];
-  const cluster = ownGpus ? null : started.adopt(await openClusterOf(config, dataDir, log), (one) => one.close());
+  const cluster = await openClusterOf({ config, dataDir, log, store, now: () => time.clock.now() }, started);
   if (ownGpus) warnOfMissing(config, devices, log);
   checkPlaces(config.models, devices);
   const metricsClass = observed?.Metrics ?? null;
@@ -200,9 +198,10 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
   };
 }
 
-async function openClusterOf(config: Config, dataDir: string, log: Logger): Promise<Cluster> {
+async function openClusterOf(place: ClusterPlace, started: AsyncDisposableStack): Promise<Cluster | null> {
+  if (place.config.cluster.nats === undefined) return null;
   const { openCluster } = await import("./cluster/open-cluster.ts");
-  return openCluster(config, dataDir, log);
+  return started.adopt(await openCluster(place), (one) => one.close());
 }
 
 /** Makes all parts, and says in which order they stop. */
@@ -228,7 +227,7 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
     forget: async (user: string) =>
       (await import("./forget/server.ts")).forgetOnServer({ ...parts, tasks, batchFiles, uploads, webhooks }, user),
     lost: parts.lost,
-    cluster: parts.cluster?.status,
+    cluster: parts.cluster ?? undefined,
   };
   const metrics =
     metricsClass && started.adopt(new metricsClass(metricSources(parts, http)), (running) => running.stop());

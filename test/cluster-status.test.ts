@@ -46,7 +46,9 @@ test("what is wrong with a cluster is said, a sentence each", () => {
 });
 
 test("admins see servers, machines and standbys of the database, by the API and by the command", async (t) => {
-  const { app } = testServer(t, undefined, { cluster: seen });
+  const { app } = testServer(t, undefined, {
+    cluster: { status: seen, invite: () => Promise.reject(new Error("nobody is invited")) },
+  });
   const url = `http://127.0.0.1:${await listening(app)}`;
   const printed = await clusterCommand({ url, key: KEYS.admin }, { columns: 120, colour: false, json: false });
   for (const line of [

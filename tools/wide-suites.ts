@@ -102,7 +102,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "cluster",
-    tests: ["cluster"],
+    tests: ["cluster", "cluster-keys"],
     dependsOn: [
       "deploy/nats.conf",
       "docs/cluster.md",

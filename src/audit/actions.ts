@@ -16,6 +16,7 @@ export const AUDIT_ACTIONS = {
   "config.reload": "The configuration was read again.",
   "gpu.drain": "A GPU was taken out of service.",
   "gpu.resume": "A GPU was brought back into service.",
+  "machine.invite": "A token was made with which a machine may join the cluster.",
   "model.load": "A model was to be loaded.",
   "model.unload": "A model was to be unloaded.",
   "model.pull": "A model was to be fetched.",

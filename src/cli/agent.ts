@@ -1,6 +1,9 @@
 /** `alt-las agent`: gives the GPUs of this machine to a cluster, until a signal stops it. */
 import { believeAuthority } from "../common/own-authority.ts";
+import { credentialsOfMachine } from "../cluster/join.ts";
+import { fileOfCredentials } from "../cluster/key-files.ts";
 import { openNats } from "../cluster/nats-bus.ts";
+import { makeDataDir } from "../common/data-folder.ts";
 import { machineName, startAgent } from "../cluster/start-agent.ts";
 import { type Config, faultOfNats } from "../config/config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
@@ -18,9 +21,10 @@ export interface AgentOrigin {
 
 /** Resolves when the agent has started; it goes on and ends the process itself. */
 export async function agent({ config, dataDir, name, join }: AgentOrigin, log: Logger): Promise<void> {
-  const url = join ?? config.cluster.nats;
-  if (url === undefined)
+  const given = join ?? config.cluster.nats;
+  if (given === undefined)
     throw new AltLasError("bad_config", "An agent needs the address of the cluster: --join URL, or cluster.nats.");
+  const [url = "", token] = given.split("#", 2);
   const fault = faultOfNats(url);
   if (fault !== null) throw new AltLasError("bad_config", `--join ${fault}`);
   const machine = machineName(name);
@@ -34,7 +38,10 @@ export async function agent({ config, dataDir, name, join }: AgentOrigin, log: L
     stopping.resolve(code);
   };
   for (const signal of stopSignals()) process.on(signal, () => stop(0));
-  const bus = await openNats({ url, name: `alt-las agent ${machine}`, log });
+  makeDataDir(dataDir);
+  const own = { url, token, machine, dataDir, log };
+  const credentials = fileOfCredentials(config.cluster.credentials) ?? (await credentialsOfMachine(own));
+  const bus = await openNats({ url, credentials, name: `alt-las agent ${machine}`, log });
   const running = await startAgent({ config, dataDir, machine, bus, log });
   running.refused.addEventListener("abort", () => {
     log.fatal(messageOf(running.refused.reason));

@@ -1,14 +1,35 @@
-/** The command `cluster`. */
+/** The commands `cluster`, `cluster token` and `cluster init`. */
 import type { Command } from "commander";
 import { placesOf, remote, type RemoteFlags, type RemoteIo, remoteOf } from "./remote/commands.ts";
 
 export function addCluster(cli: Command, io: RemoteIo): void {
-  remote(
-    cli.command("cluster").description("show servers, machines, who leads and how far each is behind; for admins"),
-  ).action(async (flags: RemoteFlags) => {
+  const cluster = remote(cli.command("cluster")).description(
+    "show servers, machines, who leads and how far each is behind; for admins",
+  );
+  cluster.action(async (flags: RemoteFlags) => {
     const { clusterCommand } = await import("./remote/cluster.ts");
     const { out } = placesOf(io);
     const { columns, colour } = out;
     out.write(`${await clusterCommand(await remoteOf(flags), { columns, colour, json: flags.json === true })}\n`);
   });
+  remote(cluster.command("token"))
+    .description("print the line that lets one new machine join, within an hour; for admins")
+    .option("--nats <url>", "where that machine finds the NATS server (default: where the server does)")
+    .action(async (_flags: object, command: Command) => {
+      // What follows is taken for an option of `cluster`, where that has one of the same name.
+      const flags = command.optsWithGlobals<RemoteFlags & { nats?: string }>();
+      const { tokenCommand } = await import("./remote/cluster.ts");
+      const { out, err } = placesOf(io);
+      const { text, note } = await tokenCommand(await remoteOf(flags), flags.nats, flags.json === true);
+      out.write(`${text}\n`);
+      if (note !== null) err.write(`${note}\n`);
+    });
+  cluster
+    .command("init <folder>")
+    .description("make the keys of a cluster: a configuration of NATS, and the files that its servers need")
+    .requiredOption("--nats <url>", "where servers and machines find the NATS server, like tls://nats.example.com:4222")
+    .action(async (folder: string, { nats }: { nats: string }) => {
+      const { initCommand } = await import("./cluster-init.ts");
+      placesOf(io).out.write(`${await initCommand(folder, nats)}\n`);
+    });
 }

@@ -226,6 +226,10 @@ export class ClusterPool implements AnyPool {
     return readinessOf(this.#present);
   }
 
+  isPresent(machine: string): boolean {
+    return this.#machines.get(machine)?.whyGone === null;
+  }
+
   status(): Pick<ClusterStatus, "id" | "epoch" | "machines"> {
     const machines = Array.from(this.#machines.values(), (one) => machineStatus(one, this.#runs.countOn(one)));
     return { id: this.#parts.ids.cluster, epoch: this.#leadership.epoch, machines: byName(machines) };

@@ -41,6 +41,31 @@ export function newsOf(machine: string): string {
   return `alt-las.news.${machine}`;
 }
 
+/** A machine with a token asks there to be let in, and is answered. Behind both stands the token's id. */
+export const JOINS = "alt-las.join.";
+export const JOINED = "alt-las.joined.";
+export interface JoinRequest {
+  readonly machine: string;
+  /** Its public key. */
+  readonly key: string;
+}
+export interface JoinAnswer {
+  /** What it may do, signed. */
+  readonly jwt?: string;
+  /** Why it may not join. */
+  readonly refused?: string;
+}
+
+/** To what the agent of a machine may publish, and what it may hear, where the NATS server asks for credentials. */
+export function agentMaySay(machine: string): readonly string[] {
+  return [newsOf(machine)];
+}
+export function agentMayHear(machine: string): readonly string[] {
+  return [BEATS, commandsTo(machine, "*")];
+}
+/** Servers may say and hear all of it. */
+export const SERVERS_MAY: readonly string[] = ["alt-las.>", "_INBOX.>"];
+
 /** A name of a machine is a part of a subject. */
 export const MACHINE_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
 

@@ -9,6 +9,8 @@ import { PIECE_BYTES, Pieces, piecesOf } from "./pieces.ts";
 export interface NatsPlace {
   /** `nats://` or `tls://`, with what the broker asks for before the `@`: USER:PASSWORD or TOKEN. */
   readonly url: string;
+  /** A file of credentials (`.creds`); absent: what stands in the URL, if anything. */
+  readonly credentials?: string | undefined;
   /** Shown by the broker beside the connection. */
   readonly name: string;
   readonly log: Logger;
@@ -23,9 +25,12 @@ const MOST_PINGS = 3;
 /** @throws {AltLasError} `bad_config`: there is no broker, it does not let us in, or it is none that can be used */
 export async function openNats(place: NatsPlace): Promise<Bus> {
   const { url } = place;
-  const { connect } = await client();
+  const { connect, credsAuthenticator } = await client();
   try {
-    const connection = await connect(optionsOf(place));
+    const { credentials } = place;
+    const authenticator =
+      credentials === undefined ? {} : { authenticator: credsAuthenticator(Buffer.from(credentials)) };
+    const connection = await connect({ ...optionsOf(place), ...authenticator });
     if (connection.info?.headers !== true) {
       await connection.close();
       throw new Error(

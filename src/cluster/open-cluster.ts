@@ -1,30 +1,40 @@
 /** What a server of a cluster has instead of GPUs of its own. */
 import { hostname } from "node:os";
+import { wallTime } from "../common/clock.ts";
 import { VERSION } from "../common/version.ts";
 import { AltLasError } from "../errors.ts";
 import type { Config } from "../config/config.ts";
 import type { AnyPool } from "../gpu/any-pool.ts";
 import type { PoolEvents } from "../gpu/pool.ts";
 import type { Logger } from "../log/log.ts";
-import { StoreTaken } from "../store/store.ts";
-import type { Bus } from "./bus.ts";
+import { type Store, StoreTaken } from "../store/store.ts";
 import { ClusterPool } from "./cluster-pool.ts";
+import { newToken, TOKEN_SECONDS } from "./credentials.ts";
 import { GpuIds } from "./gpu-ids.ts";
+import { Joins } from "./joins.ts";
+import { fileOfCredentials, signingKey } from "./key-files.ts";
 import { hostOf, openNats } from "./nats-bus.ts";
-import type { ClusterStatus, DatabaseStatus } from "./status.ts";
+import type { ClusterApi, DatabaseStatus } from "./status.ts";
 import { warningsOf } from "./warnings.ts";
 
-export interface Cluster {
+export interface Cluster extends ClusterApi {
   /** Aborted when another server has led since. */
   readonly superseded: AbortSignal;
   openPool(events: PoolEvents): AnyPool;
-  /** After `openPool`. @throws {AltLasError} `store_unavailable`: the database cannot be asked */
-  status(): Promise<ClusterStatus>;
   close(): Promise<void>;
 }
 
-/** @throws {AltLasError} `bad_config`: the broker cannot be used, or what is remembered of the cluster is damaged */
-export async function openCluster(config: Config, dataDir: string, log: Logger, given?: Bus): Promise<Cluster> {
+export interface ClusterPlace {
+  readonly config: Config;
+  readonly dataDir: string;
+  readonly log: Logger;
+  readonly store: Pick<Store, "save" | "idempotency">;
+  /** The server's clock. */
+  readonly now: () => number;
+}
+
+/** `status` may be asked from `openPool` on. @throws {AltLasError} `bad_config`: the broker cannot be used, or what is remembered of the cluster is damaged */
+export async function openCluster({ config, dataDir, log, store, now }: ClusterPlace): Promise<Cluster> {
   if (config.models.length > 0)
     throw new AltLasError(
       "bad_config",
@@ -32,23 +42,38 @@ export async function openCluster(config: Config, dataDir: string, log: Logger, 
     );
   const ids = GpuIds.open(dataDir, await databaseId(config));
   const { nats = "" } = config.cluster;
-  const bus = given ?? (await openNats({ url: nats, name: "alt-las server", log }));
+  const seed = await signingKey(config.cluster.signing_key);
+  const credentials = fileOfCredentials(config.cluster.credentials);
+  const bus = await openNats({ url: nats, credentials, name: "alt-las server", log });
   const superseded = new AbortController();
   const isAlone = config.store.url !== undefined;
   const parts = { bus, ids, log, isAlone, superseded: (why: string) => superseded.abort(new StoreTaken(why)) };
   let pool: ClusterPool;
   return {
     superseded: superseded.signal,
-    openPool: (events) => (pool = new ClusterPool(parts, events)),
+    openPool: (events) => {
+      pool = new ClusterPool(parts, events);
+      if (seed !== null)
+        new Joins({ bus, store, now, seed, log, isPresent: (machine) => pool.isPresent(machine) }).listen();
+      return pool;
+    },
     status: async () => {
       const servers = [{ name: hostname(), version: VERSION, leads: true }];
       const seen = { ...pool.status(), nats: { at: hostOf(nats), isUp: bus.isUp }, servers };
       const whole = { ...seen, database: await databaseStatus(config) };
       return { ...whole, warnings: [...warningsOf(whole)] };
     },
+    invite: async () => {
+      if (seed === null) throw new AltLasError("conflict", NO_KEY);
+      const at = wallTime();
+      return { nats: hostOf(nats), token: await newToken(seed, at), expiresAt: at + TOKEN_SECONDS * 1000 };
+    },
     close: () => bus.close(),
   };
 }
+
+const NO_KEY =
+  "cluster.signing_key is not set, so this server can let no machine in: alt-las cluster init makes a key, and says where it belongs.";
 
 /** Servers with one database are one cluster, whichever data directory each has. */
 async function databaseId({ store: { url, schema } }: Config): Promise<string | undefined> {

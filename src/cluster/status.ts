@@ -52,3 +52,20 @@ export interface ClusterStatus {
   /** One sentence each. */
   readonly warnings: readonly string[];
 }
+
+/** A token with which a machine may join. */
+export interface Invitation {
+  /** Where the NATS server is, without credentials. */
+  readonly nats: string;
+  readonly token: string;
+  /** Unix milliseconds. */
+  readonly expiresAt: number;
+}
+
+/** What operators may ask of a cluster. */
+export interface ClusterApi {
+  /** @throws {AltLasError} `store_unavailable`: the database cannot be asked */
+  status(): Promise<ClusterStatus>;
+  /** @throws {AltLasError} `conflict`: this server may let nobody in */
+  invite(): Promise<Invitation>;
+}

@@ -1,4 +1,4 @@
-/** Small JSON files in the data directory: read whole, checked, and replaced at once or not at all. */
+/** Small files in the data directory, mostly JSON: read whole, checked, and replaced at once or not at all. */
 import { chmodSync, closeSync, fsyncSync, openSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Check } from "./ajv.ts";
@@ -59,12 +59,17 @@ function parse(text: string, path: string): unknown {
  * @throws {AltLasError} `bad_config`: it cannot be written
  */
 export function writeJsonFile(path: string, value: unknown): void {
+  writePrivateFile(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** As `writeJsonFile`. */
+export function writePrivateFile(path: string, text: string): void {
   const next = nextName(path);
   try {
     // On disk before it takes the name, or a power cut could leave the name with nothing behind it.
     const fd = openSync(next, "wx", 0o600);
     try {
-      writeFileSync(fd, `${JSON.stringify(value, null, 2)}\n`);
+      writeFileSync(fd, text);
       fsyncSync(fd);
     } finally {
       closeSync(fd);

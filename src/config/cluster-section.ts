@@ -12,4 +12,18 @@ export const CLUSTER = section("Several machines that serve together; see docs/c
         "Address of a NATS server by which agents (alt-las agent) give the GPUs of their machines to this one, which has none of its own then. Beyond this machine it begins with tls://. It is not shown.",
     }),
   ),
+  credentials: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        "Path of a file of NATS credentials (.creds) for this server or agent, as alt-las cluster init makes one. An agent that has joined with a token needs none.",
+    }),
+  ),
+  signing_key: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        "Path of the file with the key of the cluster's NATS account, as alt-las cluster init makes one: with it servers let new machines in that have a token (alt-las cluster token).",
+    }),
+  ),
 });

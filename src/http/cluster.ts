@@ -1,11 +1,13 @@
 /** `GET /cluster`: servers, machines and the database, and what is wrong with them. */
 import type { FastifyInstance } from "fastify";
 import type { ClusterStatus, MachineStatus } from "../cluster/status.ts";
+import { isoTime } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
 import { administration } from "./access.ts";
-import { ClusterAnswer } from "./schemas/cluster.ts";
-import { NoQuery } from "./schemas/common.ts";
+import { ClusterAnswer, TokenAnswer } from "./schemas/cluster.ts";
+import { EmptyRequest, NoQuery } from "./schemas/common.ts";
 import type { ServerParts } from "./server-parts.ts";
+import { ignoreTypeOfNothing } from "./validate.ts";
 
 export function clusterRoute(app: FastifyInstance, { cluster }: ServerParts): void {
   const schema = {
@@ -19,7 +21,27 @@ export function clusterRoute(app: FastifyInstance, { cluster }: ServerParts): vo
   };
   app.get("/cluster", { schema, onRequest: administration("Seeing the cluster") }, async () => {
     if (cluster === undefined) throw new AltLasError("not_found", ALONE);
-    return viewOf(await cluster());
+    return viewOf(await cluster.status());
+  });
+  tokenRoute(app, cluster);
+}
+
+function tokenRoute(app: FastifyInstance, cluster: ServerParts["cluster"]): void {
+  const schema = {
+    operationId: "makeClusterToken",
+    summary: "Make a token with which one machine may join the cluster, within an hour",
+    description: "A 409 where `cluster.signing_key` is not set. Needs the role admin.",
+    tags: ["gpus"],
+    querystring: NoQuery,
+    body: EmptyRequest,
+    response: { 201: TokenAnswer },
+    refusals: ["forbidden" as const, "not_found" as const, "conflict" as const],
+  };
+  const onRequest = [administration("Letting machines in"), ignoreTypeOfNothing];
+  app.post("/cluster/tokens", { schema, config: { audit: "machine.invite" }, onRequest }, async (_request, reply) => {
+    if (cluster === undefined) throw new AltLasError("not_found", ALONE);
+    const { nats, token, expiresAt } = await cluster.invite();
+    return reply.code(201).send({ join: `${nats}#${token}`, expires_at: isoTime(expiresAt) });
   });
 }
 

@@ -1,7 +1,7 @@
 /** The parts that the routes work with; main.ts brings them together. */
 import type { Forgotten } from "../forget/forget.ts";
 import type { Audit } from "../audit/audit-log.ts";
-import type { ClusterStatus } from "../cluster/status.ts";
+import type { ClusterApi } from "../cluster/status.ts";
 import type { Caller, Credentials } from "../auth/credentials.ts";
 import type { BatchFileApi } from "../batch-files/batch-file-api.ts";
 import type { Config, LiveSettings } from "../config/config.ts";
@@ -66,8 +66,8 @@ export interface ServerParts {
   readonly drainGpu: (gpuId: number, options: DrainOptions) => void;
   /** Ends a drain, and has a GPU that is faulted or unfit tried again at once. `by`: who asked. */
   readonly resumeGpu: (gpuId: number, by: string) => void;
-  /** How the cluster looks; absent: this server serves alone. */
-  readonly cluster?: (() => Promise<ClusterStatus>) | undefined;
+  /** Absent: this server serves alone. */
+  readonly cluster?: ClusterApi | undefined;
   /** Removes what is stored of a user. */
   readonly forget: (user: string) => Promise<Forgotten>;
   readonly readiness: () => Readiness;

@@ -50,6 +50,7 @@ const FIELDS = {
   callers: Array.isArray,
   rows: Array.isArray,
   machines: Array.isArray,
+  join: isText,
   running_tasks: Array.isArray,
   tasks: isObject,
   task_id: isText,

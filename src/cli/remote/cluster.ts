@@ -1,6 +1,9 @@
 /** `alt-las cluster`: servers, machines and the database as tables, and what is wrong with them. */
 import { jsonText, legible } from "../../common/legible.ts";
-import type { ClusterAnswer } from "../../http/schemas/cluster.ts";
+import { ALT_LAS, shellWord } from "../../common/paste.ts";
+import { faultOfNats, isLoopback } from "../../config/config.ts";
+import { AltLasError } from "../../errors.ts";
+import type { ClusterAnswer, TokenAnswer } from "../../http/schemas/cluster.ts";
 import { wrapped } from "../table.ts";
 import { ask, type Remote } from "./client.ts";
 import { type Column, fittedTable, type Row } from "./fitted-table.ts";
@@ -66,3 +69,20 @@ function standbyRow({ name, state, synchronous, lag_bytes: bytes, lag_seconds: s
 }
 
 type Standby = NonNullable<ClusterAnswer["database"]>["standbys"][number];
+
+/** @param nats where the new machine finds the NATS server; undefined: where the server does */
+export async function tokenCommand(
+  remote: Remote,
+  nats: string | undefined,
+  json: boolean,
+): Promise<{ readonly text: string; readonly note: string | null }> {
+  const fault = nats === undefined ? null : faultOfNats(nats);
+  if (fault !== null) throw new AltLasError("bad_config", `--nats ${fault}`);
+  const answer = (await ask(remote, "cluster/tokens", "join", { method: "POST", body: {} })) as TokenAnswer;
+  const [at, token] = answer.join.split("#") as [string, string];
+  const join = `${nats ?? at}#${token}`;
+  if (json) return { text: jsonText({ ...answer, join }, 2), note: null };
+  const isHere = isLoopback(new URL(nats ?? at).hostname.replace(/^\[|\]$/g, ""));
+  const note = `Other machines do not find ${nats ?? at}: --nats URL names the address that they know.`;
+  return { text: `${ALT_LAS} agent --join ${shellWord(join)}`, note: isHere ? note : null };
+}

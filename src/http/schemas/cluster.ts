@@ -1,6 +1,6 @@
-/** `GET /cluster`. */
+/** `GET /cluster`, `POST /cluster/tokens`. */
 import { Type, type Static } from "../../common/type.ts";
-import { orNull } from "./common.ts";
+import { orNull, Time } from "./common.ts";
 
 const Machine = Type.Object({
   name: Type.String(),
@@ -42,3 +42,11 @@ export const ClusterAnswer = Type.Object({
   warnings: Type.Array(Type.String({ description: "A sentence a person can act on." })),
 });
 export type ClusterAnswer = Static<typeof ClusterAnswer>;
+
+export const TokenAnswer = Type.Object({
+  join: Type.String({
+    description: "For `--join` of `alt-las agent`: the address of the NATS server, `#` and the token.",
+  }),
+  expires_at: Time("Until then it lets one machine in."),
+});
+export type TokenAnswer = Static<typeof TokenAnswer>;

@@ -1,0 +1,159 @@
+/**
+ * Credentials of NATS for a cluster: JWTs that one key signs, that of the cluster's account. A NATS server knows the account, and lets in whom the
+ * key has signed; each may do what it has to, and nothing else.
+ */
+import { randomUUID } from "node:crypto";
+import { AltLasError } from "../errors.ts";
+import { agentMayHear, agentMaySay, JOINED, JOINS, SERVERS_MAY } from "./messages.ts";
+
+/** Seconds for which a token may be used. */
+export const TOKEN_SECONDS = 3600;
+
+/** What `alt-las cluster init` makes. */
+export interface Account {
+  /** For the configuration of the NATS servers. */
+  readonly operator: string;
+  readonly key: string;
+  readonly jwt: string;
+  /** Signs machines and tokens. */
+  readonly seed: string;
+  /** Of servers of ALT_LAS, as a file of NATS. */
+  readonly serverCredentials: string;
+}
+
+/** Absent limits are 0. */
+const ANY = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, conn: -1, leaf: -1 };
+const NO_LIMITS = { ...ANY, wildcards: true, disallow_bearer: true };
+
+export interface Token {
+  readonly id: string;
+  readonly jwt: string;
+  readonly seed: string;
+}
+
+/** The operator's key signs the account, and is needed never again. */
+export async function newAccount(): Promise<Account> {
+  const { createAccount, createOperator, encodeAccount, encodeOperator } = await library();
+  const [operatorKey, accountKey] = [createOperator(), createAccount()];
+  const seed = text(accountKey.getSeed());
+  return {
+    operator: await encodeOperator("alt-las", operatorKey),
+    key: accountKey.getPublicKey(),
+    jwt: await encodeAccount("alt-las", accountKey, { limits: NO_LIMITS }, { signer: operatorKey }),
+    seed,
+    serverCredentials: await newCredentials(seed, "server", { publish: SERVERS_MAY, subscribe: SERVERS_MAY }),
+  };
+}
+
+/** @param key the public one of a machine, whose other half stays there @throws {AltLasError} `invalid_input`: it is none */
+export async function machineJwt(seed: string, machine: string, key: string): Promise<string> {
+  const { fromPublic } = await library();
+  try {
+    if (!key.startsWith("U")) throw new Error("it is of no user");
+    fromPublic(key);
+  } catch (error) {
+    throw new AltLasError("invalid_input", "its key is no public key of a NATS user", { cause: error });
+  }
+  return signed(seed, machine, key, { publish: agentMaySay(machine), subscribe: agentMayHear(machine) });
+}
+
+/** @param now Unix milliseconds @returns the part behind the `#` of what an agent is given */
+export async function newToken(seed: string, now: number): Promise<string> {
+  const { createUser } = await library();
+  const [id, user] = [randomUUID(), createUser()];
+  const may = { publish: [JOINS + id], subscribe: [JOINED + id], until: Math.floor(now / 1000) + TOKEN_SECONDS };
+  return `${await signed(seed, id, user.getPublicKey(), may)}.${text(user.getSeed())}`;
+}
+
+/** @returns null: it is no token */
+export function tokenOf(given: string): Token | null {
+  const [head, claims, signature, seed, ...more] = given.split(".");
+  const jwt = [head, claims, signature].join(".");
+  const name = claimsOf(jwt)?.name;
+  if (typeof name !== "string" || seed === undefined || !/^SU[A-Z2-7]{56}$/.test(seed) || more.length > 0) return null;
+  return { id: name, jwt, seed };
+}
+
+/** A new key of a user of NATS. */
+export async function newSeed(): Promise<string> {
+  return text((await library()).createUser().getSeed());
+}
+
+/** Its public half. @throws {AltLasError} `bad_config`: it is none */
+export async function keyOf(seed: string): Promise<string> {
+  const { fromSeed } = await library();
+  try {
+    return fromSeed(bytes(seed.trim())).getPublicKey();
+  } catch (error) {
+    throw new AltLasError("bad_config", "A file that should have a key of NATS has none.", { cause: error });
+  }
+}
+
+/** A file of credentials, as the tools of NATS read and write it. */
+export function credentialsFile(jwt: string, seed: string): string {
+  return [
+    "-----BEGIN NATS USER JWT-----",
+    jwt,
+    "------END NATS USER JWT------",
+    "",
+    "-----BEGIN USER NKEY SEED-----",
+    seed,
+    "------END USER NKEY SEED------",
+    "",
+  ].join("\n");
+}
+
+/** Of a file of credentials: for whom they are, and who has signed them. null: it is none. */
+export function holderOf(file: string): { readonly name: string; readonly issuer: string } | null {
+  const jwt = /^-+BEGIN NATS USER JWT-+\s+(\S+)/m.exec(file)?.[1];
+  const { name, iss: issuer } = claimsOf(jwt ?? "") ?? {};
+  return typeof name === "string" && typeof issuer === "string" ? { name, issuer } : null;
+}
+
+/** Not verified: the NATS server does that. */
+export function claimsOf(jwt: string): { readonly name?: unknown; readonly iss?: unknown } | null {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(jwt.split(".")[1] ?? "", "base64url").toString());
+    return typeof claims === "object" ? claims : null;
+  } catch {
+    return null;
+  }
+}
+
+interface May {
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+  /** Unix seconds; absent: for ever. */
+  readonly until?: number;
+}
+
+async function newCredentials(seed: string, name: string, may: May): Promise<string> {
+  const own = await newSeed();
+  return credentialsFile(await signed(seed, name, await keyOf(own), may), own);
+}
+
+async function signed(seed: string, name: string, key: string, { publish, subscribe, until }: May): Promise<string> {
+  const { encodeUser, fromPublic, fromSeed } = await library();
+  const allow = { pub: { allow: [...publish] }, sub: { allow: [...subscribe] } };
+  return encodeUser(name, fromPublic(key), fromSeed(bytes(seed)), allow, until === undefined ? {} : { exp: until });
+}
+
+/** It is optional: who has no tokens needs none. */
+async function library(): Promise<typeof import("@nats-io/jwt")> {
+  try {
+    return await import("@nats-io/jwt");
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== "ERR_MODULE_NOT_FOUND") throw error;
+    const sentence =
+      "Tokens need the npm package @nats-io/jwt, which was left out (--omit=optional?); install it with npm install @nats-io/jwt.";
+    throw new AltLasError("bad_config", sentence, { cause: error });
+  }
+}
+
+function text(seed: Uint8Array): string {
+  return new TextDecoder().decode(seed);
+}
+
+function bytes(seed: string): Uint8Array {
+  return new TextEncoder().encode(seed);
+}
