@@ -1,6 +1,7 @@
 /** When a client has gone, as opposed to one that has only said all it will say. */
 import type { Socket } from "node:net";
 import type { FastifyReply } from "fastify";
+import { takeOut } from "../common/in-flight.ts";
 import { AltLasError, type ErrorCode } from "../errors.ts";
 import type { ServerParts } from "./server-parts.ts";
 
@@ -55,7 +56,7 @@ export function probeWhenHalfClosed({ request }: FastifyReply, probe: () => void
 }
 
 /** Called when a client sends no more: one listener for a connection, which may carry many requests at once. */
-const callbacks = new WeakMap<Socket, Set<() => void>>();
+const callbacks = new WeakMap<Socket, (() => void)[]>();
 
 function onHalfClose(socket: Socket, callback: () => void): () => void {
   if (socket.readableEnded) {
@@ -64,15 +65,15 @@ function onHalfClose(socket: Socket, callback: () => void): () => void {
   }
   let all = callbacks.get(socket);
   if (all === undefined) {
-    const added = new Set<() => void>();
+    const added: (() => void)[] = [];
     all = added;
     callbacks.set(socket, added);
     socket.once("end", () => {
-      for (const call of added) call();
+      for (const call of added.slice()) call();
     });
   }
-  all.add(callback);
-  return () => all.delete(callback);
+  all.push(callback);
+  return () => void takeOut(all, callback);
 }
 
 function sayProcessing({ request, raw }: FastifyReply): void {

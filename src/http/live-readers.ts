@@ -4,6 +4,7 @@
  */
 import type { ServerResponse } from "node:http";
 import type { Caller, Credentials } from "../auth/credentials.ts";
+import { InFlight } from "../common/in-flight.ts";
 import { onceClosed } from "./closing.ts";
 
 /** Milliseconds between two looks for keys that have ended. */
@@ -11,7 +12,8 @@ const LOOKS = 10_000;
 
 export class LiveReaders {
   readonly #credentials: Pick<Credentials, "holds" | "onChange">;
-  readonly #readers = new Map<ServerResponse, Caller>();
+  readonly #readers = new InFlight<number, { readonly response: ServerResponse; readonly caller: Caller }>();
+  #last = 0;
   readonly #stop: () => void;
   #looks: NodeJS.Timeout | null = null;
 
@@ -27,17 +29,18 @@ export class LiveReaders {
 
   add(caller: Caller, response: ServerResponse): void {
     if (response.destroyed) return;
-    this.#readers.set(response, caller);
+    const number = ++this.#last;
+    this.#readers.set(number, { response, caller });
     this.#looks ??= setInterval(() => this.sweep(), LOOKS).unref();
     onceClosed(response, () => {
-      this.#readers.delete(response);
+      this.#readers.delete(number);
       if (this.#readers.size === 0) this.#rest();
     });
   }
 
   /** Cuts those who would not be let in now. */
   sweep(): void {
-    for (const [response, caller] of this.#readers) if (!this.#credentials.holds(caller)) response.destroy();
+    for (const { response, caller } of this.#readers.values()) if (!this.#credentials.holds(caller)) response.destroy();
   }
 
   close(): void {

@@ -1,4 +1,5 @@
 /** Keeps proxies from taking quiet connections for dead ones. */
+import { InFlight } from "../common/in-flight.ts";
 
 /** Milliseconds between two pings of one stream. */
 const PERIOD = 15_000;
@@ -11,7 +12,7 @@ export interface Pinged {
 
 /** One timer for all streams, which exists only while there are any. */
 export class Pings {
-  readonly #turns: readonly Set<Pinged>[] = Array.from({ length: TURNS }, () => new Set());
+  readonly #turns = Array.from({ length: TURNS }, () => new InFlight<number, Pinged>());
   #timer: NodeJS.Timeout | null = null;
   #turn = 0;
   /** Streams are dealt to the turns one by one, so that a crowd of them is spread. */
@@ -20,12 +21,13 @@ export class Pings {
 
   /** Pings a stream until what is returned is called, which may be called once. */
   add(stream: Pinged): () => void {
-    const turn = this.#turns[this.#next++ % TURNS]!;
-    turn.add(stream);
+    const number = this.#next++;
+    const turn = this.#turns[number % TURNS]!;
+    turn.set(number, stream);
     this.#size++;
     this.#timer ??= setInterval(() => this.#pingTurn(), PERIOD / TURNS);
     return () => {
-      turn.delete(stream);
+      turn.delete(number);
       if (--this.#size > 0 || this.#timer === null) return;
       clearInterval(this.#timer);
       this.#timer = null;
@@ -33,7 +35,7 @@ export class Pings {
   }
 
   #pingTurn(): void {
-    for (const stream of this.#turns[this.#turn]!) stream.ping();
+    for (const stream of this.#turns[this.#turn]!.values()) stream.ping();
     this.#turn = (this.#turn + 1) % TURNS;
   }
 }

@@ -1,5 +1,6 @@
 /** How much memory the requests under way may take: all together, and those of one caller. */
 import { getHeapStatistics } from "node:v8";
+import { InFlight } from "../common/in-flight.ts";
 import type { Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 
@@ -8,14 +9,17 @@ const DEFAULT_BYTES = 256 * 2 ** 20;
 
 /** The bytes that one request holds. */
 export class Holding {
+  /** The later one has the higher number. */
+  readonly number: number;
   readonly user: string;
   readonly evict: (error: AltLasError) => void;
   readonly #memory: RequestMemory;
   bytes = 0;
   kept = false;
 
-  constructor(memory: RequestMemory, user: string, evict: (error: AltLasError) => void) {
+  constructor(memory: RequestMemory, number: number, user: string, evict: (error: AltLasError) => void) {
     this.#memory = memory;
+    this.number = number;
     this.user = user;
     this.evict = evict;
   }
@@ -51,8 +55,11 @@ export class RequestMemory {
   readonly #limit: number;
   readonly #share: number;
   #taken = 0;
-  /** By caller, the oldest request first. */
-  readonly #callers = new Map<string, { bytes: number; readonly entries: Set<Holding> }>();
+  #last = 0;
+  /** Those that hold something, by number. */
+  readonly #holdings = new InFlight<number, Holding>();
+  /** Bytes, by caller; who has none is absent. */
+  readonly #ofCaller = new Map<string, number>();
 
   constructor({
     max_open_bytes: limit,
@@ -73,40 +80,38 @@ export class RequestMemory {
    * @throws {AltLasError} as `take`
    */
   refuseIfFull(user: string, bytes: number): void {
-    if ((this.#callers.get(user)?.bytes ?? 0) + bytes > this.#share) throw this.#overShare(user);
+    if (this.#bytesOf(user) + bytes > this.#share) throw this.#overShare(user);
   }
 
   /** @param evict called when it has to give way to another; it holds nothing any more then */
   hold(user: string, evict: (error: AltLasError) => void): Holding {
-    return new Holding(this, user, evict);
+    return new Holding(this, ++this.#last, user, evict);
   }
 
   /** See `Holding`. */
   take(entry: Holding, bytes: number): void {
-    let caller = this.#callers.get(entry.user);
-    if (caller === undefined) this.#callers.set(entry.user, (caller = { bytes: 0, entries: new Set() }));
-    if (caller.bytes + bytes > this.#share) {
+    const { user, number } = entry;
+    if (this.#bytesOf(user) + bytes > this.#share) {
       this.release(entry);
-      throw this.#overShare(entry.user);
+      throw this.#overShare(user);
     }
     while (this.#taken + bytes > this.#limit) {
-      if (!this.#evictFor(caller.bytes + bytes)) {
+      if (!this.#evictFor(this.#bytesOf(user) + bytes)) {
         this.release(entry);
         throw overloaded();
       }
     }
-    caller.entries.add(entry);
-    caller.bytes += bytes;
+    this.#holdings.set(number, entry);
     entry.bytes += bytes;
-    this.#taken += bytes;
+    this.#add(user, bytes);
   }
 
   /** Takes back the newest request of whoever has most and can spare one; false: none of those has more than that. */
   #evictFor(bytes: number): boolean {
-    const greater = [...this.#callers.values()].filter((caller) => caller.bytes > bytes);
-    for (const { entries } of greater.toSorted((a, b) => b.bytes - a.bytes)) {
-      const newest = [...entries].findLast(({ kept }) => !kept);
-      if (newest === undefined) continue;
+    const greater = [...this.#ofCaller].filter(([, taken]) => taken > bytes);
+    for (const [user] of greater.toSorted(([, a], [, b]) => b - a)) {
+      const newest = this.#newestToSpare(user);
+      if (newest === null) continue;
       this.release(newest);
       newest.evict(overloaded());
       return true;
@@ -114,15 +119,29 @@ export class RequestMemory {
     return false;
   }
 
+  #newestToSpare(user: string): Holding | null {
+    let newest: Holding | null = null;
+    for (const one of this.#holdings.values())
+      if (one.user === user && !one.kept && one.number > (newest?.number ?? 0)) newest = one;
+    return newest;
+  }
+
   /** See `Holding`. */
   release(entry: Holding): void {
-    const caller = this.#callers.get(entry.user);
-    if (caller?.entries.delete(entry)) {
-      caller.bytes -= entry.bytes;
-      this.#taken -= entry.bytes;
-      entry.bytes = 0;
-    }
-    if (caller?.entries.size === 0) this.#callers.delete(entry.user);
+    if (!this.#holdings.delete(entry.number)) return;
+    this.#add(entry.user, -entry.bytes);
+    entry.bytes = 0;
+  }
+
+  #bytesOf(user: string): number {
+    return this.#ofCaller.get(user) ?? 0;
+  }
+
+  #add(user: string, bytes: number): void {
+    this.#taken += bytes;
+    const left = this.#bytesOf(user) + bytes;
+    if (left === 0) this.#ofCaller.delete(user);
+    else this.#ofCaller.set(user, left);
   }
 
   #overShare(user: string): AltLasError {

@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { InFlight } from "../../common/in-flight.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import type { Exchange, Failure, Kind, News, Reply, Request, Value } from "./messages.ts";
 import type { Row } from "./columns.ts";
@@ -41,7 +42,7 @@ export class StorageThread {
   /** Why no request is answered any more. */
   #ended: AltLasError | undefined;
   /** Asked, not answered. */
-  readonly #questions = new Map<number, Question>();
+  readonly #questions = new InFlight<number, Question>();
   #asked = 0;
 
   constructor(program: URL, events: StorageEvents) {
