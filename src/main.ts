@@ -27,9 +27,10 @@ import type { Cluster, ClusterPlace } from "./cluster/open-cluster.ts";
 import { close, listen, type Listening } from "./http/listen.ts";
 import { readinessOf } from "./http/readiness.ts";
 import { createServer, followLogLevel, type PlainParts } from "./http/server.ts";
+import type { ClusterMember } from "./http/server-parts.ts";
 import { type Logger, setLevel } from "./log/log.ts";
 import type { Metrics } from "./observe/metrics/metrics.ts";
-import type { MetricSources } from "./observe/metrics/sources.ts";
+import { metricSources } from "./metric-sources.ts";
 import { observe } from "./observe/observe.ts";
 import { placedOn } from "./scheduler/placement.ts";
 import type { EventRing } from "./observe/event-ring.ts";
@@ -45,7 +46,6 @@ import { TaskBook } from "./tasks/task-book.ts";
 import { Retention } from "./store/retention.ts";
 import { retentionSettings } from "./store/retention-settings.ts";
 import type { Opened } from "./store/store.ts";
-import type { TaskStatus } from "./task.ts";
 import { databaseOf, storeOf, type ServerStore } from "./store/server-store.ts";
 import { TextsInMemory } from "./store/texts-in-memory.ts";
 import { Timekeeper } from "./store/timekeeper.ts";
@@ -65,6 +65,8 @@ export interface RunningServer extends WayIn, Listening {
   readonly upgrade: Upgrade | null;
   /** Aborted when the store is lost: nothing can be stored or read any more, and the process has to end with a failure. */
   readonly lost: AbortSignal;
+  /** Whether another server leads the cluster, and this one stands by; absent: it does not. */
+  readonly standsBy?: boolean;
   /** Sentences of drivers that are installed and list no GPU. */
   readonly driverNotes: readonly string[];
   /**
@@ -79,10 +81,20 @@ export interface RunningServer extends WayIn, Listening {
   stop(): Promise<void>;
 }
 
+/** What a server has that begins to lead a cluster of several. */
+export interface Lead {
+  /** It is open: the database is this server's. */
+  readonly store: ServerStore;
+  readonly member: ClusterMember;
+  /** Has it take requests, where it did not lead before; null: it begins to listen. */
+  readonly listen: ((app: FastifyInstance) => Promise<Listening>) | null;
+}
+
 /**
  * Starts a server; resolves when it answers, while models may still be loading.
  * @param openChannel starts its workers
  * @param read reads the configuration again, as it was read for this start
+ * @param lead absent: it is the only one
  * @throws {AltLasError} when the configuration, the data directory or the address cannot be used; everything is released again then
  */
 export async function startServer(
@@ -91,6 +103,7 @@ export async function startServer(
   log: Logger,
   openChannel: OpenChannel = workerChannels(log),
   read: () => Config = () => given,
+  lead?: Lead,
 ): Promise<RunningServer> {
   // Stops what has been started, last first: the workers, then the task book with the store, then HTTP.
   await using started = new AsyncDisposableStack();
@@ -105,22 +118,21 @@ export async function startServer(
   const begun = beginVersion(dataDir, databaseOf(config.store, dataDir));
   const audit = new AuditLog({ enabled: config.audit.enabled, log });
   const credentials = new Credentials({ config: config.auth, dataDir, log, audit });
-  const place = { config, live, dataDir, log, credentials, events, audit };
+  const place = { config, live, dataDir, log, credentials, events, audit, lead };
   const ground = await open(place, started);
-  const { stored, devices, driverNotes, lost } = ground;
   const server = assemble({ ...place, ...ground, openChannel }, started);
   live.use(usersOf({ ...place, ...ground, ...server }));
   const listening = await begin({ ...place, ...ground, ...server }, started);
   return {
     ...listening,
-    devices,
+    devices: ground.devices,
     models: server.models.entries(),
     // Last of all: a key made by a start that fails would be stored, and never shown.
-    ...wayIn(config.auth, { dataDir, hadTasks: stored.lastSeq > 0, log }),
-    quarantinedTo: stored.quarantinedTo,
+    ...wayIn(config.auth, { dataDir, hadTasks: ground.stored.lastSeq > 0, log }),
+    quarantinedTo: ground.stored.quarantinedTo,
     upgrade: begun({ config, users: credentials.userCount, sourceOf: (path) => live.sourceOf(path) }, log),
-    driverNotes,
-    lost,
+    driverNotes: ground.driverNotes,
+    lost: ground.lost,
     reload: () => reloadBySignal(() => live.reload(), audit),
     stop: stopper(config, server.tasks, started.move()),
   };
@@ -136,6 +148,7 @@ interface Place {
   readonly credentials: Credentials;
   readonly events: EventRing;
   readonly audit: AuditLog;
+  readonly lead: Lead | undefined;
 }
 
 /** The parts that all others need. */
@@ -157,9 +170,10 @@ interface Ground extends Pick<PoolParts, "devices" | "monitor"> {
 }
 
 /** Opens the store, and finds the devices. */
-async function open({ config, dataDir, log }: Place, started: AsyncDisposableStack): Promise<Ground> {
+async function open({ config, dataDir, log, lead }: Place, started: AsyncDisposableStack): Promise<Ground> {
   const databasePath = databaseOf(config.store, dataDir);
-  const store = started.adopt(await storeOf(config.store, dataDir, log), (running) => running.close());
+  const own = lead?.store ?? (await storeOf(config.store, dataDir, log));
+  const store = started.adopt(own, (running) => running.close());
   const { monitoring, worker_environment: inherit } = config.gpu;
   const monitor = started.adopt(new GpuMonitor({ interval: monitoring.interval_ms, inherit, log }), (running) =>
     running.stop(),
@@ -181,7 +195,6 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
   const cluster = await openClusterOf({ config, dataDir, log, store, now: () => time.clock.now() }, started);
   if (ownGpus) warnOfMissing(config, devices, log);
   checkPlaces(config.models, devices);
-  const metricsClass = observed?.Metrics ?? null;
   return {
     store,
     texts: new TextsInMemory(store),
@@ -191,7 +204,7 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
     time,
     known,
     devices,
-    metricsClass,
+    metricsClass: observed?.Metrics ?? null,
     driverNotes: silentDrivers,
     cluster,
     lost: cluster === null ? store.lost : AbortSignal.any([store.lost, cluster.superseded]),
@@ -206,8 +219,8 @@ async function openClusterOf(place: ClusterPlace, started: AsyncDisposableStack)
 
 /** Makes all parts, and says in which order they stop. */
 function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, started: AsyncDisposableStack) {
-  const { config, live, dataDir, credentials, events, log, store, time, driverNotes, metricsClass, audit } = parts;
-  const { clock } = time;
+  const { config, live, dataDir, credentials, events, log, store, driverNotes, metricsClass, audit } = parts;
+  const { clock } = parts.time;
   const { allow_private: allowPrivate, pause_after: pauseAfter, ...lists } = config.webhooks;
   const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, pauseAfter, ...lists, live, log });
   const { tasks, pool, models } = connect(parts, webhooks);
@@ -228,6 +241,7 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
       (await import("./forget/server.ts")).forgetOnServer({ ...parts, tasks, batchFiles, uploads, webhooks }, user),
     lost: parts.lost,
     cluster: parts.cluster ?? undefined,
+    member: parts.lead?.member,
   };
   const metrics =
     metricsClass && started.adopt(new metricsClass(metricSources(parts, http)), (running) => running.stop());
@@ -236,12 +250,10 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
   started.defer(() => tasks.close());
   audit.use({ store, clock });
   started.defer(() => audit.close());
-  started.adopt(time, (running) => running.stop());
+  started.adopt(parts.time, (running) => running.stop());
   started.adopt(uploads, (running) => running.stop());
   started.adopt(batchFiles, (running) => running.stop());
-  started.defer(() => webhooks.stop());
-  started.defer(() => pool.stop());
-  started.defer(() => models.stop());
+  for (const part of [webhooks, pool, models]) started.defer(() => part.stop());
   const retention = started.adopt(retentionOf(parts, uploads), (running) => running.stop());
   return { webhooks, tasks, pool, models, uploads, batchFiles, app, retention };
 }
@@ -269,7 +281,7 @@ async function begin(
   started.defer(parts.credentials.watch());
   started.defer(takeCommandRows(dataDir, parts.audit, log));
   started.defer(parts.known.watch(log));
-  return listen(parts.app, config.server, log);
+  return parts.lead?.listen?.(parts.app) ?? listen(parts.app, config.server, log);
 }
 
 /** The task book and the GPUs, each knowing the other. */
@@ -347,30 +359,13 @@ function retentionOf({ config, live, texts, time, log, dataDir }: Place & Ground
   return new Retention({ store: texts, files, time, log, dataDir, ...retentionSettings(config, live) });
 }
 
-/** What is read for a scrape. */
-function metricSources({ config, store, time }: Place & Ground, parts: Parts): MetricSources {
-  const { tasks, pool, webhooks } = parts;
-  const ended = async (status: TaskStatus): Promise<number> =>
-    (await store.tasks.list({ user: undefined, status, limit: 0, offset: 0 }, { maxCharacters: 0, counted: true }))
-      .total;
-  return {
-    gpus: () => pool.list((gpuId) => placedOn(tasks.scheduler.instances, gpuId)),
-    queue: () => ({ depth: tasks.scheduler.queueSize, oldest: tasks.scheduler.oldestWaiting }),
-    isReady: () => !tasks.scheduler.draining && readinessOf(parts).ready,
-    ended,
-    pendingWebhooks: (most) => store.outbox.countPending(most),
-    pausedEndpoints: () => webhooks.pausedEndpoints,
-    now: () => time.clock.now(),
-    namesUsers: !config.metrics.public,
-  };
-}
-
 interface Parts extends PlainParts {
   readonly tasks: TaskBook;
   readonly pool: AnyPool;
   readonly models: ModelRegistry;
   readonly webhooks: Webhooks;
   readonly lost: AbortSignal;
+  readonly member: ClusterMember | undefined;
 }
 
 function serverOf({ tasks, pool, models, lost, ...rest }: Parts): FastifyInstance {
@@ -392,7 +387,7 @@ function serverOf({ tasks, pool, models, lost, ...rest }: Parts): FastifyInstanc
     drainGpu: (id, options) => pool.drain(id, options),
     resumeGpu: (id, by) => pool.resume(id, by),
     runningOn: (id) => scheduler.instances.flatMap(({ gpuId, running }) => (gpuId === id ? [...running] : [])),
-    readiness: () => readinessOf({ tasks, pool, models, lost, credentials: rest.credentials }),
+    readiness: () => readinessOf({ tasks, pool, models, lost, ...rest }),
     draining: () => scheduler.draining,
     version: VERSION,
   });

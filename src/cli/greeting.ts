@@ -44,6 +44,8 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | 
       `The task database was damaged. It was moved to ${quarantinedTo}, with all tasks, webhook secrets and idempotency keys; a new one was begun.`,
     );
   if (server.upgrade !== null) parts.push(upgradeWords(server.upgrade));
+  if (server.standsBy === true)
+    parts.push("Another server leads the cluster. This one passes requests on to it, and leads when that is gone.");
   parts.push(
     ...notesOf(driverNotes, devices),
     deviceTable(config, devices, models),

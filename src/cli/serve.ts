@@ -28,7 +28,7 @@ export async function serve(origin: Origin, log: Logger, read: () => Config): Pr
   // A terminal has them on the first screen.
   if (!process.stderr.isTTY) for (const note of origin.dataNotes ?? []) log.info(note);
   if (!SYSTEM.endsWithTerminal) process.on("SIGHUP", () => reload());
-  const server = await startServer(origin.config, origin.dataDir, log, undefined, read);
+  const server = await start(origin, log, read);
   reload = () => reloadOnSignal(server, log);
   const { firstKey } = server;
   // A key that is printed elsewhere than on a terminal stays in a log for good.
@@ -38,6 +38,14 @@ export async function serve(origin: Origin, log: Logger, read: () => Config): Pr
   signals.stopWith(() => void end(server, log));
   server.lost.addEventListener("abort", () => endIfTaken(server, log));
   endIfTaken(server, log);
+}
+
+/** A server that may have others beside it leads or stands by. */
+async function start({ config, dataDir }: Origin, log: Logger, read: () => Config): Promise<RunningServer> {
+  const isOfSeveral = config.cluster.nats !== undefined && config.store.url !== undefined;
+  if (!isOfSeveral) return startServer(config, dataDir, log, undefined, read);
+  const { startMember } = await import("../member.ts");
+  return startMember({ config, dataDir, log, read });
 }
 
 /**

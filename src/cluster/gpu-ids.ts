@@ -11,6 +11,8 @@ import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
 import type { AgentGpu } from "./messages.ts";
 import type { Drain } from "../gpu/inventory/known-gpus.ts";
 
+export const CLUSTER_FILE = "cluster.json";
+
 const strict = { additionalProperties: false };
 const Count = Type.Integer({ minimum: 0 });
 const Text = Type.String({ minLength: 1 });
@@ -56,7 +58,7 @@ export class GpuIds {
    * @throws {AltLasError} `bad_config`, naming the file and what is wrong with it: to begin anew would give GPUs other ids
    */
   static open(dataDir: string, cluster?: string): GpuIds {
-    const path = join(dataDir, "cluster.json");
+    const path = join(dataDir, CLUSTER_FILE);
     const file = (readJsonFile(path, validate) ?? { version: 1, epoch: 0, gpus: [] }) as ClusterFile;
     return new GpuIds(path, file, cluster ?? file.cluster ?? randomUUID());
   }

@@ -46,6 +46,11 @@ export function wallTime(): number {
   return SYSTEM.wall();
 }
 
+/** Milliseconds of a clock that only goes forward, and is the same in all threads of a process. */
+export function steadyTime(): number {
+  return Number(process.hrtime.bigint() / 1000n) / 1000;
+}
+
 /** As `wallTime`, in ISO 8601. */
 export function wallTimeText(): string {
   return isoTime(wallTime());

@@ -3,7 +3,8 @@ import { finding, type Finding } from "./findings.ts";
 import type { Config } from "./schema.ts";
 import { isLoopback } from "./server-checks.ts";
 
-export function* checkCluster({ cluster: { nats } }: Config): Iterable<Finding> {
+export function* checkCluster({ cluster: { nats, address } }: Config): Iterable<Finding> {
+  if (address !== undefined && !URL.canParse(address)) yield finding(["cluster", "address"], "is no address.");
   const fault = nats === undefined ? null : faultOfNats(nats);
   if (fault !== null) yield finding(["cluster", "nats"], fault);
 }

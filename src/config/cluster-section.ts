@@ -26,4 +26,12 @@ export const CLUSTER = section("Several machines that serve together; see docs/c
         "Path of the file with the key of the cluster's NATS account, as alt-las cluster init makes one: with it servers let new machines in that have a token (alt-las cluster token).",
     }),
   ),
+  address: Type.Optional(
+    Type.String({
+      pattern: "^https?://[^/]+/?$",
+      allowed: "an address like https://server-1.example.com:8642",
+      description:
+        "Where the other servers of a cluster reach this one (with store.url and cluster.nats there may be several). Left out: the first address on which it listens, or this machine's name where that is every address.",
+    }),
+  ),
 });

@@ -12,7 +12,11 @@ import { admitByTicket, ticketOf } from "./stream-tickets.ts";
 import type { StreamTickets } from "./tickets.ts";
 
 /** Finds out who is calling; without proof the request ends here. */
-export function authentication(parts: ServerParts, proxies: Proxies, tickets: StreamTickets): Hook {
+export function authentication(
+  parts: Pick<ServerParts, "credentials" | "config" | "lost">,
+  proxies: Proxies,
+  tickets: StreamTickets,
+): Hook {
   const { credentials, config, lost } = parts;
   const open = !config.auth.enabled;
   const letsOwnIn = !open && config.auth.anonymous_user !== undefined;

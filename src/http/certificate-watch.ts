@@ -14,7 +14,7 @@ export function setUpTls(app: FastifyInstance, own: Renewed): void {
 }
 
 /**
- * Watches the files while the server listens. The certificate and its key are two files, which are replaced one after the other: they are
+ * Watches the files while the server runs. The certificate and its key are two files, which are replaced one after the other: they are
  * read when neither has changed since the look before.
  */
 function watchCertificate(app: FastifyInstance, { cert, key, client_ca }: Config["server"]["tls"], log: Logger): void {
@@ -31,7 +31,7 @@ function watchCertificate(app: FastifyInstance, { cert, key, client_ca }: Config
     }
   };
   let watches: readonly FileWatch[] = [];
-  app.addHook("onListen", async () => {
+  app.addHook("onReady", async () => {
     const files = [cert, key, client_ca].filter((path) => path !== undefined);
     watches = files.map((path) => new FileWatch(path, { seen: (version) => seen(path, version) }));
   });

@@ -125,6 +125,12 @@ export class Connections implements Watcher {
     return { most: own.most, why: `all that ${own.setIn} allows` };
   }
 
+  /** Another server passes the requests of many clients on over it. */
+  passesOn({ socket }: IncomingMessage): void {
+    const connection = this.#known.get(socket);
+    if (connection?.address != null) this.#release(connection);
+  }
+
   busy(socket: Socket): void {
     const connection = this.#known.get(socket);
     if (connection !== undefined) this.#quiet.delete(connection);

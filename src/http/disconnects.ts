@@ -58,7 +58,8 @@ export function probeWhenHalfClosed({ request }: FastifyReply, probe: () => void
 /** Called when a client sends no more: one listener for a connection, which may carry many requests at once. */
 const callbacks = new WeakMap<Socket, (() => void)[]>();
 
-function onHalfClose(socket: Socket, callback: () => void): () => void {
+/** @returns what forgets the callback */
+export function onHalfClose(socket: Socket, callback: () => void): () => void {
   if (socket.readableEnded) {
     callback();
     return () => {};

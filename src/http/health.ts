@@ -9,7 +9,12 @@ import { HealthAnswer, LiveAnswer, ReadyAnswer } from "./schemas/health.ts";
 /** Seconds after which asking again makes sense. */
 const RETRY_AFTER = "5";
 
-export function healthRoutes(app: FastifyInstance, parts: ServerParts): void {
+type Parts = Pick<ServerParts, "draining" | "readiness" | "version" | "gpus"> & {
+  /** What it is to the other servers of its cluster; absent: it is alone. */
+  readonly role?: () => NonNullable<HealthAnswer["role"]>;
+};
+
+export function healthRoutes(app: FastifyInstance, parts: Parts): void {
   const live = { ...describe("live", "Whether the process answers"), response: { 200: LiveAnswer } };
   app.get("/livez", { schema: live }, () => ({ status: "alive" }));
 
@@ -26,6 +31,7 @@ export function healthRoutes(app: FastifyInstance, parts: ServerParts): void {
   app.get("/healthz", { schema: health }, (_request, reply) => ({
     ...answer(reply, readinessOf(app, parts)),
     version: parts.version,
+    ...(parts.role && { role: parts.role() }),
     gpus: countGpus(parts),
   }));
 }
@@ -34,7 +40,7 @@ function describe(operationId: string, summary: string) {
   return { operationId, summary, tags: ["health"], security: [] };
 }
 
-function readinessOf(app: FastifyInstance, { draining, readiness }: ServerParts): Readiness {
+function readinessOf(app: FastifyInstance, { draining, readiness }: Parts): Readiness {
   if (draining()) return { ready: false, reason: "The server is stopping." };
   const { ready, reason } = readiness();
   return { ready, reason: reason ?? app.certificateTrouble() };
@@ -47,7 +53,7 @@ function answer(reply: FastifyReply, { ready, reason }: Readiness): ReadyAnswer 
   return { status: "not ready", reason: why, error: `Not ready. ${why}`, code: "not_ready" satisfies ErrorCode };
 }
 
-function countGpus({ gpus }: ServerParts): HealthAnswer["gpus"] {
+function countGpus({ gpus }: Parts): HealthAnswer["gpus"] {
   const all = gpus();
   const counts = GPU_STATES.map((status) => [status, all.filter((gpu) => gpu.status === status).length]);
   return { total: all.length, ...Object.fromEntries(counts) };

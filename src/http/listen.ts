@@ -15,7 +15,7 @@ import { AltLasError, messageOf } from "../errors.ts";
 import type { Logger } from "../log/log.ts";
 import { basePathOf } from "./base-path.ts";
 
-type App = Pick<FastifyInstance, "listen" | "server" | "close">;
+type App = Pick<FastifyInstance, "listen" | "ready" | "server" | "close">;
 type Settings = Config["server"];
 
 /** Where a server listens. */
@@ -40,27 +40,27 @@ const WHY_NO_SOCKET: Readonly<Record<string, string>> = {
 
 /** What a server has beside the address that it listens on itself. */
 class Further {
-  readonly #app: App;
+  /** Has the requests of their connections. */
+  app: App;
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
   /** Undone when all are closed. */
   readonly undo: (() => void)[] = [];
 
   constructor(app: App) {
-    this.#app = app;
+    this.app = app;
   }
 
   /** @param how as `net.Server` takes it */
   async listen(how: { host: string; port: number; ipv6Only?: boolean } | { path: string }): Promise<Server> {
-    const { server: http } = this.#app;
-    const isEncrypted = http instanceof TlsServer;
+    const isEncrypted = this.app.server instanceof TlsServer;
     // As Node's own servers do for connections that are not encrypted.
     const allowHalfOpen = !isEncrypted || "path" in how;
     const server = createServer({ noDelay: true, allowHalfOpen }, (socket) => {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
       // An HTTPS server takes for decrypted what comes by this event.
-      http.emit(isEncrypted && "path" in how ? "secureConnection" : "connection", socket);
+      this.app.server.emit(isEncrypted && "path" in how ? "secureConnection" : "connection", socket);
     });
     server.listen(how);
     await once(server, "listening");
@@ -83,19 +83,28 @@ class Further {
 
 const FURTHER = new WeakMap<object, Further>();
 
-/** @throws {AltLasError} `bad_config`, saying where it cannot listen, why not and what to do */
-export async function listen(app: App, settings: Settings, log: Logger): Promise<Listening> {
+/**
+ * @param isHandedOn another app may have the connections later (`handOn`)
+ * @throws {AltLasError} `bad_config`, saying where it cannot listen, why not and what to do
+ */
+export async function listen(app: App, settings: Settings, log: Logger, isHandedOn = false): Promise<Listening> {
+  if (isHandedOn) await prepare(app);
   const further = new Further(app);
   FURTHER.set(app.server, further);
   const addresses: string[] = [];
   let { port } = settings;
   for (const host of hostsOf(settings)) {
-    const bound = await listenOnHost({ app, further, isFirst: addresses.length === 0 }, host, port, settings);
+    const bound = await listenOnHost(
+      { app, further, isFirst: !isHandedOn && addresses.length === 0 },
+      host,
+      port,
+      settings,
+    );
     ({ port } = bound);
     addresses.push(...bound.addresses);
   }
   if (settings.socket !== undefined) {
-    const isFirst = addresses.length === 0;
+    const isFirst = !isHandedOn && addresses.length === 0;
     addresses.push(await listenOnSocket({ app, further, isFirst }, settings.socket, settings));
   }
   log.info({ addresses }, "listening");
@@ -105,6 +114,21 @@ export async function listen(app: App, settings: Settings, log: Logger): Promise
       "listening beyond this machine without TLS: keys, prompts and answers cross the network in clear text (server.tls, or a proxy with TLS in server.trust_proxy)",
     );
   return { url: addresses[0]!, addresses };
+}
+
+/** From now on another app has the requests of all connections that come. Those that are open stay where they are. */
+export async function handOn(from: App, to: App): Promise<void> {
+  await prepare(to);
+  const further = FURTHER.get(from.server)!;
+  FURTHER.delete(from.server);
+  FURTHER.set(to.server, further);
+  further.app = to;
+}
+
+/** Has an app take requests without an address of its own. Node begins to look for connections that take too long when a server listens. */
+async function prepare(app: App): Promise<void> {
+  await app.ready();
+  app.server.emit("listening");
 }
 
 interface Place {

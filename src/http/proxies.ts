@@ -1,4 +1,5 @@
 /** Which address a request really comes from: that of the connection, or behind proxies that are trusted what these say. */
+import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import ipaddr from "ipaddr.js";
 import { type Config, UNIX_PEERS } from "../config/config.ts";
@@ -6,14 +7,23 @@ import type { Logger } from "../log/log.ts";
 
 type Range = ReturnType<typeof ipaddr.parseCIDR>;
 
+/**
+ * The header by which a server of a cluster passes a request on: a secret of the server that gets it, and the client. None passes on what has it,
+ * so no request goes round. By its name `own-machine.ts` knows that a request is somebody else's.
+ */
+export const PASSED_ON = "x-forwarded-alt-las";
+
 /** The proxies of `server.trust_proxy`. */
 export class Proxies {
   /** null: every peer is one. */
   readonly #ranges: readonly Range[] | null;
   /** Whether those are that connect to the Unix socket, who have no address. */
   readonly #unix: boolean;
+  readonly #secret: Buffer | null;
 
-  constructor(setting: Config["server"]["trust_proxy"]) {
+  /** @param secret by which other servers of the cluster are known, which pass requests on */
+  constructor(setting: Config["server"]["trust_proxy"], secret?: string) {
+    this.#secret = secret === undefined ? null : Buffer.from(secret);
     this.#ranges = setting === true ? null : (setting || []).filter((one) => one !== UNIX_PEERS).map(rangeOf);
     this.#unix = Array.isArray(setting) && setting.includes(UNIX_PEERS);
   }
@@ -29,7 +39,17 @@ export class Proxies {
 
   /** Whether a proxy that may say so has said for whom it asks. */
   isForwarded({ socket, headers }: Pick<IncomingMessage, "socket" | "headers">): boolean {
+    if (this.passedFor(headers) !== null) return true;
     return headers["x-forwarded-for"] !== undefined && this.trusts(socket.remoteAddress ?? "");
+  }
+
+  /** The client for whom another server of the cluster has passed a request on; null: none has. */
+  passedFor(headers: IncomingMessage["headers"]): string | null {
+    const said = this.#secret === null ? undefined : headers[PASSED_ON];
+    if (typeof said !== "string") return null;
+    const [secret = "", client = ""] = said.split(" ", 2);
+    const given = Buffer.from(secret);
+    return given.length === this.#secret!.length && timingSafeEqual(given, this.#secret!) ? client : null;
   }
 
   /**
@@ -39,6 +59,8 @@ export class Proxies {
    * @returns `""` on a Unix socket
    */
   clientOf({ socket, headers }: Pick<IncomingMessage, "socket" | "headers">): string {
+    const passed = this.passedFor(headers);
+    if (passed !== null) return passed;
     let address = socket.remoteAddress ?? "";
     const forwarded = headers["x-forwarded-for"];
     if (forwarded === undefined || !this.trusts(address)) return subscriberOf(address);

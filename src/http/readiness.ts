@@ -2,8 +2,9 @@
 import type { Credentials } from "../auth/credentials.ts";
 import { messageOf } from "../errors.ts";
 import type { Readiness } from "../gpu/status.ts";
+import type { ClusterMember } from "./server-parts.ts";
 
-interface ReadinessParts {
+export interface ReadinessParts {
   readonly tasks: { readonly canSave: boolean };
   readonly pool: { readiness(): Readiness };
   /** `fetching`: a sentence about models that the server starts with; null: all are here. */
@@ -11,11 +12,13 @@ interface ReadinessParts {
   readonly credentials: Pick<Credentials, "trouble">;
   /** Aborted when the store is lost. */
   readonly lost: AbortSignal;
+  readonly member?: Pick<ClusterMember, "leads"> | undefined;
 }
 
 /** Whether a task sent now could finish, and could be sent at all. */
-export function readinessOf({ tasks, pool, models, credentials, lost }: ReadinessParts): Readiness {
+export function readinessOf({ tasks, pool, models, credentials, lost, member }: ReadinessParts): Readiness {
   if (lost.aborted) return { ready: false, reason: messageOf(lost.reason) };
+  if (member?.leads() === false) return { ready: false, reason: "Another server may lead the cluster by now." };
   if (!tasks.canSave) return { ready: false, reason: "Tasks cannot be written to disk." };
   const { trouble } = credentials;
   if (trouble?.isShut) return { ready: false, reason: trouble.sentence };

@@ -80,7 +80,22 @@ export interface ServerParts {
   readonly metrics?: (() => Promise<{ readonly contentType: string; readonly text: string }>) | undefined;
   readonly log: Logger;
   readonly version: string;
+  /** What it is to the other servers of its cluster; absent: it is alone. */
+  readonly member?: ClusterMember | undefined;
 }
+
+/** A server of a cluster that has several. */
+export interface ClusterMember {
+  /** By which it knows requests that another server passes on. */
+  readonly secret: string;
+  /** Whether it surely leads still: another one may, when it has not heard from the database for a while. */
+  readonly leads: () => boolean;
+  /** What the next server to lead has to know of what was changed. Resolves when it is stored. @throws {AltLasError} `store_unavailable` */
+  readonly share: () => Promise<void>;
+}
+
+/** What a server needs before it has routes. */
+export type AppParts = Pick<ServerParts, "config" | "live" | "log" | "member">;
 
 /** The parts that routes have as they are made; the others are put together for them. */
 export type PlainParts = Pick<

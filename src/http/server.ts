@@ -50,7 +50,7 @@ import { greetClients, greetingRoute } from "./ollama/greeting.ts";
 import { OLLAMA_PATH, ollamaRoutes } from "./ollama/routes.ts";
 import { openapiRoute, setUpOpenapi } from "./openapi.ts";
 import { operatorEventsRoute } from "./operator-events.ts";
-import type { ServerParts } from "./server-parts.ts";
+import type { AppParts, ServerParts } from "./server-parts.ts";
 import { metricsRoute } from "./metrics.ts";
 import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";
@@ -111,10 +111,17 @@ const SANE_REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
  * @throws {AltLasError} `bad_config`: the certificate or its key cannot be used
  */
 export function createServer(parts: ServerParts): FastifyInstance {
+  const { app, ...surroundings } = openApp(parts);
+  setUp(app, parts, surroundings);
+  return app;
+}
+
+/** What every server does with connections and with what is no request, whatever its routes. @throws {AltLasError} as of `createServer` */
+export function openApp(parts: AppParts): Surroundings & { readonly app: FastifyInstance } {
   const { config, log } = parts;
   const newRequestId = requestIds();
   const tls = readTls(config.server.tls);
-  const proxies = new Proxies(config.server.trust_proxy);
+  const proxies = new Proxies(config.server.trust_proxy, parts.member?.secret);
   // Node would refuse a request without Host before anything of ours could answer it; refuseOddShape does it instead.
   const connections = { headersTimeout: HEADERS_TIMEOUT, requireHostHeader: false };
   const accessLog = new AccessLog(parts, proxies);
@@ -147,8 +154,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
   const limits = limitsWithin(connectionRoom(), config);
   const open = new Connections(app.server, { limits, limitOf: ownLimit(parts), proxies, log, newRequestId });
   answerInTurn(app.server, open);
-  setUp(app, parts, { proxies, connections: open, accessLog });
-  return app;
+  return { app, proxies, connections: open, accessLog };
 }
 
 /** Connections that a caller may have, beside its share. */
@@ -170,7 +176,7 @@ export function followLogLevel(app: FastifyInstance, log: ServerParts["log"]): v
 }
 
 /** Answers a URL that no router can read; no hook sees it. */
-function refuseUnroutable(parts: ServerParts, accessLog: AccessLog) {
+function refuseUnroutable(parts: AppParts, accessLog: AccessLog) {
   const onError = errorHandler(parts);
   return (error: Error, request: FastifyRequest, reply: FastifyReply): void => {
     setHeaders(request.id, reply);
@@ -194,7 +200,7 @@ function allowHalfOpen(server: FastifyInstance["server"]): void {
   server.on("secureConnection", (socket: Socket) => (socket.allowHalfOpen = true));
 }
 
-interface Surroundings {
+export interface Surroundings {
   readonly proxies: Proxies;
   readonly connections: Connections;
   readonly accessLog: AccessLog;
@@ -202,27 +208,15 @@ interface Surroundings {
 
 function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections, accessLog }: Surroundings): void {
   const { config, version } = parts;
-  app.setErrorHandler(errorHandler(parts));
   const memory = new RequestMemory(config.limits);
   setUpValidation(app, parts.live, { memory, queue: new BodyQueue() });
-  tellRequests(app);
   countAnswers(app, memory);
-  app.addHook("onRequest", (request, reply, done) => {
-    setHeaders(request.id, reply);
-    request.response = reply.raw;
-    refuseOddShape(request.raw);
-    done();
-  });
-  app.addHook("onRequest", warnOfUnlistedProxy(proxies, parts.log));
-  app.decorateRequest("refusal", null);
-  tellPrefixes(app, basePathOf(config.server), proxies);
-  accessLog.attach(app);
-  letPagesIn(app, config);
+  setUpRequests(app, parts, { proxies, accessLog });
   setUpOpenapi(app, version, config.api);
   // After the plugins: their hooks come first, so that refusals too have the headers that CORS wants.
   app.after(() => refuseUnknownRoutes(app, BASE_PATH, config.api));
   app.register(async (open) => {
-    healthRoutes(open, parts);
+    healthRoutes(open, { ...parts, ...(parts.member && { role: () => "leader" as const }) });
     if (config.metrics.public) metricsRoute(open, parts);
   });
   app.register(async (open) => frontDoor(open, parts, proxies));
@@ -236,9 +230,32 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
       connections.proven(raw, caller.name);
       done();
     });
+    if (parts.member) (await import("./standby/leading.ts")).answerAsLeader(closed, parts, { connections, proxies });
     closed.addHook("onRequest", boundOpenRequests(parts.live));
     closedRoutes(closed, parts, tickets);
   });
+}
+
+/** What holds for each request, whatever the routes. */
+export function setUpRequests(
+  app: FastifyInstance,
+  parts: AppParts,
+  { proxies, accessLog }: Omit<Surroundings, "connections">,
+): void {
+  const { config } = parts;
+  app.setErrorHandler(errorHandler(parts));
+  tellRequests(app);
+  app.addHook("onRequest", (request, reply, done) => {
+    setHeaders(request.id, reply);
+    request.response = reply.raw;
+    refuseOddShape(request.raw);
+    done();
+  });
+  app.addHook("onRequest", warnOfUnlistedProxy(proxies, parts.log));
+  app.decorateRequest("refusal", null);
+  tellPrefixes(app, basePathOf(config.server), proxies);
+  accessLog.attach(app);
+  letPagesIn(app, config);
 }
 
 /** What is at `/`. */
@@ -252,7 +269,7 @@ function frontDoor(open: FastifyInstance, parts: ServerParts, proxies: Proxies):
   signInRoutes(open, parts, proxies);
 }
 
-function letPagesIn(app: FastifyInstance, { server: { cors_origins: origins } }: ServerParts["config"]): void {
+function letPagesIn(app: FastifyInstance, { server: { cors_origins: origins } }: AppParts["config"]): void {
   if (origins.length === 0) return;
   const methods = ["GET", "HEAD", "POST", "PATCH", "DELETE"];
   app.register(import("@fastify/cors"), {

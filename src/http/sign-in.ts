@@ -61,7 +61,10 @@ export function signInRoutes(app: FastifyInstance, { config, credentials }: Serv
 }
 
 /** The session of a request; null: it has none. Foreign pages have none, even those that may call with a key of their own. */
-export function sessionOf(request: FastifyRequest, { config, credentials }: ServerParts): Caller | null {
+export function sessionOf(
+  request: FastifyRequest,
+  { config, credentials }: Pick<ServerParts, "config" | "credentials">,
+): Caller | null {
   if (request.headers.cookie === undefined || credentials.signOn === null) return null;
   const secret = cookieOf(request, SESSION, siteOf(config));
   return secret === null || isForeignPage(request, []) ? null : credentials.bySession(secret);

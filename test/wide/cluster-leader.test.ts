@@ -1,11 +1,13 @@
 /** The server of a cluster dies, and another one goes on: real processes. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { before, test } from "node:test";
 import { AgentProcess } from "../helpers/agent-process.ts";
-import { ready, running } from "../helpers/cluster-server.ts";
+import { type TaskView } from "../../src/http/schemas/tasks.ts";
+import { LiveClient, type ServerEvent } from "../helpers/events.ts";
+import { gpus, ready, running } from "../helpers/cluster-server.ts";
 import { NatsServer, NO_NATS } from "../helpers/nats.ts";
 import { NO_POSTGRES, PostgresServer, PROGRAMS } from "../helpers/postgres.ts";
-import { Server } from "../helpers/server.ts";
+import { type Owner, Server } from "../helpers/server.ts";
 
 const skip = NO_NATS;
 const SLOW = "engine: { simulated: { tokens_per_second: 20 } }";
@@ -39,25 +41,105 @@ test(
 );
 
 const skipPostgres = skip !== false ? skip : PROGRAMS === null ? NO_POSTGRES : false;
+// Users and keys are in the configuration of all, as an operator of several servers has them.
+const env = { ALT_LAS_API_KEY: "altlas_0123456789012345678901234567890123456789abc" };
+
+let postgres: PostgresServer;
+if (skipPostgres === false)
+  before(async (t) => {
+    postgres = await PostgresServer.start([], "trust");
+    (t as unknown as Owner).after(() => postgres.remove());
+  });
+
+/** One that leads, one that stands by, and a machine. */
+async function several(t: Owner, schema: string) {
+  const nats = await NatsServer.start(t);
+  const config = `cluster: { nats: '${nats.url}' }\nstore: { url: '${postgres.url()}', schema: ${schema} }`;
+  const first = await Server.start(t, { config, env });
+  const second = await Server.start(t, { config, env });
+  assert.match(second.stdout, /Another server leads the cluster/);
+  await AgentProcess.start(t, { join: nats.url, name: "one", config: SLOW });
+  await ready(first, 1);
+  return { first, second, nats, config };
+}
+
+/** What a task has come to, as soon as somebody knows. */
+async function outcome(server: Server, id: string): Promise<TaskView> {
+  for (;;) {
+    const { status, headers, body } = await server.request<TaskView>("GET", `/api/v1/task/${id}?wait=20`);
+    if (status === 200 && body.finished_at !== null) return body;
+    if (status !== 200) assert.deepEqual([status, headers.get("retry-after")], [503, "1"], JSON.stringify(body));
+    if (status !== 200) await new Promise((resolve) => void setTimeout(resolve, 50));
+  }
+}
+
+/** Reads a stream of events until so many tokens have come, or to its end. */
+async function follow(server: Server, id: string, { after = "", tokens = Infinity } = {}): Promise<ServerEvent[]> {
+  const headers = { authorization: `Bearer ${server.key}`, ...(after !== "" && { "last-event-id": after }) };
+  const port = Number(new URL(server.url).port);
+  const client = await LiveClient.open(port, `/api/v1/task/${id}/events`, { headers });
+  const events: ServerEvent[] = [];
+  while (events.filter(({ event }) => event === "token").length < tokens) {
+    const event = await client.next();
+    if (event === null) break;
+    events.push(event);
+  }
+  client.leave();
+  return events;
+}
 
 test(
-  "with its tasks on PostgreSQL, a server on another machine goes on where one has died",
+  "a server that stands by passes all on, and goes on where the one that leads is killed",
   { skip: skipPostgres },
   async (t) => {
-    const nats = await NatsServer.start(t);
-    const postgres = await PostgresServer.start([], "trust");
-    t.after(() => postgres.remove());
-    const config = `cluster: { nats: '${nats.url}' }\nstore: { url: '${postgres.url()}' }`;
-    // Users and keys are in the configuration of both, as an operator of several servers has them.
-    const env = { ALT_LAS_API_KEY: "altlas_0123456789012345678901234567890123456789abc" };
-    const first = await Server.start(t, { config, env });
-    await AgentProcess.start(t, { join: nats.url, name: "one", config: SLOW });
-    await ready(first, 1);
-    const { task_id } = await first.predict({ text: "hello", max_length: 160 });
-    await running(first, task_id);
+    const { first, second } = await several(t, "killed");
+    const { task_id } = await second.predict({ text: "hello", max_length: 160 });
+    await running(second, task_id);
+    const begun = await follow(second, task_id, { tokens: 5 });
+    const killed = performance.now();
     await first.kill9();
-    const second = await Server.start(t, { config, env });
-    const task = await second.ended(task_id);
-    assert.deepEqual([task.status, task.attempts.length, task.result!.usage.completion_tokens], ["completed", 1, 160]);
+    const answered = async (): Promise<boolean> =>
+      (await second.request("GET", `/api/v1/task/${task_id}`)).status === 200;
+    while (!(await answered()));
+    const seconds = (performance.now() - killed) / 1000;
+    assert(seconds < 5, `no answer for ${seconds} s`);
+    const rest = await follow(second, task_id, { after: begun.at(-1)!.id });
+    const task = await second.task(task_id);
+    assert.deepEqual([task.status, task.attempts.length], ["completed", 1]);
+    const texts = [...begun, ...rest].filter(({ event }) => event === "token").map(({ data }) => data["text"]);
+    assert.equal(texts.join(""), task.result!.text);
+    assert.equal(rest.at(-1)!.event, "completed");
   },
 );
+
+test(
+  "a leader that is frozen ends when it wakes, one that is stopped is followed at once, and what they were told stays",
+  { skip: skipPostgres },
+  async (t) => {
+    const { first, second, config } = await several(t, "frozen");
+    const { task_id } = await second.predict({ text: "hello", max_length: 200 });
+    await running(second, task_id);
+    await second.request("POST", "/api/v1/gpus/0/drain", { body: {} });
+    await second.request("PATCH", "/api/v1/config", { body: { gpu: { multi_gpu: { max_queue_size: 77 } } } });
+    first.signal("SIGSTOP");
+    await second.logged(({ msg }) => msg === "this server leads the cluster");
+    await answers(second);
+    first.signal("SIGCONT");
+    assert.deepEqual(await first.exit, { code: 1, signal: null });
+    const third = await Server.start(t, { config, env });
+    assert.equal((await third.request<{ role: string }>("GET", "/healthz")).body.role, "standby");
+    const stopped = second.stop();
+    assert.equal((await outcome(third, task_id)).attempts.length, 1);
+    assert.deepEqual(await stopped, { code: 0, signal: null });
+    assert.equal((await third.request<{ role: string }>("GET", "/healthz")).body.role, "leader");
+    assert.match((await gpus(third))[0]!.status, /^drain(?:ing|ed)$/);
+    const { body } = await third.request<{ config: { tasks: object } }>("GET", "/api/v1/config");
+    assert.match(JSON.stringify(body), /"max_queue_size":77/);
+  },
+);
+
+/** Waits until a server answers for the cluster. */
+async function answers(server: Server): Promise<void> {
+  while ((await server.request("GET", "/api/v1/gpus")).status !== 200)
+    await new Promise((resolve) => void setTimeout(resolve, 50));
+}

@@ -187,7 +187,7 @@ interface Column {
 /** Numbers of rows that have a key of their own, and the last number of the audit log, which SQLite keeps by itself. */
 const OF_ONE_KIND: ReadonlySet<string> = new Set(["files.number", "idempotency_keys.number", "removed.last_audit"]);
 /** What is about the database itself. */
-const ALONE = /^(?:commits|epoch|file_pieces|lease|log_mark|migrations)\./;
+const ALONE = /^(?:commits|epoch|file_pieces|lease|log_mark|migrations|servers|shared_files)\./;
 
 /** Before or after which commit of a run it is killed. */
 const KILLS: readonly (readonly ["before" | "after", number])[] = [

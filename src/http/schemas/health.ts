@@ -21,6 +21,7 @@ export const HealthAnswer = writtenAsItIs(
   Type.Object({
     ...readiness,
     version: Type.String(),
+    role: Type.Optional(oneOf(["leader", "standby"])),
     gpus: Type.Object({
       total: Type.Integer(),
       ...Object.fromEntries(GPU_STATES.map((status) => [status, Type.Integer()])),

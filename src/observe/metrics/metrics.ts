@@ -7,6 +7,7 @@ import { VERSION } from "../../common/version.ts";
 import type { TaskStatus } from "../../task.ts";
 import { countLoads, showGpus } from "./gpus.ts";
 import { Instruments, type Reading } from "./instruments.ts";
+import { showLeading } from "./leading.ts";
 import { LabelValues } from "./label-values.ts";
 import { countPace } from "./pace.ts";
 import { countProcess, showProcess } from "./process.ts";
@@ -50,6 +51,7 @@ export class Metrics {
     this.#readings = [
       showProcess(instruments, VERSION),
       this.#showQueue(tasks),
+      ...(sources.leads === undefined ? [] : [showLeading(instruments, sources.leads)]),
       () => gpus(sources.gpus()),
       () => this.#users?.read(),
     ];

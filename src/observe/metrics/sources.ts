@@ -20,6 +20,8 @@ export interface MetricSources {
   readonly pausedEndpoints: () => number;
   /** The server's clock. */
   readonly now: () => number;
+  /** Whether it leads its cluster; absent: it is alone. */
+  readonly leads?: (() => boolean) | undefined;
   /** Whether users have series. */
   readonly namesUsers: boolean;
 }

@@ -27,7 +27,7 @@ export async function hold(
   look: (session: Session, shown: string) => Promise<void>,
 ): Promise<Held> {
   const shown = shownUrl(url);
-  const holder = newHolder();
+  const holder = about.member?.id ?? newHolder();
   const place = { url, schema, name: sessionName(holder) };
   let session: Session | undefined;
   try {

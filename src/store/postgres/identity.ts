@@ -13,7 +13,7 @@ export async function identityOf(url: string, schema: string): Promise<string> {
   try {
     session = await Session.open({ url, schema, name: "alt-las identity" });
     const [[made] = []] = await session.rows(
-      "SELECT to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') FROM migrations WHERE number = 1",
+      "SELECT to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24.MI.SS.US') FROM migrations WHERE number = 1",
     );
     return createHash("sha256")
       .update(`${schema} ${made as string}`)

@@ -8,13 +8,14 @@ import type { Session } from "./session.ts";
 /** Seconds for which a server has the lease after each renewal, by the clock of the database. */
 const LASTS = "3 seconds";
 /** Milliseconds between two looks at a lease that another server has, and looks in which one that lives has renewed it. */
-const LOOK = 250;
-const LOOKS = 12;
+export const LOOK = 250;
+export const LOOKS = 12;
 
-const READ = `
-  SELECT holder, host, process, data_dir, expires_at::text,
-    (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'alt-las ' || holder AND datname = current_database())
-  FROM lease FOR UPDATE`;
+/** Columns of a lease, as `heldOf` takes them. */
+export const HELD = `
+  holder, lease.host, lease.process, lease.data_dir, expires_at::text,
+    (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'alt-las ' || holder AND datname = current_database())`;
+const READ = `SELECT ${HELD} FROM lease FOR UPDATE`;
 const TAKE = `
   INSERT INTO lease (holder, host, process, data_dir, since, expires_at)
     VALUES (:holder, :host, :process, :dataDir, clock_timestamp(), clock_timestamp() + interval '${LASTS}')
@@ -29,7 +30,8 @@ const END_OTHERS = `
   WHERE application_name = :before AND datname = current_database()`;
 const RAISE = "UPDATE epoch SET number = number + 1 RETURNING number";
 
-interface Held {
+/** What a lease says. */
+export interface Held {
   readonly holder: string;
   readonly host: string;
   readonly process: number;
@@ -56,14 +58,17 @@ export function sessionName(holder: string): string {
  * @throws {AltLasError} `conflict`: another server has it, and renews it
  */
 export async function takeLease(session: Session, holder: string, about: About, shown: string): Promise<number> {
+  const stale = about.member?.stale ?? null;
   let seen: string | undefined;
   for (let look = 0; ; look++) {
     await session.run("BEGIN");
     const held = heldOf((await session.rows(READ))[0]);
-    const isFree = held === null || isGivenUp(held, about);
+    const isFree = held === null || held.expiresAt === stale || isGivenUp(held, about);
+    if (!isFree && about.member !== undefined) throw inUse(held, shown);
     if (!isFree && seen !== undefined && seen !== held.expiresAt) throw inUse(held, shown);
     if (isFree || look === LOOKS) {
-      await session.change(TAKE, { holder, ...about });
+      const { host, process, dataDir } = about;
+      await session.change(TAKE, { holder, host, process, dataDir });
       await session.run("COMMIT");
       return raiseEpoch(session, held?.holder ?? "");
     }
@@ -74,7 +79,7 @@ export async function takeLease(session: Session, holder: string, about: About, 
 }
 
 /** It was given back, or its holder was killed on this machine. */
-function isGivenUp({ expiresAt, host, process: id, isConnected }: Held, about: About): boolean {
+export function isGivenUp({ expiresAt, host, process: id, isConnected }: Held, about: About): boolean {
   if (expiresAt === RELEASED) return true;
   return host === about.host && !isConnected && (id === about.process || !isAlive(id));
 }
@@ -108,7 +113,7 @@ async function raiseEpoch(session: Session, before: string): Promise<number> {
   return epoch!;
 }
 
-function heldOf(row: readonly unknown[] | undefined): Held | null {
+export function heldOf(row: readonly unknown[] | undefined): Held | null {
   if (row === undefined) return null;
   const [holder, host, id, dataDir, expiresAt, connections] = row as [string, string, number, string, string, number];
   return { holder, host, process: id, dataDir, expiresAt, isConnected: connections > 0 };

@@ -1,4 +1,5 @@
 /* The connections of a server to its database: whether it can be reached, and whether it is still this server's. */
+import { steadyTime } from "../../common/clock.ts";
 import { StoreLost } from "../store.ts";
 import type { News } from "../thread/messages.ts";
 import { reasonOf, unreachable } from "./failures.ts";
@@ -130,7 +131,9 @@ export class Link {
       }
       // A renewal that is lost is made up for by the next one: it need not wait for the disk.
       await this.#lease.run("SET synchronous_commit = off");
+      const asked = steadyTime();
       if (!(await renewLease(this.#lease, this.#holder))) return void (await this.lose());
+      this.#send({ kind: "renewed", asked });
       this.#onBack();
       await this.#silence.end(this.#lease, this.#sessions);
     } catch (error) {

@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import { steadyTime } from "../../common/clock.ts";
 import { startedModule } from "../../common/started-module.ts";
 import { AltLasError } from "../../errors.ts";
 import { lockDataDir } from "../data-dir-lock.ts";
@@ -6,6 +7,7 @@ import type { FileBytes } from "../file-bytes.ts";
 import type { FileLock } from "../file-lock.ts";
 import { BY_POSTGRES, type Opened } from "../store.ts";
 import { PostgresBytes } from "./file-bytes.ts";
+import type { AboutMember, News } from "../thread/messages.ts";
 import { ThreadStore, type ThreadStoreLog } from "../thread/thread-store.ts";
 
 export interface PostgresStoreOptions {
@@ -16,6 +18,8 @@ export interface PostgresStoreOptions {
   /** Named to another server that finds this one in the database. */
   readonly dataDir: string;
   readonly log?: ThreadStoreLog;
+  /** It is a server of a cluster, which is to lead. */
+  readonly member?: AboutMember | undefined;
 }
 
 /**
@@ -27,9 +31,10 @@ export class PostgresStore extends ThreadStore {
   readonly bytes: FileBytes = new PostgresBytes((kind, request) => this.request(kind, request));
   readonly #dataDir: string;
   #lock: FileLock | undefined;
+  #renewed = -Infinity;
 
-  constructor({ url, schema, dataDir, log }: PostgresStoreOptions) {
-    const about = { host: hostname(), process: process.pid, dataDir };
+  constructor({ url, schema, dataDir, log, member }: PostgresStoreOptions) {
+    const about = { host: hostname(), process: process.pid, dataDir, member };
     const program = startedModule("./thread", import.meta.url);
     super({ place: { url, schema, about }, program, named: {}, log });
     this.#dataDir = dataDir;
@@ -38,7 +43,29 @@ export class PostgresStore extends ThreadStore {
   /** Also the folder of the other data is for one server at a time, whatever database each has. */
   override async open(): Promise<Opened> {
     this.#lock ??= lockDataDir(this.#dataDir);
-    return super.open();
+    const asked = steadyTime();
+    const opened = await super.open();
+    this.#renewed = Math.max(this.#renewed, asked);
+    return opened;
+  }
+
+  /** Until when, in `steadyTime`, the database had surely been this server's, as far as is known. */
+  get renewed(): number {
+    return this.#renewed;
+  }
+
+  /** A small file of the data directory of whichever server leads; null: there is none. */
+  async sharedFile(name: string): Promise<string | null> {
+    return (await this.request("sharedFile", { name })).value;
+  }
+
+  async putSharedFile(name: string, body: string): Promise<void> {
+    await this.request("putSharedFile", { name, body });
+  }
+
+  protected override onNews(news: News): void {
+    if (news.kind === "renewed") this.#renewed = news.asked;
+    else super.onNews(news);
   }
 
   override async close(): Promise<void> {

@@ -1,5 +1,5 @@
 /* The work of the thread for each request, by port. */
-import type { BytesKind, Exchange, Kind } from "../thread/messages.ts";
+import type { BytesKind, Exchange, Kind, SharedKind } from "../thread/messages.ts";
 import {
   batchFileOfOutput,
   findBatchFile,
@@ -17,6 +17,7 @@ import { isAboutBytes, serveBytes } from "./pieces.ts";
 import { countPending, deliveriesOf, endpoints, findKey, findSecret, pendingDeliveries } from "./outbox.ts";
 import { auditPart, type Part, usagePart } from "./records-read.ts";
 import type { Session } from "./session.ts";
+import { putSharedFile, sharedFile } from "./shared-files.ts";
 import {
   batch,
   ends,
@@ -57,7 +58,7 @@ const READS: {
   readonly [
     K in Exclude<
       ServedKind,
-      BytesKind | "write" | "list" | "remove" | "removeTexts" | "removeFile" | "sweep" | "forget"
+      BytesKind | SharedKind | "write" | "list" | "remove" | "removeTexts" | "removeFile" | "sweep" | "forget"
     >
   ]: Read<K>;
 } = {
@@ -131,22 +132,25 @@ export async function serveStored(
     sending().send(rows);
     return value;
   }
-  const writes: Handlers<"write" | "remove" | "removeTexts" | "removeFile" | "sweep" | "forget" | "list"> = {
-    write: (written) => database.write(written),
-    removeTexts: ({ seqs }) => database.change((session) => removeTexts(session, seqs)),
-    remove: ({ id }) => database.remove(id),
-    removeFile: ({ id }) => database.change((session) => removeFile(session, id)),
-    forget: ({ options }) => database.forget(options),
-    sweep: ({ limits }) => database.sweep(limits),
-    list: ({ filter, reading }) =>
-      database.read(async (session) => {
-        const rows = sending();
-        const { found, total } = await list(session, database.counts, filter);
-        rows.limit(reading.maxCharacters);
-        await readListed(session, found, (some) => rows.send(some));
-        return { total, more: rows.sent < found.length };
-      }),
-  };
+  const writes: Handlers<SharedKind | "write" | "remove" | "removeTexts" | "removeFile" | "sweep" | "forget" | "list"> =
+    {
+      sharedFile: ({ name }) => database.read((session) => sharedFile(session, name)),
+      putSharedFile: ({ name, body }) => database.change((session) => putSharedFile(session, name, body)),
+      write: (written) => database.write(written),
+      removeTexts: ({ seqs }) => database.change((session) => removeTexts(session, seqs)),
+      remove: ({ id }) => database.remove(id),
+      removeFile: ({ id }) => database.change((session) => removeFile(session, id)),
+      forget: ({ options }) => database.forget(options),
+      sweep: ({ limits }) => database.sweep(limits),
+      list: ({ filter, reading }) =>
+        database.read(async (session) => {
+          const rows = sending();
+          const { found, total } = await list(session, database.counts, filter);
+          rows.limit(reading.maxCharacters);
+          await readListed(session, found, (some) => rows.send(some));
+          return { total, more: rows.sent < found.length };
+        }),
+    };
   if (kind in writes) return (writes[kind as keyof typeof writes] as Serve<ServedKind>)(request as never, sending());
   const read = READS[kind as keyof typeof READS] as Read<ServedKind>;
   return database.read((session) => read(session, request as never, sending()));

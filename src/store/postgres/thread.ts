@@ -12,7 +12,7 @@ const MESSAGE_SIZE = 8 * 1024 * 1024;
 const MESSAGE_ROWS = 1000;
 const WRITES: ReadonlySet<Kind> = new Set([
   ...(["write", "remove", "removeTexts", "removeFile", "sweep", "forget"] as const),
-  ...(["putPiece", "nameBytes", "dropBytes"] as const),
+  ...(["putPiece", "nameBytes", "dropBytes", "putSharedFile"] as const),
 ]);
 
 const port = parentPort;

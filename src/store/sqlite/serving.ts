@@ -1,7 +1,7 @@
 /* The work of the storage thread for each request, by port. Everything here blocks. */
 import type { Row } from "../thread/columns.ts";
 import type { TaskDatabase } from "./database.ts";
-import type { BytesKind, Exchange, Kind } from "../thread/messages.ts";
+import type { BytesKind, Exchange, Kind, SharedKind } from "../thread/messages.ts";
 
 /** Sends rows to the caller, ahead of the value. @returns how many there were until these characters were reached */
 export type SendRows = (rows: Iterable<Row>, maxCharacters?: number) => number;
@@ -15,7 +15,10 @@ type Handlers<Of extends Kind> = {
 };
 
 /** Requests that need only the database. The thread handles the others: its life, copies, and the work after a sweep. */
-export type ServedKind = Exclude<Kind, BytesKind | "open" | "sweep" | "forget" | "copy" | "stopCopy" | "close">;
+export type ServedKind = Exclude<
+  Kind,
+  BytesKind | SharedKind | "open" | "sweep" | "forget" | "copy" | "stopCopy" | "close"
+>;
 
 const TASKS: Handlers<
   | "request"

@@ -155,12 +155,14 @@ function serve(request: Request): Value {
       database = undefined;
       return null;
     case "putPiece":
+    case "sharedFile":
+    case "putSharedFile":
     case "nameBytes":
     case "dropBytes":
     case "bytesSize":
     case "piece":
     case "bytesNames":
-      throw new Error("the bytes of files are in no database of this kind");
+      throw new Error("no database of this kind has that");
     default:
       return serveStored(database, request.kind, request, (rows, most) => sendRows(number, rows, most));
   }

@@ -38,6 +38,16 @@ export interface About {
   readonly process: number;
   /** The folder of its data. */
   readonly dataDir: string;
+  /** Of a cluster. */
+  readonly member?: AboutMember | undefined;
+}
+
+/** A server of a cluster that is to lead. */
+export interface AboutMember {
+  /** Under which it has the lease. */
+  readonly id: string;
+  /** What a lease says that nobody has renewed for as long as it lasts, so that it may be taken; null: none was seen. */
+  readonly stale: string | null;
 }
 
 /** Each request, and the value of its reply, which follows the rows that it asks for. */
@@ -136,6 +146,9 @@ export interface Exchange {
   piece: { request: { readonly name: string; readonly place: number }; value: Uint8Array | null };
   /** Rows of names. */
   bytesNames: { request: { readonly after: string; readonly limit: number }; value: null };
+  /** null: there is none. */
+  sharedFile: { request: { readonly name: string }; value: string | null };
+  putSharedFile: { request: { readonly name: string; readonly body: string }; value: null };
   /** Rows of the audit log; the value is the number below which the next ones are. */
   audit: { request: { readonly filter: AuditFilter; readonly atOnce: number }; value: number | null };
   /** Begins a copy in the new file `path`; its end is told by `copied`. */
@@ -146,6 +159,8 @@ export interface Exchange {
 }
 
 export type Kind = keyof Exchange;
+/** About what only a database on a server has. */
+export type SharedKind = "sharedFile" | "putSharedFile";
 /** About the bytes of files, where these are in the database. */
 export type BytesKind = "putPiece" | "nameBytes" | "dropBytes" | "bytesSize" | "piece" | "bytesNames";
 /** `number` tells requests apart. */
@@ -190,6 +205,8 @@ export type News =
   | { readonly kind: "copied"; readonly schema: number | null; readonly reason: string }
   /** Nothing can be stored for now, and new saves are refused with this sentence; null: it can again. */
   | { readonly kind: "away"; readonly sentence: string | null }
+  /** The database is this server's for now: it had said so after this moment, in milliseconds of `steadyTime`. */
+  | { readonly kind: "renewed"; readonly asked: number }
   /** The store is lost, for the reason in the sentence, which clients see; `isTaken`: another server has it. Every request but `close` fails from now on. */
   | { readonly kind: "lost"; readonly sentence: string; readonly isTaken: boolean };
 

@@ -1,0 +1,206 @@
+/**
+ * Passes requests on to the server that leads, as they come: bodies, answers and streams in both directions, at the pace of whoever takes them.
+ *
+ *  1. The client's own credentials go with its request, and its address. So does its `Host`, by which the leader knows foreign pages.
+ *  2. A client that leaves takes its request to the leader with it, and a leader that dies the answer to its client.
+ *  3. Only what may be repeated is sent again, and only when a connection that was kept open turns out to be closed.
+ *  4. What was passed on already is refused: no request goes round.
+ */
+import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from "node:http";
+import https from "node:https";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { onHalfClose } from "../disconnects.ts";
+import { PASSED_ON, type Proxies } from "../proxies.ts";
+import type { Tls } from "../tls.ts";
+import { nobodyLeads } from "./leading.ts";
+
+/** A server that leads, as another one reaches it. */
+export interface LeadingServer {
+  readonly id: string;
+  readonly url: string;
+  /** By which it believes this one. */
+  readonly secret: string;
+}
+
+/** RFC 9110, section 7.6.1: of the connection, and not of the request. */
+const OF_CONNECTION: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "transfer-encoding",
+  "upgrade",
+]);
+/** Said by the next server anew. */
+const OF_REQUEST: ReadonlySet<string> = new Set(["expect", "x-request-id", PASSED_ON]);
+/** By which proxies say whom they ask for. */
+const OF_PROXIES = /^(?:forwarded|x-forwarded-.*)$/;
+const MOST_IDLE = 64;
+
+export class PassOn {
+  readonly #agents: { readonly http: http.Agent; readonly https: https.Agent };
+  readonly #proxies: Proxies;
+  /** Requests under way, by the server that has them. */
+  readonly #under = new Map<ClientRequest, string>();
+
+  /** @param tls of this server, which another one may ask for */
+  constructor(proxies: Proxies, tls: Pick<Tls, "cert" | "key"> | null) {
+    this.#proxies = proxies;
+    const kept = { keepAlive: true, maxFreeSockets: MOST_IDLE };
+    const own = tls === null ? {} : { cert: tls.cert, key: tls.key };
+    this.#agents = { http: new http.Agent(kept), https: new https.Agent({ ...kept, ...own }) };
+  }
+
+  /** Ends what another server than this one has under way: it leads no more, and may never answer. */
+  cut(leader: string | null): void {
+    for (const [asked, id] of this.#under) if (id !== leader) asked.destroy();
+  }
+
+  close(): void {
+    this.cut(null);
+    this.#agents.http.destroy();
+    this.#agents.https.destroy();
+  }
+
+  /** @throws {AltLasError} `not_ready`: it cannot be reached */
+  async pass(request: FastifyRequest, reply: FastifyReply, leader: LeadingServer): Promise<void> {
+    if (request.headers[PASSED_ON] !== undefined) throw nobodyLeads();
+    const answer = await this.#answerOf(request, reply, leader);
+    reply.hijack();
+    sendBack(answer, reply.raw);
+  }
+
+  async #answerOf(request: FastifyRequest, reply: FastifyReply, leader: LeadingServer): Promise<IncomingMessage> {
+    for (let tries = 1; ; tries++) {
+      const asked = this.#ask(request, leader);
+      try {
+        return await answerOf(asked, request, reply);
+      } catch (error) {
+        const isRepeatable = request.method === "GET" || request.method === "HEAD";
+        if (asked.reusedSocket && isRepeatable && tries < 3 && !request.raw.destroyed) continue;
+        request.log.debug({ err: error }, "a request cannot be passed on");
+        throw nobodyLeads();
+      }
+    }
+  }
+
+  #ask(request: FastifyRequest, { id, url, secret }: LeadingServer): ClientRequest {
+    const isEncrypted = url.startsWith("https:");
+    const target = new URL(url);
+    const asked = (isEncrypted ? https : http).request({
+      host: target.hostname.replace(/^\[|\]$/g, ""),
+      port: target.port || (isEncrypted ? 443 : 80),
+      // Host is the client's: it says nothing of whose certificate is wanted.
+      ...(isEncrypted && { servername: nameOf(target) }),
+      agent: isEncrypted ? this.#agents.https : this.#agents.http,
+      method: request.method,
+      path: request.originalUrl,
+      headers: this.#headersOf(request, secret),
+      setHost: false,
+    });
+    this.#under.set(asked, id);
+    asked.once("close", () => this.#under.delete(asked));
+    return asked;
+  }
+
+  #headersOf({ raw, id }: FastifyRequest, secret: string): string[] {
+    // What a proxy has written is believed where that proxy is.
+    const isProxied = this.#proxies.trusts(raw.socket.remoteAddress ?? "");
+    const isChunked = raw.headers["transfer-encoding"] !== undefined;
+    return [
+      ...carried(raw, (name) => OF_REQUEST.has(name) || (!isProxied && OF_PROXIES.test(name))),
+      PASSED_ON,
+      `${secret} ${this.#proxies.clientOf(raw)}`,
+      "X-Request-Id",
+      String(id),
+      ...(isChunked ? ["Transfer-Encoding", "chunked"] : []),
+    ];
+  }
+}
+
+/** A name is asked for by TLS; an address is none. */
+function nameOf({ hostname }: URL): string {
+  return /^[\d.]+$|^\[/.test(hostname) ? "" : hostname;
+}
+
+/** The headers of a message that belong to what it says; names and values in turn. */
+function carried({ rawHeaders, headers }: IncomingMessage, isOurs: (name: string) => boolean): string[] {
+  const named = new Set((headers.connection ?? "").toLowerCase().split(/\s*,\s*/));
+  const kept: string[] = [];
+  for (let place = 0; place < rawHeaders.length; place += 2) {
+    const name = rawHeaders[place]!.toLowerCase();
+    if (OF_CONNECTION.has(name) || named.has(name) || isOurs(name)) continue;
+    kept.push(rawHeaders[place]!, rawHeaders[place + 1]!);
+  }
+  return kept;
+}
+
+/** Sends the body, and waits for the head of the answer. @throws the connection broke, or the client has left */
+function answerOf(asked: ClientRequest, { raw }: FastifyRequest, reply: FastifyReply): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const ends = leaveTogether(asked, raw, reply.raw);
+  asked.on("error", reject);
+  asked.once("close", () => {
+    for (const end of ends) end();
+    raw.unpipe(asked);
+    reject(new Error("the connection was closed"));
+  });
+  asked.once("response", resolve);
+  // By which the leader finds out whether a client that sends no more is still there.
+  asked.on("information", ({ statusCode }) => {
+    if (statusCode === 102 && raw.httpVersion === "1.1" && !reply.raw.headersSent) reply.raw.writeProcessing();
+  });
+  if (raw.complete && raw.readableLength === 0) asked.end();
+  else {
+    raw.once("end", () => asked.addTrailers(raw.trailers as Record<string, string>));
+    raw.pipe(asked);
+  }
+  return promise;
+}
+
+/** What a client does to its connection is done to that with the leader. @returns what ends that */
+function leaveTogether(asked: ClientRequest, raw: IncomingMessage, answer: ServerResponse): readonly (() => void)[] {
+  const { socket } = raw;
+  const leave = (): void => void asked.destroy(new Error("the client has left"));
+  const leaveBody = (): void => {
+    if (!raw.complete) leave();
+  };
+  // It may yet wait for its answer: the leader sends it something from time to time, which one that has gone does not take.
+  const sayNoMore = (): void => {
+    if (raw.complete) asked.socket?.end();
+    else leave();
+  };
+  let forget: (() => void) | null = null;
+  asked.once("finish", () => (forget = onHalfClose(socket, sayNoMore)));
+  raw.once("close", leaveBody);
+  socket.once("close", leave);
+  answer.once("close", leave);
+  return [
+    () => forget?.(),
+    () => raw.off("close", leaveBody),
+    () => socket.off("close", leave),
+    () => answer.off("close", leave),
+  ];
+}
+
+function sendBack(answer: IncomingMessage, to: ServerResponse): void {
+  to.writeHead(
+    answer.statusCode!,
+    answer.statusMessage,
+    carried(answer, () => false),
+  );
+  // The head of a stream whose first event comes later.
+  to.flushHeaders();
+  answer.pipe(to, { end: false });
+  answer.once("end", () => {
+    if (Object.keys(answer.trailers).length > 0) to.addTrailers(answer.trailers as Record<string, string>);
+    to.end();
+  });
+  // Half an answer must not look like a whole one.
+  answer.once("close", () => {
+    if (!answer.complete) to.destroy();
+  });
+  answer.on("error", () => to.destroy());
+}

@@ -1,0 +1,135 @@
+/** The HTTP server of a server that does not lead: it answers about itself, gives ended tasks out, and passes all else on to the one that leads. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Caller, Credentials } from "../../auth/credentials.ts";
+import { AltLasError } from "../../errors.ts";
+import type { Task } from "../../task.ts";
+import { observation, reading } from "../access.ts";
+import { authentication } from "../authentication.ts";
+import { healthRoutes } from "../health.ts";
+import { visibleTask, type TaskPath } from "../lookup.ts";
+import type { Proxies } from "../proxies.ts";
+import { maySeeInside } from "../public-words.ts";
+import { openApp, setUpRequests } from "../server.ts";
+import type { AppParts, ServerParts } from "../server-parts.ts";
+import { StreamTickets } from "../tickets.ts";
+import { readTls } from "../tls.ts";
+import { viewOfTask } from "../views.ts";
+import { nobodyLeads, TASK_ROUTE } from "./leading.ts";
+import { type LeadingServer, PassOn } from "./pass-on.ts";
+
+export interface StandbyParts extends Omit<AppParts, "member"> {
+  readonly credentials: Credentials;
+  readonly version: string;
+  /** The server that leads now; null: none does. */
+  readonly leader: () => LeadingServer | null;
+  /** A task that has ended; null: there is none, or it has not. @throws {AltLasError} `store_unavailable` */
+  readonly ended: (id: string) => Promise<Task | null>;
+  readonly metrics: NonNullable<ServerParts["metrics"]>;
+}
+
+export interface StandbyServer {
+  readonly app: FastifyInstance;
+  /** Another server leads now, or none. */
+  leaderChanged(): void;
+  /** This one leads now. What still comes on connections that are open is passed on to it, and they end with their next answer. */
+  retire(): void;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** @throws {AltLasError} `bad_config`: the certificate or its key cannot be used */
+export function createStandby(parts: StandbyParts): StandbyServer {
+  const { app, proxies, accessLog } = openApp(parts);
+  const { leader } = parts;
+  const passOn = new PassOn(proxies, readTls(parts.config.server.tls));
+  let isRetired = false;
+  app.addHook("onClose", async () => passOn.close());
+  setUpRequests(app, parts, { proxies, accessLog });
+  app.setSerializerCompiler(() => JSON.stringify);
+  // Bodies go on as they are.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", (_request, _payload, done) => done(null));
+  const pass = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const now = leader();
+    if (now === null) throw nobodyLeads();
+    await passOn.pass(request, reply, now);
+  };
+  app.addHook("preHandler", async (request, reply) => {
+    if (!isRetired) return;
+    reply.raw.shouldKeepAlive = false;
+    await pass(request, reply);
+  });
+  const callerOf = callersBy(app, parts, proxies);
+  healthOf(app, parts);
+  metricsOf(app, parts, callerOf);
+  taskRoute(app, parts, { callerOf, pass });
+  app.setNotFoundHandler(pass);
+  return {
+    app,
+    leaderChanged: () => passOn.cut(leader()?.id ?? null),
+    retire: () => {
+      isRetired = true;
+    },
+  };
+}
+
+function healthOf(app: FastifyInstance, { version, leader }: StandbyParts): void {
+  const readiness = () => {
+    const ready = leader() !== null;
+    return { ready, reason: ready ? null : "No server leads the cluster at the moment." };
+  };
+  healthRoutes(app, { version, readiness, gpus: () => [], draining: () => false, role: () => "standby" });
+}
+
+type CallerOf = (request: FastifyRequest) => Promise<Caller | null>;
+
+/** About this server itself, as each one is scraped. */
+function metricsOf(app: FastifyInstance, { config, metrics }: StandbyParts, callerOf: CallerOf): void {
+  const mayRead = observation("Reading metrics");
+  app.get("/metrics", async (request, reply) => {
+    if (!config.metrics.public) {
+      if ((await callerOf(request)) === null)
+        throw new AltLasError("unauthorized", "Metrics need a key that this server knows.");
+      mayRead(request, reply, () => {});
+    }
+    if (!config.metrics.enabled) throw new AltLasError("not_found", "There are no metrics: metrics.enabled is false.");
+    const { contentType, text } = await metrics();
+    return reply.type(contentType).send(text);
+  });
+}
+
+type Pass = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+
+/** A task that has ended is the same at every server. Whatever else there is to say is the leader's. */
+function taskRoute(
+  app: FastifyInstance,
+  parts: StandbyParts,
+  { callerOf, pass }: { readonly callerOf: CallerOf; readonly pass: Pass },
+): void {
+  const mayRead = reading("Reading this");
+  app.get<{ Params: TaskPath }>(TASK_ROUTE, async (request, reply) => {
+    const id = request.params.task_id.toLowerCase();
+    const { include } = Object(request.query) as { readonly include?: unknown };
+    const caller = include === undefined && UUID.test(id) ? await callerOf(request) : null;
+    if (caller === null) return pass(request, reply);
+    const task = await parts.ended(id).catch(() => null);
+    // One whose text goes when it is read is read at the server that removes it.
+    if (task === null || task.texts !== "keep") return pass(request, reply);
+    mayRead(request, reply, () => {});
+    return reply
+      .type("application/json; charset=utf-8")
+      .send(viewOfTask(visibleTask(task, caller, id), maySeeInside(caller)));
+  });
+}
+
+/** Who asks, as far as this server can tell; null: the leader has to decide. */
+function callersBy(app: FastifyInstance, parts: StandbyParts, proxies: Proxies): CallerOf {
+  const tickets = new StreamTickets(parts);
+  app.addHook("onClose", async () => tickets.close());
+  const authenticate = authentication(parts, proxies, tickets);
+  return (request) =>
+    new Promise((resolve) => {
+      const done = (error?: Error): void => resolve(error === undefined ? request.caller : null);
+      authenticate(request, undefined as never, done);
+    });
+}

@@ -1,0 +1,137 @@
+/* The servers of a cluster on one database, as one of them sees it: who leads, and where that is. It is on a connection of its own, by which nothing is written but this server's row. */
+import { AltLasError } from "../../errors.ts";
+import { openFailure, shownUrl } from "./failures.ts";
+import { HELD, type Held, heldOf, isGivenUp } from "./lease.ts";
+import { Session } from "./session.ts";
+
+/** A server of a cluster, as the others find it in the database. */
+export interface Member {
+  /** A UUID, new with each start. */
+  readonly id: string;
+  /** Where other servers reach it; null: it does not listen yet. */
+  readonly url: string;
+  /** By which it knows requests that other servers pass on. */
+  readonly secret: string;
+  readonly version: string;
+  readonly host: string;
+  readonly process: number;
+  readonly dataDir: string;
+}
+
+/** The same, with what the database knows of it. */
+export interface SeenMember extends Omit<Member, "secret"> {
+  readonly leads: boolean;
+  /** Milliseconds since it was seen last, and since its start, by the clock of the database. */
+  readonly seenBefore: number;
+  readonly startedBefore: number;
+}
+
+/** What one look has found. */
+export interface Look {
+  /** null: no server has ever led. */
+  readonly lease: Pick<Held, "holder" | "expiresAt"> | null;
+  /** Nobody has to wait for the lease to end: it was given back, or its holder was killed on this machine. */
+  readonly isFree: boolean;
+  /** Of the server that has the lease; null: it has not said where it listens. */
+  readonly leader: Pick<Member, "id" | "url" | "secret"> | null;
+}
+
+/** Milliseconds for which an answer is waited for. */
+const PATIENCE = 3000;
+
+/** One without the tables is new, or has those of an earlier version. */
+const IS_THERE = "SELECT to_regclass('servers') IS NOT NULL";
+const LOOK = `
+  SELECT ${HELD}, servers.url, servers.secret FROM lease LEFT JOIN servers ON servers.id = lease.holder`;
+const BEAT = `
+  INSERT INTO servers (id, url, secret, version, host, process, data_dir, since, seen_at)
+    VALUES (:id, :url, :secret, :version, :host, :process, :dataDir, clock_timestamp(), clock_timestamp())
+  ON CONFLICT (id) DO UPDATE SET url = excluded.url, seen_at = excluded.seen_at`;
+const LEAVE = "DELETE FROM servers WHERE id = :id";
+/** Of servers that have died. */
+const FORGET = "DELETE FROM servers WHERE seen_at < clock_timestamp() - interval '1 hour'";
+const LIST = `
+  SELECT id, url, version, servers.host, servers.process, servers.data_dir, coalesce(lease.holder = id, false),
+    (extract(epoch FROM clock_timestamp() - seen_at) * 1000)::bigint, (extract(epoch FROM clock_timestamp() - servers.since) * 1000)::bigint
+  FROM servers LEFT JOIN lease ON true ORDER BY servers.since, id`;
+
+export interface MembersPlace {
+  readonly url: string;
+  readonly schema: string;
+  readonly self: Omit<Member, "url">;
+}
+
+export class Members {
+  readonly #place: MembersPlace;
+  #session: Session | null = null;
+
+  constructor(place: MembersPlace) {
+    this.#place = place;
+  }
+
+  /** @throws {AltLasError} the database cannot be asked */
+  async look(): Promise<Look> {
+    return this.#ask(async (session) => {
+      const [[isThere] = []] = await session.rows(IS_THERE);
+      if ((isThere as unknown) !== true) return { lease: null, isFree: true, leader: null };
+      const [row] = await session.rows(LOOK);
+      const held = heldOf(row);
+      if (held === null) return { lease: null, isFree: true, leader: null };
+      const [url, secret] = row!.slice(-2) as [string | null, string];
+      const { holder, expiresAt } = held;
+      const leader = url === null ? null : { id: holder, url, secret };
+      return { lease: { holder, expiresAt }, isFree: isGivenUp(held, this.#place.self), leader };
+    });
+  }
+
+  /** Says that this server is there. @param url where others reach it @throws {AltLasError} */
+  async beat(url: string): Promise<void> {
+    await this.#ask(async (session) => {
+      await session.run("SET synchronous_commit = off");
+      await session.change(BEAT, { ...this.#place.self, url });
+      await session.change(FORGET);
+    });
+  }
+
+  /** All servers that were there in the last hour. @throws {AltLasError} */
+  async list(): Promise<SeenMember[]> {
+    return this.#ask(async (session) => (await session.rows(LIST)).map((row) => seenMemberOf(row)));
+  }
+
+  /** Takes the row of this server away. */
+  async leave(): Promise<void> {
+    await this.#ask((session) => session.change(LEAVE, { id: this.#place.self.id })).catch(() => undefined);
+    this.#session?.close();
+    this.#session = null;
+  }
+
+  /** Ends the connection, without a word. */
+  close(): void {
+    this.#session?.close();
+    this.#session = null;
+  }
+
+  async #ask<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const { url, schema, self } = this.#place;
+    let session = this.#session;
+    const late = setTimeout(() => session?.destroy(), PATIENCE);
+    try {
+      // The name is not that of the holder of a lease, whose connections are ended.
+      if (session === null || session.broken !== null)
+        session = this.#session = await Session.open({ url, schema, name: `alt-las server ${self.id}` });
+      return await work(session);
+    } catch (error) {
+      session?.destroy();
+      throw error instanceof AltLasError ? error : openFailure(error, shownUrl(url));
+    } finally {
+      clearTimeout(late);
+    }
+  }
+}
+
+function seenMemberOf(row: readonly unknown[]): SeenMember {
+  const [id, url, version, host, process, dataDir, leads, seenBefore, startedBefore] = row as [
+    ...[string, string, string, string, number, string, boolean, number, number],
+  ];
+  return { id, url, version, host, process, dataDir, leads, seenBefore, startedBefore };
+}
