@@ -1,0 +1,205 @@
+/** A server that does not lead: what it passes on, what it answers by itself, and what becomes of both when somebody leaves. */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import http, { type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { test, type TestContext } from "node:test";
+import { Credentials } from "../src/auth/credentials.ts";
+import { parseConfig } from "../src/config/config.ts";
+import { close, listen } from "../src/http/listen.ts";
+import type { LeadingServer } from "../src/http/standby/pass-on.ts";
+import { createStandby, type StandbyServer } from "../src/http/standby/server.ts";
+import { createLogger } from "../src/log/log.ts";
+import { newTask, type Task } from "../src/task.ts";
+import { testFolder } from "./helpers/store.ts";
+
+const SECRET = "secret-of-the-leader";
+const ENDED = "01890000-0000-7000-8000-000000000001";
+
+interface World {
+  readonly url: string;
+  readonly port: number;
+  readonly server: StandbyServer;
+  leader: LeadingServer | null;
+}
+
+async function standby(t: TestContext, answer: http.RequestListener): Promise<World> {
+  const leader = Object.assign(http.createServer(answer), { httpAllowHalfOpen: true }).listen(0, "127.0.0.1");
+  await once(leader, "listening");
+  t.after(() => {
+    leader.close();
+    leader.closeAllConnections();
+  });
+  const config = parseConfig("auth: { enabled: false }", "config.yaml", { port: 0 });
+  const log = createLogger("silent", { write: () => {} });
+  const { port } = leader.address() as AddressInfo;
+  const world = { leader: { id: "a", url: `http://127.0.0.1:${port}`, secret: SECRET } as LeadingServer | null };
+  const server = createStandby({
+    config,
+    live: { config, values: [], sourceOf: () => "default", patch: () => [] },
+    log,
+    credentials: new Credentials({ config: config.auth, dataDir: testFolder(t), log }),
+    version: "1.2.3",
+    leader: () => world.leader,
+    ended: (id) => Promise.resolve(id === ENDED ? endedTask() : null),
+    metrics: () => Promise.resolve({ contentType: "text/plain", text: "altlas_cluster_leads 0\n" }),
+  });
+  t.after(() => close(server.app));
+  const { url } = await listen(server.app, config.server, log, true);
+  return Object.assign(world, { url, port: Number(new URL(url).port), server });
+}
+
+function endedTask(): Task {
+  const plain = { strategy: "round_robin", pinnedGpuId: null, batchId: null, wholeBatch: false } as const;
+  const unasked = { retryOf: null, webhook: null, taskType: "", priority: "normal", timeoutSeconds: null } as const;
+  const request = { kind: "completion", text: "hello", sampling: { maxTokens: 5 } } as unknown as Parameters<
+    typeof newTask
+  >[0]["request"];
+  const task = newTask({
+    ...plain,
+    ...unasked,
+    id: ENDED,
+    seq: 1,
+    user: "anonymous",
+    model: null,
+    createdAt: 0,
+    request,
+  });
+  return Object.assign(task, {
+    status: "failed",
+    finishedAt: 1,
+    error: { code: "timeout", sentence: "It took too long." },
+  });
+}
+
+/** One request, with its whole answer. */
+async function ask(world: World, path: string, options: http.RequestOptions = {}, body?: string) {
+  const sent = http.request({ host: "127.0.0.1", port: world.port, path, agent: false, ...options });
+  sent.end(body);
+  const [response] = (await once(sent, "response")) as [IncomingMessage];
+  let text = "";
+  for await (const chunk of response.setEncoding("utf8")) text += chunk as string;
+  return { status: response.statusCode, headers: response.headers, trailers: response.trailers, text };
+}
+
+test("a request is passed on as it came, with its sender, and so is the answer", async (t) => {
+  const seen: { head?: IncomingMessage; body: string } = { body: "" };
+  const world = await standby(t, async (request, response) => {
+    seen.head = request;
+    for await (const chunk of request.setEncoding("utf8")) seen.body += chunk as string;
+    response.writeHead(418, { "x-task-id": "7", trailer: "x-sum", "set-cookie": ["a=1", "b=2"] });
+    response.write("first, ");
+    response.addTrailers({ "x-sum": "abc" });
+    response.end("second");
+  });
+  const headers = {
+    authorization: "Bearer key",
+    "content-type": "application/json",
+    "transfer-encoding": "chunked",
+    "x-forwarded-for": "203.0.113.7",
+    connection: "close, x-private",
+    "x-private": "1",
+  };
+  const answer = await ask(world, "/api/v1/predict?a=%20b", { method: "DELETE", headers }, '{"text":"hello"}');
+  const { head, body } = seen;
+  assert.deepEqual([head!.method, head!.url, body], ["DELETE", "/api/v1/predict?a=%20b", '{"text":"hello"}']);
+  assert.equal(head!.headers.authorization, "Bearer key");
+  assert.equal(head!.headers.host, `127.0.0.1:${world.port}`);
+  assert.equal(head!.headers["x-forwarded-alt-las"], `${SECRET} 127.0.0.1`);
+  assert.equal(head!.headers["x-private"], undefined);
+  // Of a client that is no proxy: it could name whom it likes.
+  assert.equal(head!.headers["x-forwarded-for"], undefined);
+  assert.deepEqual([answer.status, answer.text, answer.trailers["x-sum"]], [418, "first, second", "abc"]);
+  assert.deepEqual([answer.headers["x-task-id"], answer.headers["set-cookie"]], ["7", ["a=1", "b=2"]]);
+});
+
+test("what was passed on already goes no further", async (t) => {
+  const world = await standby(t, () => assert.fail("it was passed on"));
+  const { status, text } = await ask(world, "/api/v1/tasks", { headers: { "x-forwarded-alt-las": "x 127.0.0.1" } });
+  assert.deepEqual([status, (JSON.parse(text) as { code: string }).code], [503, "not_ready"]);
+});
+
+test("while nobody leads it says so, and gives out what has ended", async (t) => {
+  const world = await standby(t, (_request, response) => response.end("the leader's"));
+  const task = async (id: string) => ask(world, `/api/v1/task/${id}`, { headers: { host: "localhost" } });
+  const { text: stored } = await task(ENDED);
+  assert.equal((JSON.parse(stored) as { status: string }).status, "failed", stored);
+  assert.equal((await task(ENDED.replace(/1$/, "2"))).text, "the leader's");
+  assert.equal((await ask(world, "/readyz")).status, 200);
+  world.leader = null;
+  assert.equal((await task(ENDED)).status, 200);
+  for (const path of [`/api/v1/task/${ENDED.replace(/1$/, "2")}`, "/api/v1/gpus", "/v1/models", "/nothing"]) {
+    const { status, headers, text } = await ask(world, path, { headers: { host: "localhost" } });
+    const { code } = JSON.parse(text) as { code?: string; error: { code: string } };
+    assert.deepEqual([status, headers["retry-after"]], [503, "1"], path);
+    if (path.startsWith("/api")) assert.equal(code, "not_ready");
+  }
+  const health = await ask(world, "/healthz");
+  assert.equal(health.status, 503);
+  assert.equal((JSON.parse(health.text) as { role: string }).role, "standby");
+});
+
+test("a leader that is not there is no leader", async (t) => {
+  const world = await standby(t, () => {});
+  world.leader = { ...world.leader!, url: "http://127.0.0.1:1" };
+  const { status, headers } = await ask(world, "/api/v1/predict", { method: "POST" }, "{}");
+  assert.deepEqual([status, headers["retry-after"]], [503, "1"]);
+});
+
+/** A stream that was opened at both ends. */
+async function stream(t: TestContext) {
+  const begun = Promise.withResolvers<{ request: IncomingMessage; response: ServerResponse }>();
+  const world = await standby(t, (request, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.flushHeaders();
+    begun.resolve({ request, response });
+  });
+  const sent = http.get({ host: "127.0.0.1", port: world.port, path: "/api/v1/events", agent: false });
+  const [answer] = (await once(sent, "response")) as [IncomingMessage];
+  const { response } = await begun.promise;
+  return { world, sent, answer: answer.setEncoding("utf8"), response };
+}
+
+test("a stream arrives as it comes about, and ends at the leader when its reader leaves", async (t) => {
+  const { sent, answer, response } = await stream(t);
+  for (const event of ["data: one\n\n", "data: two\n\n"]) {
+    response.write(event);
+    assert.deepEqual(await once(answer, "data"), [event]);
+  }
+  answer.on("error", () => {});
+  sent.destroy();
+  // As the leader does with a client that says no more: one that has gone takes nothing.
+  await once(response.socket!, "end");
+  const ping = setInterval(() => response.write(": ping\n\n"), 20);
+  await once(response, "close");
+  clearInterval(ping);
+  assert(!response.writableFinished);
+});
+
+test("half an answer of a leader that dies does not look like a whole one", async (t) => {
+  const { answer, response } = await stream(t);
+  response.write("data: one\n\n");
+  await once(answer, "data");
+  response.destroy();
+  await once(answer, "error");
+  assert(!answer.complete);
+});
+
+test("what an old leader has under way is cut when another one leads", async (t) => {
+  const { world, answer } = await stream(t);
+  world.leader = { ...world.leader!, id: "b" };
+  world.server.leaderChanged();
+  await once(answer, "error");
+});
+
+test("a large body arrives whole", async (t) => {
+  const world = await standby(t, async (request, response) => {
+    const sum = createHash("sha256");
+    for await (const chunk of request) sum.update(chunk as Buffer);
+    response.end(sum.digest("hex"));
+  });
+  const body = randomBytes(2 ** 23).toString("hex");
+  const { text } = await ask(world, "/v1/files", { method: "POST" }, body);
+  assert.equal(text, createHash("sha256").update(body).digest("hex"));
+});
