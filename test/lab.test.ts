@@ -157,6 +157,7 @@ test("the table has a column for each strategy and a row for each figure", async
 });
 
 for (const gpus of ["4", "1:2:4"])
+  // Waiting is compared in test/wide/lab-strategies.test.ts: that takes more tasks.
   test(`on GPUs ${gpus} least_loaded is within 5 % of the best rule that does not know lengths, and fair`, async () => {
     for (const kind of KINDS) {
       const rate = gpus === "4" ? "5.5" : "9.625";
@@ -176,11 +177,9 @@ for (const gpus of ["4", "1:2:4"])
       const { results } = await labRun(trace, "--gpus", gpus, "--strategy", "least_loaded,random,rules");
       const [own, ...others] = results.filter(({ strategy }) => strategy !== "known-lengths");
       const best = (of: (result: Printed["results"][number]) => number): number => Math.min(...others.map(of));
-      const { end_to_end, waiting, fairness, completed } = own!;
-      const words = `${kind}: ${JSON.stringify(results.map((one) => [one.strategy, one.end_to_end.mean, one.waiting.p99]))}`;
+      const { end_to_end, fairness, completed } = own!;
+      const words = `${kind}: ${JSON.stringify(results.map((one) => [one.strategy, one.end_to_end.mean]))}`;
       assert.ok(end_to_end.mean <= 1.05 * best((one) => one.end_to_end.mean), words);
-      // Waits of a tenth of a second are the luck of the draw.
-      assert.ok(waiting.p99 <= 1.05 * best((one) => one.waiting.p99) + 0.15, words);
       assert.ok(fairness === null || fairness >= 0.98, `${kind}: ${fairness}`);
       assert.equal(completed, 3000, "nobody starves");
     }

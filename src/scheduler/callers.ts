@@ -106,6 +106,8 @@ export class Callers {
   /** Unix milliseconds. */
   readonly #now: () => number;
   readonly #byName = new Map<string, Caller>();
+  /** The one that was asked for last: an event is about one caller, and asks for it many times. */
+  #last: Caller | null = null;
   /** Those that want or have slots. */
   readonly #ranking = new Ranking<Caller>();
   /** The tokens taken for a task at its admission, where its caller has a limit of tokens a minute. */
@@ -129,10 +131,13 @@ export class Callers {
   }
 
   of({ user }: Pick<Task, "user">): Caller {
-    const known = this.#byName.get(user);
-    if (known !== undefined) return known;
-    const caller = new Caller(user, this.#byName.size, this.#limitsOf(user), this.#now);
-    this.#byName.set(user, caller);
+    if (this.#last?.name === user) return this.#last;
+    let caller = this.#byName.get(user);
+    if (caller === undefined) {
+      caller = new Caller(user, this.#byName.size, this.#limitsOf(user), this.#now);
+      this.#byName.set(user, caller);
+    }
+    this.#last = caller;
     return caller;
   }
 

@@ -202,7 +202,7 @@ export class Fleet {
   /** Gives a task one of the instance's slots. @param work tokens of it that are expected */
   occupy(ref: InstanceRef, task: Task, work: number): void {
     const member = this.#member(ref);
-    if (this.#speeds.placed(work)) for (const one of this.#all) one.settle();
+    if (this.#speeds.placed(work)) for (const one of this.#all) one.rate();
     member.running.add(task, work);
     member.freeMemory -= memoryNeed(task, member.facts);
     this.#changed(member);
@@ -218,7 +218,7 @@ export class Fleet {
   learn({ pace, running }: Pick<Instance, "pace" | "running">, seconds: number, work: number): void {
     if (work < 1) return;
     pace.learn(running.size, seconds / work);
-    if (this.#speeds.learned(this.#all)) for (const one of this.#all) one.settle();
+    if (this.#speeds.learned(this.#all)) for (const one of this.#all) one.rate();
   }
 
   /** Gives the slot back. @throws {Error} the task does not run there, which is a bug of the caller */
@@ -226,8 +226,10 @@ export class Fleet {
     const member = this.#member(ref);
     if (!member.running.delete(task)) throw new Error(`task ${task.id} does not run on GPU ${ref.gpuId}`);
     member.freeMemory += memoryNeed(task, member.facts);
-    member.lastUsedAt = this.#now();
-    if (member.running.size === 0 && this.#guests > 0) this.#emptied.add(member);
+    if (this.#guests > 0) {
+      member.lastUsedAt = this.#now();
+      if (member.running.size === 0) this.#emptied.add(member);
+    }
     this.#changed(member);
     this.#shareSlots(member);
   }
@@ -254,7 +256,7 @@ export class Fleet {
     known.facts = facts;
     if (facts.state === "ready" && before.state !== "ready" && before.state !== "hot") known.isLoaded(this.#now());
     known.freeMemory = freeMemoryOf(known);
-    this.#changed(known);
+    this.#changed(known, true);
     return { instance: known, before };
   }
 
@@ -263,7 +265,7 @@ export class Fleet {
     if (!facts.residency.pinned) this.#guests++;
     insert(this.#byGpu.get(card.id)!, member);
     insert(this.#all, member);
-    member.settle();
+    member.rate();
     this.#enter(member);
     return member;
   }
@@ -290,9 +292,11 @@ export class Fleet {
     }
   }
 
-  #changed(member: Member): void {
+  /** @param facts whether its facts are others */
+  #changed(member: Member, facts = false): void {
     const before = member.whyNot;
-    member.settle();
+    if (facts) member.rate();
+    else member.settle();
     if (member.whyNot === before) return;
     this.#leave(member, before);
     this.#enter(member);

@@ -68,9 +68,10 @@ export class Life {
   finish(task: Task, outcome: Ending): void {
     const late = outcome.status === "canceled" && this.#stopping.get(task) === "timeout";
     const result = resultOf(outcome);
-    endAttempt(task, late ? "timeout" : outcome.status, this.moment(task));
-    if (late) this.#end(task, "failed", deadlineError(task), result && { ...result, finishReason: "timeout" });
-    else this.#end(task, outcome.status, outcome.status === "failed" ? outcome.error : null, result);
+    const moment = this.moment(task);
+    endAttempt(task, late ? "timeout" : outcome.status, moment);
+    if (late) this.#end(task, "failed", deadlineError(task), result && { ...result, finishReason: "timeout" }, moment);
+    else this.#end(task, outcome.status, outcome.status === "failed" ? outcome.error : null, result, moment);
   }
 
   /**
@@ -118,9 +119,9 @@ export class Life {
     status: "completed" | "failed" | "canceled",
     error: TaskError | null,
     result: TaskResult | null,
+    { at, now } = this.moment(task),
   ): void {
     transition(task, status);
-    const { at, now } = this.moment(task);
     task.finishedAt = Math.max(at, result?.timestamp ?? 0);
     task.finishedClock = now;
     task.error = error;

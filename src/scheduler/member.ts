@@ -12,6 +12,8 @@ export class Member implements Instance {
   load = 0;
   seconds = 0;
   freeMemory = 0;
+  /** Tokens of work that it does in the reference span. */
+  capacity = 0;
   readonly gpuId: number;
   readonly id: number;
   readonly #speeds: Speeds;
@@ -43,9 +45,10 @@ export class Member implements Instance {
     this.lastUsedAt = now;
   }
 
-  /** Tokens of work that it does in the reference span. */
-  get capacity(): number {
-    return this.facts.slots * this.#speeds.span * this.speed;
+  /** Works out what follows from other facts or speeds. */
+  rate(): void {
+    this.capacity = this.facts.slots * this.#speeds.span * this.speed;
+    this.settle();
   }
 
   /** Works out what follows from a change, except the free memory, for which each task would have to be read. */

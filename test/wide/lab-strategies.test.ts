@@ -1,6 +1,7 @@
 /**
  * The default strategy beside the rules of others, on the six kinds of traffic, on equal and on unequal GPUs: as good as the best that knows
- * no lengths beforehand, and fair. Figures are means over seeds: of one alone a few tasks decide.
+ * no lengths beforehand, and fair. Of the p99 of one trace a few tasks decide, so each rule is compared over several: it may not be
+ * better by more than 5 % and by more than chance explains.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -13,19 +14,28 @@ import type { Result } from "../../src/lab/tally.ts";
 import { schedulerSettings } from "../../src/tasks/scheduler-settings.ts";
 
 const TASKS = 10_000;
-const SEEDS = [7, 8, 9];
+const SEEDS = [7, 8, 9, 10, 11];
 const ALLOWED = 1.05;
-/** Seconds: of a hundredth of the tasks that wait at all, this is chance. */
-const CHANCE = 0.05;
+/** Of Student's distribution, one-sided, 95 %, for five pairs. */
+const CHANCE = 2.132;
 const FAIR = 0.98;
 
 const own = OWN.find(({ name }) => name === "least_loaded")!;
+/** Those that know the speeds of GPUs beforehand; where these are equal, all of them are `fewest-tasks`. */
+const FOR_UNEQUAL = new Set(["least-delay", "fastest-first", "least-added-delay"]);
 const others = [OWN.find(({ name }) => name === "random")!, ...RULES.filter(({ name }) => name !== "known-lengths")];
 const config = loadConfig(undefined);
 const settings = schedulerSettings(config);
 
-function meanOf(results: readonly Result[], of: (result: Result) => number): number {
-  return results.reduce((sum, result) => sum + of(result), 0) / results.length;
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** By how much a mean may be above 0 by chance. @param values differences of pairs */
+function chanceIn(values: readonly number[]): number {
+  const middle = mean(values);
+  const variance = values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length - 1);
+  return CHANCE * Math.sqrt(variance / values.length);
 }
 
 for (const [list, rate] of [
@@ -44,13 +54,18 @@ for (const [list, rate] of [
   for (const kind of KINDS)
     test(`${kind} on GPUs ${list}: least_loaded is within 5 % of the best rule, fair, and lets nobody starve`, async () => {
       const mine = await ran(kind, own);
-      const found = await Promise.all(others.map((policy) => ran(kind, policy)));
-      for (const [what, of, chance] of [
-        ["end to end in the mean", ({ endToEnd }: Result) => endToEnd.mean, 0],
-        ["p99 of waiting", ({ waiting }: Result) => waiting.p99, CHANCE],
-      ] as const) {
-        const [is, best] = [meanOf(mine, of), Math.min(...found.map((results) => meanOf(results, of)))];
-        assert.ok(is <= ALLOWED * best + chance, `${what}: ${is}, and ${best} can be had`);
+      const rules = others.filter(({ name }) => list !== "4" || !FOR_UNEQUAL.has(name));
+      const found: (readonly Result[])[] = [];
+      for (const policy of rules) found.push(await ran(kind, policy));
+      for (const theirs of found) {
+        const over = (of: (result: Result) => number): number[] =>
+          mine.map((result, index) => of(result) - ALLOWED * of(theirs[index]!));
+        const words = (of: (result: Result) => number): string =>
+          `${theirs[0]!.strategy}: ${theirs.map(of).join(", ")}; least_loaded: ${mine.map(of).join(", ")}`;
+        const endToEnd = ({ endToEnd: { mean: seconds } }: Result): number => seconds;
+        assert.ok(mean(over(endToEnd)) <= 0, `end to end in the mean, ${words(endToEnd)}`);
+        const waiting = ({ waiting: { p99 } }: Result): number => p99;
+        assert.ok(mean(over(waiting)) <= chanceIn(over(waiting)), `p99 of waiting, ${words(waiting)}`);
       }
       for (const [index, { completed, fairness, longestWait }] of mine.entries()) {
         assert.equal(completed, TASKS);
