@@ -23,6 +23,8 @@ const PAIRS = 4000;
 /** Submits and ends so many tasks. */
 type Side = (tasks: number) => void;
 
+function none(): void {}
+
 /** GPUs half of whose slots are taken, of one checkout. */
 async function sideOf(folder: string, gpus: number): Promise<Side> {
   const from = async <Module>(path: string): Promise<Module> =>
@@ -33,7 +35,6 @@ async function sideOf(folder: string, gpus: number): Promise<Side> {
   const { unset } = await from<typeof import("../src/common/clock.ts")>("src/common/clock.ts");
   const { SETTINGS, COMPLETED, factsOf } = await from<typeof import("./scheduler.ts")>("bench/scheduler.ts");
   const running: Task[] = [];
-  const none = (): void => {};
   const run: Effects["run"] = (_instance, task) => void running.push(task);
   const effects: Effects = { run, cancel: none, load: none, unload: none, changed: none, alarm: none };
   const random = seededRandom(1);

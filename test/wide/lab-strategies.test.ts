@@ -31,6 +31,14 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
+function endToEnd({ endToEnd: { mean: seconds } }: Result): number {
+  return seconds;
+}
+
+function waiting({ waiting: { p99 } }: Result): number {
+  return p99;
+}
+
 /** By how much a mean may be above 0 by chance. @param values differences of pairs */
 function chanceIn(values: readonly number[]): number {
   const middle = mean(values);
@@ -62,9 +70,7 @@ for (const [list, rate] of [
           mine.map((result, index) => of(result) - ALLOWED * of(theirs[index]!));
         const words = (of: (result: Result) => number): string =>
           `${theirs[0]!.strategy}: ${theirs.map(of).join(", ")}; least_loaded: ${mine.map(of).join(", ")}`;
-        const endToEnd = ({ endToEnd: { mean: seconds } }: Result): number => seconds;
         assert.ok(mean(over(endToEnd)) <= 0, `end to end in the mean, ${words(endToEnd)}`);
-        const waiting = ({ waiting: { p99 } }: Result): number => p99;
         assert.ok(mean(over(waiting)) <= chanceIn(over(waiting)), `p99 of waiting, ${words(waiting)}`);
       }
       for (const [index, { completed, fairness, longestWait }] of mine.entries()) {
