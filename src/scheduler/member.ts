@@ -20,7 +20,6 @@ export class Member implements Instance {
   whyNot: WhyNot | null = null;
   readonly running = new Running();
   readonly pace = new Pace();
-  speed = 1;
   reservedFor: Task | null = null;
   beside = 0;
   isLeaving = false;
@@ -47,7 +46,7 @@ export class Member implements Instance {
 
   /** Works out what follows from other facts or speeds. */
   rate(): void {
-    this.capacity = this.facts.slots * this.#speeds.span * this.speed;
+    this.capacity = this.facts.slots * this.#speeds.span * this.pace.ratio;
     this.settle();
   }
 

@@ -23,6 +23,8 @@ export function promptWork(characters: number): number {
 }
 
 export class Pace {
+  /** How many times as fast as the slowest instance: see speeds.ts. */
+  ratio = 1;
   #count = 0;
   // Means of the tasks that ran there at once, of seconds for a token, and of the squares and products for the line through them.
   #tasks = 0;

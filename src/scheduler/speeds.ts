@@ -15,8 +15,6 @@ const FRESH = 1 / 64;
 interface Paced {
   readonly pace: Pace;
   readonly facts: { readonly slots: number };
-  /** How many times as fast as the slowest. */
-  speed: number;
 }
 
 export class Speeds {
@@ -68,7 +66,7 @@ export class Speeds {
     if (!was && !this.#isUneven) return false;
     for (const one of instances) {
       const ratio = this.#isUneven && one.pace.isKnown ? speedOf(one) / slowest : 1;
-      one.speed = ratio >= UNEVEN ? ratio : 1;
+      one.pace.ratio = ratio >= UNEVEN ? ratio : 1;
     }
     return true;
   }
