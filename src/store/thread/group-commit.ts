@@ -18,8 +18,10 @@ export interface GroupCommitParts {
 /** The most tasks in one transaction, unless a single save has more: larger ones make every client wait longer. */
 const MAX_ROWS = 2000;
 const MAX_CHARACTERS = 16 * 1024 * 1024;
-/** Milliseconds that a save waits at most for others when nobody waits for it. */
+/** Milliseconds that a save waits at most for others before its write begins. */
 const PATIENCE = 2;
+/** So many saves that are waited for are written without waiting for more: another one makes a write hardly cheaper for each. */
+const ENOUGH = 16;
 
 export class GroupCommit {
   readonly #parts: GroupCommitParts;
@@ -29,11 +31,11 @@ export class GroupCommit {
   readonly #retries: Save[][] = [];
   #writing = false;
   #gathering = false;
-  /** One of those in `#pending` is waited for. */
-  #hurries = false;
-  /** Saves of the last such write that somebody waited for. */
+  /** Saves in `#pending` that are waited for. */
+  #waiting = 0;
+  /** Such saves in the last write that had any. */
   #waitedFor = 0;
-  /** Nothing but saves that nobody waits for is in `#pending`; the timer says for how long. */
+  /** `#pending` waits for more saves; the timer says for how long. */
   #lingering = false;
   #patience: NodeJS.Timeout | undefined;
   #onIdle: (() => void) | undefined;
@@ -47,9 +49,8 @@ export class GroupCommit {
     return new Promise((resolve, reject) => {
       const characters = charactersOf(tasks, records);
       this.#pending.push({ tasks: tasks.slice(), records: records.map(copyOf), characters, when, resolve, reject });
-      if (when === "soon" && !this.#hurries && this.#waitedFor <= 1) return this.#linger();
-      this.#hurries = true;
-      this.#gather();
+      if (when === "now") this.#waiting++;
+      if (!this.#writing) this.#schedule();
     });
   }
 
@@ -58,7 +59,6 @@ export class GroupCommit {
     if (!this.#writing && this.#pending.length === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onIdle = resolve;
-      this.#hurries = true;
       this.#flush();
     });
   }
@@ -66,20 +66,30 @@ export class GroupCommit {
   /** Refuses the saves that wait; the write under way goes on. */
   refuse(error: AltLasError): void {
     for (const save of [...this.#retries.splice(0).flat(), ...this.#pending.splice(0)]) save.reject(error);
-    this.#hurries = false;
+    this.#waiting = 0;
   }
 
   /**
-   * Lets what nobody waits for be written with what comes next. A task is stored twice, and with one client at a time its end would else
-   * be written just when the next task comes, which has to wait for the disk then. With several clients it is written at once: while that
-   * lasts all of them come back, and share the next write. Else they fall apart into groups, and each group costs a write and a message to
-   * each worker.
+   * Begins a write when it has as many saves that are waited for as the last one had, and else lets it wait for them: a write costs nearly
+   * the same with one task as with sixteen. Clients whose answers came with one write come back together, and meanwhile the first of their
+   * tasks have ended; all of this shares the next write. One client alone never waits for others, and the end of its task is written with its
+   * next task.
    */
+  #schedule(): void {
+    const isEnough = this.#waiting > 0 && this.#waiting >= Math.min(this.#waitedFor, ENOUGH);
+    if (isEnough) this.#gather();
+    else this.#linger();
+  }
+
   #linger(): void {
-    if (this.#writing || this.#lingering) return;
+    if (this.#lingering) return;
     this.#lingering = true;
     if (this.#patience !== undefined) this.#patience.refresh();
-    else this.#patience = setTimeout(() => this.#flush(), PATIENCE);
+    else this.#patience = setTimeout(() => this.#onPatienceOver(), PATIENCE);
+  }
+
+  #onPatienceOver(): void {
+    if (this.#lingering) this.#flush();
   }
 
   /** Starts a write after this turn of the event loop, so that the saves of the whole turn share it. */
@@ -114,9 +124,9 @@ export class GroupCommit {
       return;
     }
     this.#writing = false;
-    const waitedFor = saves.filter(({ when }) => when === "now").length;
-    if (waitedFor > 0) this.#waitedFor = waitedFor;
-    if (this.#pending.length > 0 && this.#retries.length === 0 && !this.#hurries) this.#linger();
+    const waited = waitedFor(saves);
+    if (waited > 0) this.#waitedFor = waited;
+    if (this.#pending.length > 0 && this.#retries.length === 0 && this.#onIdle === undefined) this.#schedule();
     else this.#flush();
     for (const save of saves) save.resolve();
   }
@@ -132,10 +142,10 @@ export class GroupCommit {
       characters += save.characters;
       return index > 0 && (rows > MAX_ROWS || characters > MAX_CHARACTERS);
     });
-    if (end !== -1) return this.#pending.splice(0, end);
-    this.#hurries = false;
+    const taken = this.#pending.splice(0, end === -1 ? this.#pending.length : end);
+    this.#waiting -= waitedFor(taken);
     this.#lingering = false;
-    return this.#pending.splice(0);
+    return taken;
   }
 
   /**
@@ -156,4 +166,8 @@ export class GroupCommit {
     this.#parts.failed(refusal, saves.length);
     for (const save of saves) save.reject(refusal);
   }
+}
+
+function waitedFor(saves: readonly Save[]): number {
+  return saves.filter(({ when }) => when === "now").length;
 }
