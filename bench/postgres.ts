@@ -152,8 +152,11 @@ const LISTS: readonly (readonly [name: string, filter: (count: number) => Partia
   ["of a team", () => ({ team: "team 3" })],
   ["failed", () => ({ status: "failed" })],
   ["completed of a user", () => ({ user: "user 7", status: "completed" })],
+  ["a status of a team", () => ({ team: "team 3", status: "failed" })],
   ["from the middle", (count) => ({ after: count / 2 })],
   ["of a user from the middle", (count) => ({ user: "user 7", after: count / 2 })],
+  ["of a team from the middle", (count) => ({ team: "team 3", after: count / 2 })],
+  ["of a team behind 1,000 others", () => ({ team: "team 3", offset: 1000 })],
   ["of a GPU", () => ({ gpuId: 3 })],
 ];
 

@@ -3,10 +3,13 @@ import { TASK_STATUSES } from "../../task.ts";
 import type { TaskFilter } from "../tasks.ts";
 import { isOfBoth, type UNINDEXED, type Window } from "../thread/scans.ts";
 import { arrayOf } from "./arrays.ts";
-import type { Session, Values } from "./session.ts";
+import type { Session } from "./session.ts";
+import type { Values } from "./statements.ts";
 
 /** `seq`s in one window. Between two of them other reads have their turn. */
 const WINDOW = 10_000;
+/** As the indexes of owners have it, and no other one (migrations/0006-lists-of-owners.sql). */
+const STATUS_OF_OWNER = 'status COLLATE "POSIX"';
 /** Of `bigint`. */
 const HIGHEST = "9223372036854775807";
 
@@ -32,9 +35,10 @@ export async function page(session: Session, filter: TaskFilter): Promise<Found[
   const below = filter.after === undefined ? HIGHEST : ":after::bigint";
   const most = ":limit::bigint + :offset::bigint";
   const found = newestOf(filter, below, most, unindexed(filter)).join(" UNION ALL ");
+  // Fenced off by its OFFSET: whatever the planner expects of the limits, each task of the page is looked up alone.
   const sized = `
-    SELECT seq, ${BYTES} FROM tasks
-    WHERE seq IN (SELECT seq FROM (${found}) AS found ORDER BY seq DESC LIMIT :limit::bigint OFFSET :offset::bigint)
+    SELECT seq, bytes FROM (SELECT seq FROM (${found}) AS found ORDER BY seq DESC LIMIT :limit::bigint OFFSET :offset::bigint) AS page
+    CROSS JOIN LATERAL (SELECT ${BYTES} AS bytes FROM tasks WHERE tasks.seq = page.seq OFFSET 0) AS sized
     ORDER BY seq DESC`;
   return (await session.rows(sized, valuesOf(filter))) as unknown as Found[];
 }
@@ -87,31 +91,27 @@ function select(filter: TaskFilter, conditions: readonly string[]): string {
 }
 
 function partsOf(filter: TaskFilter, conditions: readonly string[]): string[] {
-  return sources(filter).map((source) =>
-    selectOf([...source.map(([column, value]) => `${column} = ${value}`), ...conditions]),
-  );
+  return sources(filter).map((source) => selectOf([...equalTo(source), ...conditions]));
 }
 
 /**
- * The newest of each part, read from the end of its index. Columns are compared as rows and named in the order, so that no other index has
- * that order: the planner would read that of `seq` from its end, in the hope of matching tasks, though all of them may be old.
+ * The newest of each part, read from the end of its index. The last column before `seq` is a range of one value, and named in the order: else
+ * an index of `seq` alone would have that order as well, which the planner would read from its end, in the hope of matching tasks, though
+ * all of them may be old. An owner is equal to its value: where whole rows are compared PostgreSQL ends a scan only when the first column
+ * differs, and would read all tasks of the owner for each status.
  * @param below higher than their `seq`s
  */
 function newestOf(filter: TaskFilter, below: string, most: string, conditions: readonly string[]): string[] {
   return sources(filter).map((source) => {
-    const columns = source.map(([column]) => column);
-    const values = source.map(([, value]) => value);
-    if (filter.batchId !== undefined) {
-      const equal = source.map(([column, value]) => `${column} = ${value}`);
-      // Its index is not sorted by `seq`, and has no more than the batch.
-      return `(${selectOf([...equal, `seq < ${below}`, ...conditions])} ORDER BY seq + 0 DESC LIMIT ${most})`;
-    }
-    const range = [
-      `(${[...columns, "seq"].join()}) < (${[...values, below].join()})`,
-      ...(columns.length === 0 ? [] : [`(${columns.join()}) >= (${values.join()})`, `${columns[0]} IS NOT NULL`]),
-    ];
-    const order = [...columns, "seq"].map((column) => `${column} DESC`).join();
-    return `(${selectOf([...range, ...conditions])} ORDER BY ${order} LIMIT ${most})`;
+    const last = source.at(-1);
+    // The index of a batch is not sorted by `seq`, and has no more than the batch.
+    if (filter.batchId !== undefined)
+      return `(${selectOf([...equalTo(source), `seq < ${below}`, ...conditions])} ORDER BY seq + 0 DESC LIMIT ${most})`;
+    if (last === undefined) return `(${selectOf([`seq < ${below}`, ...conditions])} ORDER BY seq DESC LIMIT ${most})`;
+    const [column, value] = last;
+    const range = [`(${column}, seq) < (${value}, ${below})`, `${column} >= ${value}`];
+    const found = selectOf([...equalTo(source.slice(0, -1)), ...range, ...conditions]);
+    return `(${found} ORDER BY ${column} DESC, seq DESC LIMIT ${most})`;
   });
 }
 
@@ -120,6 +120,10 @@ function selectOf(conditions: readonly string[]): string {
 }
 
 type Source = readonly (readonly [column: string, value: string])[];
+
+function equalTo(source: Source): string[] {
+  return source.map(([column, value]) => `${column} = ${value}`);
+}
 
 /** What columns are in parts that exclude each other. Without a batch each is a range of an index, sorted by `seq`. */
 function sources({ user, team, status, batchId }: TaskFilter): Source[] {
@@ -138,7 +142,8 @@ function sources({ user, team, status, batchId }: TaskFilter): Source[] {
   if (own.length === 0 && status === undefined) return [[]];
   // The index is sorted by user and status: one user's tasks are its five statuses merged.
   const statuses = status === undefined ? TASK_STATUSES.map((one) => `'${one}'`) : [":status"];
-  return statuses.map((one) => [...own, ["status", one]]);
+  const column = own.length === 0 ? "status" : STATUS_OF_OWNER;
+  return statuses.map((one) => [...own, [column, one]]);
 }
 
 function unindexed(filter: TaskFilter): string[] {
