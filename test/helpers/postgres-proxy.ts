@@ -9,30 +9,35 @@ import type { Owner } from "./server-handle.ts";
 
 const SOCKET = ".s.PGSQL.5432";
 const COMMIT = Buffer.from("COMMIT\0");
+/** A change of those that are sent at once, and the end of them all, behind which PostgreSQL commits. */
+const CHANGE = Buffer.from("\0change_");
+const SYNC = Buffer.from([0x53, 0, 0, 0, 4]);
 
 /**
  * Where a connection is cut: `before` the commit has reached PostgreSQL, which then rolls back; `after` it has, and before its answer
- * is back; `during`: the commit is sent, and nobody knows whether it gets there. `hold`: nothing is cut, and nothing goes on either way.
+ * is back; `during`: the commit is sent, and nobody knows whether it gets there. `hold`: nothing is cut, and nothing goes on either way;
+ * `short`: the same, but what stands before the commit gets there; `late`: the server's side is cut, and the commit gets there with `deliver`.
  */
-export type Cut = "before" | "during" | "after" | "hold" | null;
+export type Cut = "before" | "during" | "after" | "hold" | "short" | "late" | null;
 
 export class CommitCutter {
   /** Of its socket, for `PostgresServer.url`. */
   readonly folder = mkdtempSync(join(tmpdir(), "alt-las-cut-"));
-  readonly cuts = { before: 0, during: 0, after: 0, hold: 0 };
-  readonly #decide: () => Cut;
+  readonly cuts = { before: 0, during: 0, after: 0, hold: 0, short: 0, late: 0 };
+  readonly #decide: (bytes: Buffer) => Cut;
   #to: string;
   readonly #server: Server;
   readonly #open = new Set<Socket>();
+  readonly #late: (() => Promise<void>)[] = [];
 
-  private constructor(to: string, decide: () => Cut) {
+  private constructor(to: string, decide: (bytes: Buffer) => Cut) {
     this.#to = to;
     this.#decide = decide;
     this.#server = createServer((client) => this.#serve(client));
   }
 
-  /** @param to the folder of PostgreSQL's socket @param decide is asked at each commit */
-  static async start(owner: Owner, to: string, decide: () => Cut): Promise<CommitCutter> {
+  /** @param to the folder of PostgreSQL's socket @param decide is asked at each commit, or part of one */
+  static async start(owner: Owner, to: string, decide: (bytes: Buffer) => Cut): Promise<CommitCutter> {
     const proxy = new CommitCutter(to, decide);
     proxy.#server.listen(join(proxy.folder, SOCKET));
     await once(proxy.#server, "listening");
@@ -57,6 +62,11 @@ export class CommitCutter {
     for (const socket of this.#open) socket.destroy();
   }
 
+  /** Resolves when PostgreSQL has answered what was late, or has closed its side. */
+  async deliver(): Promise<void> {
+    await Promise.all(this.#late.splice(0).map((send) => send()));
+  }
+
   #serve(client: Socket): void {
     const server = connect(join(this.#to, SOCKET));
     let cut: Cut = null;
@@ -68,7 +78,7 @@ export class CommitCutter {
       one.on("error", () => {});
       one.on("close", () => {
         this.#open.delete(one);
-        other.destroy();
+        if (cut !== "late") other.destroy();
       });
     }
     server.on("data", (bytes) => {
@@ -78,10 +88,18 @@ export class CommitCutter {
     });
     client.on("data", (bytes) => {
       if (cut !== null) return;
-      cut = bytes.includes(COMMIT) ? this.#decide() : null;
+      cut = bytes.includes(COMMIT) || bytes.includes(CHANGE) ? this.#decide(bytes) : null;
       if (cut !== null) this.cuts[cut]++;
-      if (cut !== "before" && cut !== "hold") server.write(bytes);
-      if (cut === "before" || cut === "during") client.destroy();
+      if (cut === "short" && bytes.subarray(-SYNC.length).equals(SYNC)) server.write(bytes.subarray(0, -SYNC.length));
+      if (cut === null || cut === "during" || cut === "after") server.write(bytes);
+      if (cut === "late")
+        this.#late.push(async () => {
+          if (server.destroyed) return;
+          const answered = Promise.race([once(server, "data"), once(server, "close")]);
+          server.write(bytes);
+          await answered.catch(() => undefined);
+        });
+      if (cut === "before" || cut === "during" || cut === "late") client.destroy();
     });
   }
 }

@@ -22,7 +22,8 @@ import { PostgresBytes } from "./file-bytes.ts";
 import { type Held, hold } from "./hold.ts";
 import { type Sessions, serveBytes } from "./pieces.ts";
 import { Readers } from "./readers.ts";
-import type { Session, Values } from "./session.ts";
+import type { Session } from "./session.ts";
+import type { Values } from "./statements.ts";
 import { namedOf } from "./task-writes.ts";
 import { MAKE_MARK, markOf, REMOVE_MARK } from "./unfinished.ts";
 

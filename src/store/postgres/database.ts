@@ -1,7 +1,8 @@
 /* The tasks and the records in one schema of a PostgreSQL server, opened for this server alone. */
 import { AltLasError } from "../../errors.ts";
 import type { Row } from "../thread/columns.ts";
-import type { CountChange, Counts } from "../thread/counts.ts";
+import type { Counts } from "../thread/counts.ts";
+import { countOfNew, countsOfChange } from "../thread/rows.ts";
 import type { Exchange, News, Opening, Place } from "../thread/messages.ts";
 import type { ForgetOptions, ForgetStep } from "../forget.ts";
 import type { SweepLimits } from "../store.ts";
@@ -10,10 +11,10 @@ import { openFailure, READERS, shownUrl } from "./failures.ts";
 import { hold, type PostgresPlace } from "./hold.ts";
 import type { Link } from "./link.ts";
 import { Readers } from "./readers.ts";
-import { writeRecords } from "./record-writes.ts";
+import { aftermathOf, recordChanges, seeTo } from "./record-writes.ts";
 import { removeTask, sweep } from "./removal.ts";
-import { type Session, together } from "./session.ts";
-import { addUsageRows, insertTasks, updateTasks } from "./task-writes.ts";
+import type { Session } from "./session.ts";
+import { insertsOf, updatesOf, usageOf } from "./task-writes.ts";
 import { countsOf, lastSeq, live, past, unfinishedBatches } from "./tasks.ts";
 import { refuseUnfinished } from "./unfinished.ts";
 import type { Writer } from "./writer.ts";
@@ -74,17 +75,17 @@ export class Database {
 
   /** Writes all of these rows or none. @returns whether texts were removed by that */
   async write({ inserts, updates, usage, records }: Written): Promise<boolean> {
-    const { made: changes, removed } = await this.#writer.transact(async (session) => {
-      const made: CountChange[] = [];
-      // All is sent in this order, before the first answer is there.
-      const tasks = [insertTasks(session, inserts, made), updateTasks(session, updates, made)];
-      const others = addUsageRows(session, usage);
-      const beside = writeRecords(session, records);
-      await together<unknown>([...tasks, others, beside]);
-      return { made, removed: await beside };
-    });
-    this.counts.apply(changes);
-    return removed;
+    const changes = [...insertsOf(inserts), ...updatesOf(updates), ...usageOf(usage), ...recordChanges(records)];
+    const aftermath = aftermathOf(records);
+    let isRemoved = false;
+    if (aftermath === null) await this.#writer.write(changes);
+    else
+      isRemoved = await this.#writer.transact(async (session) => {
+        await session.atOnce(changes);
+        return seeTo(session, aftermath);
+      });
+    this.counts.apply([...inserts.map(({ row }) => countOfNew(row)), ...updates.flatMap((row) => countsOfChange(row))]);
+    return isRemoved;
   }
 
   /** Removes a task that has ended; false: there is none. */

@@ -33,10 +33,10 @@ export async function removeTexts(session: Session, seqs: readonly number[]): Pr
   return rows.length > 0;
 }
 
-/** The ends of tasks are with their receivers, who have read them so. @param rows of deliveries that were tried */
+/** The ends of tasks are with their receivers, who have read them so. @param rows of deliveries that have arrived */
 export async function removeDelivered(session: Session, rows: readonly Row[]): Promise<boolean> {
-  const ids = rows.filter((row) => row[IN_TRIED.status] === "delivered").map((row) => row[IN_TRIED.id]!);
-  if (ids.length === 0) return false;
+  if (rows.length === 0) return false;
+  const ids = rows.map((row) => row[IN_TRIED.id]!);
   const seqs = await session.numbers(DELIVERED, { ids: arrayOf(ids) });
   return seqs.length > 0 && removeTexts(session, seqs);
 }

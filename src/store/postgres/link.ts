@@ -45,8 +45,11 @@ export class Link {
     return this.#closed;
   }
 
-  /** A new connection. @throws {AltLasError} `store_unavailable`: the database is away, or the store is lost */
-  async connect(): Promise<Session> {
+  /**
+   * A new connection.
+   * @param settings statements that set it @throws {AltLasError} `store_unavailable`: the database is away, or the store is lost
+   */
+  async connect(settings = ""): Promise<Session> {
     if (this.#lost !== null) throw this.#lost;
     if (this.#back !== null || this.#closed) throw unreachable();
     let session: Session | undefined;
@@ -54,6 +57,7 @@ export class Link {
       session = await this.#open();
       for (const old of this.#sessions) if (old.broken !== null) this.#sessions.delete(old);
       this.#sessions.add(session);
+      if (settings !== "") await session.run(settings);
       await this.inspect(session);
       return session;
     } catch (error) {

@@ -1,4 +1,5 @@
-/* Writes the records that are stored beside tasks, in as few statements as their order allows. */
+/* The changes that write the records that are stored beside tasks, as few as their order allows. */
+import type { Batch } from "../../task.ts";
 import type { Row, Value } from "../thread/columns.ts";
 import { AUDIT } from "../thread/audit-rows.ts";
 import { BATCH_FILE, REFUSED_LINE } from "../thread/batch-file-rows.ts";
@@ -10,6 +11,7 @@ import {
   DELIVERY,
   ENDPOINT,
   IDEMPOTENCY,
+  IN_TRIED,
   NOTE,
   type RecordRow,
   SECRET,
@@ -19,7 +21,8 @@ import { columnsOf } from "./arrays.ts";
 import { removeDelivered } from "./gone-texts.ts";
 import { listOf, numbered, unnested } from "./columns.ts";
 import { removeEmptyBatches } from "./removal.ts";
-import { type Session, together } from "./session.ts";
+import type { Session } from "./session.ts";
+import { type Change, exactly } from "./statements.ts";
 import { namedOf } from "./task-writes.ts";
 
 type Kind = RecordRow["kind"];
@@ -33,13 +36,14 @@ interface Write {
   readonly key: readonly string[];
   readonly counts: "first" | "last";
   readonly sql: string;
-  /** Each row has to find its place. */
+  /** Each row has to find its place (`exactly`); what is said where one does not. */
   readonly missing?: string;
 }
 
 const HOLD = ["file_id", "holder"];
 const ENDPOINT_KEY = ["user", "origin"];
 const TRY = [...TRIED, "id"];
+const RAISE_LAST = "UPDATE removed SET last_seq = greatest(last_seq, :last)";
 
 const WRITES: Readonly<Record<Kind, Write>> = {
   batch: upsert("batches", BATCH, ["id"]),
@@ -73,9 +77,9 @@ const WRITES: Readonly<Record<Kind, Write>> = {
     columns: HOLD,
     key: HOLD,
     counts: "last",
-    sql: `INSERT INTO file_holds (file_id, holder)
+    sql: exactly(`INSERT INTO file_holds (file_id, holder)
       SELECT files.id, held.holder FROM ${unnested(HOLD, "held")} JOIN files ON files.id = held.file_id
-      ON CONFLICT (file_id, holder) DO UPDATE SET holder = excluded.holder`,
+      ON CONFLICT (file_id, holder) DO UPDATE SET holder = excluded.holder`),
     missing: "a file that is to be held is not in the database",
   },
   file_release: {
@@ -108,31 +112,52 @@ interface Run {
 }
 
 /**
- * Writes records in their order, as far as it can be told: those of different tables have nothing to do with each other, nor those of one
- * table that are about different things.
- * @returns whether texts were removed by it
+ * The changes that write records in their order, as far as it can be told: those of different tables have nothing to do with each other, nor
+ * those of one table that are about different things.
  */
-export async function writeRecords(session: Session, records: readonly RecordRow[]): Promise<boolean> {
-  let removed = false;
-  const sent: Promise<void>[] = [];
-  for (const { kind, rows } of runsOf(records)) {
-    const all = [...rows.values()];
-    sent.push(writeRows(session, WRITES[kind], all));
-    if (kind !== "delivery") continue;
-    await together(sent);
-    if (await removeDelivered(session, all)) removed = true;
-  }
-  await together(sent);
-  await onBatches(
-    session,
-    records.filter(({ kind }) => kind === "batch").map(({ row }) => row),
-  );
-  return removed;
+export function recordChanges(records: readonly RecordRow[]): Change[] {
+  const changes = runsOf(records).map(({ kind, rows }) => changeOf(WRITES[kind], [...rows.values()]));
+  // No other task may get the number of a line that is yet to come.
+  const ends = batchesIn(records).flatMap(({ lines, firstSeq, size }) => (lines === null ? [] : [firstSeq + size - 1]));
+  return ends.length === 0 ? changes : [...changes, { sql: RAISE_LAST, values: { last: Math.max(...ends) } }];
 }
 
-async function writeRows(session: Session, { sql, columns, missing }: Write, rows: readonly Row[]): Promise<void> {
-  const changed = await session.change(sql, namedOf(columnsOf(rows, columns.length)));
-  if (missing !== undefined && changed < rows.length) throw new Error(missing);
+/** What has to be looked at when those changes are made, and may lead to others. */
+export interface Aftermath {
+  /** Of deliveries that have arrived: texts may be kept until then. */
+  readonly delivered: readonly Row[];
+  /** Batches that may be without a task. */
+  readonly ended: readonly string[];
+}
+
+/** null: nothing is to be looked at. */
+export function aftermathOf(records: readonly RecordRow[]): Aftermath | null {
+  const delivered = records
+    .filter(({ kind, row }) => kind === "delivery" && row[IN_TRIED.status] === "delivered")
+    .map(({ row }) => row);
+  // Its last task may have been removed before its end was written. One whose lines were all refused never had any.
+  const ended = batchesIn(records)
+    .filter(
+      ({ finishedAt, lines, size }) => finishedAt !== null && (lines === null || lines.failed + lines.canceled < size),
+    )
+    .map(({ id }) => id);
+  return delivered.length + ended.length === 0 ? null : { delivered, ended };
+}
+
+/** @returns whether texts were removed by it */
+export async function seeTo(session: Session, { delivered, ended }: Aftermath): Promise<boolean> {
+  const isRemoved = await removeDelivered(session, delivered);
+  await removeEmptyBatches(session, ended);
+  return isRemoved;
+}
+
+function batchesIn(records: readonly RecordRow[]): Batch[] {
+  return records.filter(({ kind }) => kind === "batch").map(({ row }) => batchOf(row));
+}
+
+function changeOf({ sql, columns, missing }: Write, rows: readonly Row[]): Change {
+  const values = namedOf(columnsOf(rows, columns.length));
+  return missing === undefined ? { sql, values } : { sql, values: { ...values, wanted: rows.length }, missing };
 }
 
 /** Each record goes to the first run of its kind behind all that are about the same. */
@@ -159,22 +184,6 @@ function runsOf(records: readonly RecordRow[]): Run[] {
 /** Two texts that are the same in UTF-8 are the same row. */
 function nameOf(values: readonly Value[]): string {
   return JSON.stringify(values.map((value) => (typeof value === "string" ? value.toWellFormed() : value)));
-}
-
-async function onBatches(session: Session, rows: readonly Row[]): Promise<void> {
-  const batches = rows.map((row) => batchOf(row));
-  // No other task may get the number of a line that is yet to come.
-  const ends = batches.flatMap(({ lines, firstSeq, size }) => (lines === null ? [] : [firstSeq + size - 1]));
-  if (ends.length > 0)
-    await session.change("UPDATE removed SET last_seq = greatest(last_seq, :last)", { last: Math.max(...ends) });
-  // Its last task may have been removed before its end was written. One whose lines were all refused never had any.
-  const mayBeEmpty = batches.filter(
-    ({ finishedAt, lines, size }) => finishedAt !== null && (lines === null || lines.failed + lines.canceled < size),
-  );
-  await removeEmptyBatches(
-    session,
-    mayBeEmpty.map(({ id }) => id),
-  );
 }
 
 function upsert(

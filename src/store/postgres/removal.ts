@@ -8,7 +8,8 @@ import type { EndLimits } from "../tasks.ts";
 import { arrayOf } from "./arrays.ts";
 import { FINAL, IN_FINAL, IS_ENDED, listOf } from "./columns.ts";
 import { removeTexts } from "./gone-texts.ts";
-import type { Session, Values } from "./session.ts";
+import type { Session } from "./session.ts";
+import type { Values } from "./statements.ts";
 
 /** The most that one step of a sweep removes. */
 const STEP = 500;

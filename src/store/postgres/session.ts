@@ -1,13 +1,11 @@
 /* One connection to PostgreSQL. */
 import type { Socket } from "node:net";
-import type { Client, ClientConfig, CustomTypesConfig, DatabaseError, QueryResult } from "pg";
+import type { Client, ClientConfig, CustomTypesConfig, DatabaseError, Query, QueryResult } from "pg";
 import { AltLasError } from "../../errors.ts";
-import type { Row, Value } from "../thread/columns.ts";
-import { Literal } from "./arrays.ts";
-import { storedText, textOf } from "./texts.ts";
-
-/** Values by the names that statements give them. */
-export type Values = Readonly<Record<string, Value | Literal | Uint8Array | boolean | undefined>>;
+import type { Row } from "../thread/columns.ts";
+import { runAtOnce, type Wire } from "./at-once.ts";
+import { type Change, Statement, type Values } from "./statements.ts";
+import { textOf } from "./texts.ts";
 
 export interface SessionPlace {
   readonly url: string;
@@ -24,15 +22,22 @@ const KEEP_ALIVE = 30_000;
 const NUMBERS: ReadonlySet<number> = new Set([20, 21, 23, 700, 701]);
 const BOOLEAN = 16;
 const BYTES = 17;
-const NAME = /(?<!:):([a-zA-Z]\w*)/g;
 
+/**
+ * How long a statement waits for the locks of others, and PostgreSQL in the middle of a transaction for a server that may be frozen: such a
+ * one must not hold its epoch, or its rows, for long.
+ */
+const STUCK = "2s";
+/** After which PostgreSQL takes a machine for gone that takes nothing, or does not answer a look. */
+const GONE = "5s";
 /**
  * What a session is set to, whatever the server's defaults are. A commit waits for the disk. Every statement here is served by an index, and
  * the planner takes none of a table that it has not yet counted.
  */
 const SETTINGS = `
   SET synchronous_commit = on; SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_incremental_sort = off;
-  SET statement_timeout = 0; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s';
+  SET statement_timeout = 0; SET lock_timeout = '${STUCK}'; SET idle_in_transaction_session_timeout = '${STUCK}';
+  SET tcp_user_timeout = '${GONE}'; SET tcp_keepalives_idle = '${GONE}'; SET tcp_keepalives_interval = '1s'; SET tcp_keepalives_count = 3;
   SET default_transaction_isolation = 'read committed'; SET extra_float_digits = 1`;
 
 const TYPES = {
@@ -45,22 +50,27 @@ const TYPES = {
 
 export class Session {
   readonly #client: Client;
+  readonly #query: typeof Query;
   readonly #statements = new Map<string, Statement>();
+  /** Those of changes, which are prepared before they are sent together. */
+  readonly #changes = new Map<string, Statement>();
+  #prepared = 0;
   /** Why it answers nothing any more; null: it does. */
   #broken: Error | null = null;
   /** Statements without an answer. */
   #pending = 0;
   #process = 0;
 
-  private constructor(made: Client) {
+  private constructor(made: Client, query: typeof Query) {
     this.#client = made;
+    this.#query = query;
     made.on("error", (error) => (this.#broken ??= error));
     made.on("end", () => (this.#broken ??= new Error("the connection has ended")));
   }
 
   /** @throws what the client throws, and what PostgreSQL does */
   static async open({ url, schema, name }: SessionPlace): Promise<Session> {
-    const { Client: Connection } = await client();
+    const { Client: Connection, Query: type } = await client();
     const connection = new Connection({
       connectionString: url,
       application_name: name,
@@ -71,7 +81,7 @@ export class Session {
       pipeline: true,
       types: TYPES,
     } satisfies ClientConfig & { readonly pipeline: boolean });
-    const session = new Session(connection);
+    const session = new Session(connection, type);
     // The client's own patience ends when it has been let in.
     const late = setTimeout(() => session.destroy(), CONNECTING);
     try {
@@ -124,7 +134,7 @@ export class Session {
 
   /** @param sql with names like `:seq`; it is prepared */
   async rows(sql: string, values: Values = {}): Promise<Row[]> {
-    return (await this.#query(sql, values)).rows as Row[];
+    return (await this.#ask(sql, values)).rows as Row[];
   }
 
   /** The first column. */
@@ -134,7 +144,32 @@ export class Session {
 
   /** @returns how many rows were changed */
   async change(sql: string, values: Values = {}): Promise<number> {
-    return (await this.#query(sql, values)).rowCount ?? 0;
+    return (await this.#ask(sql, values)).rowCount ?? 0;
+  }
+
+  /**
+   * Sends changes in one message, and waits once. Outside of a transaction they are a transaction.
+   * @throws what was thrown by the first of them that failed: none of those behind it was run, and nothing was committed
+   */
+  async atOnce(changes: readonly Change[]): Promise<void> {
+    let sent: Promise<void>[] = [];
+    const told = (error: Error, place: number): Error => {
+      const missing = codeOf(error) === DIVISION_BY_ZERO ? changes[place]?.missing : undefined;
+      return missing === undefined ? error : new Error(missing, { cause: error });
+    };
+    const { stream } = this.#wire;
+    stream.cork();
+    try {
+      const prepared = changes.flatMap(({ sql }) => (this.#changes.has(sql) ? [] : [this.#prepare(sql)]));
+      const bound = changes.map(({ sql, values }) => {
+        const statement = this.#changes.get(sql)!;
+        return { name: statement.name, values: statement.bound(values) };
+      });
+      sent = [...prepared, this.#answered(runAtOnce(this.#client, this.#query, bound, told))];
+    } finally {
+      stream.uncork();
+    }
+    await together(sent);
   }
 
   /** Says goodbye, and does not wait for an answer. */
@@ -151,7 +186,22 @@ export class Session {
   }
 
   get #stream(): Socket {
-    return (this.#client as unknown as { readonly connection: { readonly stream: Socket } }).connection.stream;
+    return this.#wire.stream;
+  }
+
+  get #wire(): Wire {
+    return (this.#client as unknown as { readonly connection: Wire }).connection;
+  }
+
+  async #prepare(sql: string): Promise<void> {
+    const statement = new Statement(`change_${++this.#prepared}`, sql);
+    this.#changes.set(sql, statement);
+    try {
+      await this.run(`PREPARE ${statement.name} AS ${statement.text}`);
+    } catch (error) {
+      this.#changes.delete(sql);
+      throw error;
+    }
   }
 
   async #answered<T>(answer: Promise<T>): Promise<T> {
@@ -163,41 +213,20 @@ export class Session {
     }
   }
 
-  #query(sql: string, values: Values) {
+  #ask(sql: string, values: Values) {
     let statement = this.#statements.get(sql);
     if (statement === undefined) {
-      statement = parsedStatement(sql, `s${this.#statements.size + 1}`);
+      statement = new Statement(`s${this.#statements.size + 1}`, sql);
       this.#statements.set(sql, statement);
     }
-    const { name, text, names } = statement;
-    const bound = names.map((one) => boundOf(values[one]));
-    return this.#answered(this.#client.query({ name, text, values: bound, rowMode: "array" }));
+    const { name, text } = statement;
+    return this.#answered(this.#client.query({ name, text, values: statement.bound(values), rowMode: "array" }));
   }
 }
 
 /** https://www.postgresql.org/docs/current/datatype-binary.html: two digits for each byte, behind \x. */
 function bytesOf(text: string): Uint8Array {
   return Buffer.from(text.slice(2), "hex");
-}
-
-interface Statement {
-  readonly name: string;
-  readonly text: string;
-  readonly names: readonly string[];
-}
-
-function parsedStatement(sql: string, name: string): Statement {
-  const names: string[] = [];
-  const text = sql.replace(NAME, (_, one: string) => {
-    if (!names.includes(one)) names.push(one);
-    return `$${names.indexOf(one) + 1}`;
-  });
-  return { name, text, names };
-}
-
-function boundOf(value: Values[string]): unknown {
-  if (value instanceof Literal) return value.text;
-  return typeof value === "string" ? storedText(value) : (value ?? null);
 }
 
 export function quoted(name: string): string {
@@ -232,6 +261,7 @@ const GOODBYES = /^(?:08|57P|25P0[34])/;
 
 /** What PostgreSQL says of each statement behind one that has failed. */
 const ABORTED = "25P02";
+const DIVISION_BY_ZERO = "22012";
 
 /**
  * Waits for statements that were sent together. None may go on when the transaction is over, so all are waited for, also when one fails.

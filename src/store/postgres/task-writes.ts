@@ -1,20 +1,10 @@
-/* Writes tasks, and the usage of those that end, many rows with each statement. */
+/* The changes that write tasks, and the usage of those that end, many rows with each. */
 import type { Row } from "../thread/columns.ts";
-import {
-  CHANGED,
-  countOfNew,
-  countsOfChange,
-  IN_NEW,
-  INSERTED,
-  KEPT_IF_NULL,
-  type NewRow,
-  UPDATED,
-} from "../thread/rows.ts";
-import type { CountChange } from "../thread/counts.ts";
+import { CHANGED, IN_NEW, INSERTED, KEPT_IF_NULL, type NewRow, UPDATED } from "../thread/rows.ts";
 import { USAGE, USAGE_KEY, USAGE_SUMS } from "../thread/usage-rows.ts";
 import { arrayOf, columnsOf, type Literal } from "./arrays.ts";
 import { listOf, unnested } from "./columns.ts";
-import { type Session, together, type Values } from "./session.ts";
+import { type Change, exactly, type Values } from "./statements.ts";
 
 /** Rows and characters of one statement, about. */
 const ROWS = 500;
@@ -23,9 +13,9 @@ const CHARACTERS = 4 * 1024 * 1024;
 /** By the length of the longest row. */
 const INSERT_TASKS = [0, ...INSERTED.keys()].map((_, length) => insertOf(INSERTED.slice(0, length)));
 const INSERT_REQUESTS = "INSERT INTO requests (seq, request) SELECT * FROM unnest(:seqs::bigint[], :requests::text[])";
-const UPDATE_TASKS = `
+const UPDATE_TASKS = exactly(`
   UPDATE tasks SET ${UPDATED.map((name) => `"${name}" = ${newValue(name)}`).join()}
-  FROM ${unnested(CHANGED, "changed")} WHERE tasks.seq = changed.seq`;
+  FROM ${unnested(CHANGED, "now")} WHERE tasks.seq = now.seq`);
 
 /** Sums of rows of the same key: two names may become the same in UTF-8. */
 export const SUMMED = USAGE_SUMS.map((name) => `sum("${name}")${isReal(name) ? "" : "::bigint"}`);
@@ -44,46 +34,39 @@ function insertOf(columns: readonly string[]): string {
 }
 
 function newValue(name: string): string {
-  return name === KEPT_IF_NULL ? `coalesce(changed."${name}", tasks."${name}")` : `changed."${name}"`;
+  return name === KEPT_IF_NULL ? `coalesce(now."${name}", tasks."${name}")` : `now."${name}"`;
 }
 
 function isReal(name: string): boolean {
   return name.endsWith("seconds") || name.endsWith("joules");
 }
 
-export async function insertTasks(session: Session, rows: readonly NewRow[], changes: CountChange[]): Promise<void> {
-  const sent: Promise<unknown>[] = [];
+export function* insertsOf(rows: readonly NewRow[]): Generator<Change> {
   for (const part of partsOf(rows)) {
     const width = Math.max(...part.map(({ row }) => row.length));
     const added = columnsOf(
       part.map(({ row }) => row),
       width,
     );
-    sent.push(session.change(INSERT_TASKS[width]!, namedOf(added)));
+    yield { sql: INSERT_TASKS[width]!, values: namedOf(added) };
     const stored = part.filter(({ request }) => request !== null);
     const seqs = arrayOf(stored.map(({ row }) => row[IN_NEW.seq]!));
     const requests = arrayOf(stored.map(({ request }) => requestText(request!)));
-    if (stored.length > 0) sent.push(session.change(INSERT_REQUESTS, { seqs, requests }));
-    for (const { row } of part) changes.push(countOfNew(row));
+    if (stored.length > 0) yield { sql: INSERT_REQUESTS, values: { seqs, requests } };
   }
-  await together(sent);
 }
 
-export async function updateTasks(session: Session, rows: readonly Row[], changes: CountChange[]): Promise<void> {
-  const sent: Promise<number>[] = [];
+export function* updatesOf(rows: readonly Row[]): Generator<Change> {
   for (let from = 0; from < rows.length; from += ROWS) {
     const part = rows.slice(from, from + ROWS);
-    sent.push(session.change(UPDATE_TASKS, namedOf(columnsOf(part, CHANGED.length))));
-    for (const row of part) changes.push(...countsOfChange(row));
+    const values = { ...namedOf(columnsOf(part, CHANGED.length)), wanted: part.length };
+    yield { sql: UPDATE_TASKS, values, missing: `some of ${part.length} tasks are not in the database` };
   }
-  const changed = (await together(sent)).reduce((sum, count) => sum + count, 0);
-  if (changed !== rows.length)
-    throw new Error(`${rows.length - changed} of ${rows.length} tasks are not in the database`);
 }
 
 /** @param rows of `endedUsage` */
-export async function addUsageRows(session: Session, rows: readonly Row[]): Promise<void> {
-  if (rows.length > 0) await session.change(ADD_USAGE, namedOf(columnsOf(rows, USAGE.length)));
+export function usageOf(rows: readonly Row[]): Change[] {
+  return rows.length === 0 ? [] : [{ sql: ADD_USAGE, values: namedOf(columnsOf(rows, USAGE.length)) }];
 }
 
 /** By the names that `unnested` gives them. */

@@ -1,9 +1,12 @@
 /* Transactions that write, one after the other, each exactly once, whatever becomes of the connection. */
 import { setTimeout as pause } from "node:timers/promises";
+import type { DatabaseError } from "pg";
 import { StoreLost } from "../store.ts";
 import { unknown, unreachable } from "./failures.ts";
 import type { Link } from "./link.ts";
-import { isDisconnect, type Session } from "./session.ts";
+import { arrayOf } from "./arrays.ts";
+import { codeOf, isDisconnect, type Session } from "./session.ts";
+import type { Change } from "./statements.ts";
 
 /**
  * Holds the epoch, so that no other server can raise it before this transaction has ended, and writes the transaction's own row.
@@ -13,6 +16,21 @@ const BEGIN = `
   WITH held AS MATERIALIZED (SELECT number FROM epoch WHERE number = :epoch FOR SHARE),
     noted AS (INSERT INTO commits (epoch, number) SELECT number, :number::bigint FROM held ON CONFLICT DO NOTHING RETURNING 1)
   SELECT (SELECT count(*) FROM held), (SELECT count(*) FROM noted)`;
+/** The same as the first change of a transaction that is sent at once: it fails where the epoch is another, or the row is there. */
+const AT_ONCE = `
+  INSERT INTO commits (epoch, number) VALUES ((SELECT number FROM epoch WHERE number = :epoch FOR SHARE), :number)`;
+const NO_VALUE = "23502";
+/** Milliseconds in which a process that was told to end has ended. */
+const ENDING = 2000;
+/**
+ * Ends processes that a commit was sent to over connections that are lost: it may be on its way to them, and no connection is left that would
+ * tell. One that works is left alone: it may have committed, and wait for a standby. The end stands in the count, and not among the
+ * conditions, whose order PostgreSQL chooses. @returns how many are there still
+ */
+const END_ASKED = `
+  SELECT count(*) FILTER (WHERE NOT CASE WHEN wait_event_type = 'Client' THEN pg_terminate_backend(pid, ${ENDING}) ELSE false END)
+  FROM pg_stat_activity
+  WHERE pid = ANY(:asked::integer[]) AND application_name = current_setting('application_name') AND pid <> pg_backend_pid()`;
 const IS_COMMITTED = "SELECT 1 FROM commits WHERE epoch = :epoch AND number = :number";
 const PRESENT = `
   SELECT pg_is_in_recovery(), (SELECT number FROM epoch), EXISTS (SELECT FROM commits WHERE epoch = :epoch AND number = :number)`;
@@ -21,6 +39,9 @@ const KEPT = 1000;
 const KEPT_EPOCHS = 10;
 const PRUNE = `
   DELETE FROM commits WHERE (epoch = :epoch AND number < :number) OR epoch < :before`;
+
+/** Each statement is served by one index, whatever its values are: to plan it anew for these costs as much as to run it. */
+const SETTINGS = "SET plan_cache_mode = force_generic_plan";
 
 /** Milliseconds between two tries after a connection was lost, and tries of what is in no doubt. */
 const PAUSE = 50;
@@ -32,8 +53,12 @@ type Work<T> = (session: Session) => Promise<T>;
 interface Attempt<T> {
   readonly number: number;
   readonly work: Work<T>;
+  /** Sends all of it at once, behind this first change; null: some of it depends on answers. */
+  readonly atOnce: ((session: Session, first: Change) => Promise<T>) | null;
   tries: number;
-  /** What came of the work in a try whose commit was sent, and nobody knows yet what became of it; null: there is none. */
+  /** The processes of PostgreSQL that a commit was sent to, and that have not answered. */
+  readonly asked: number[];
+  /** Of a try whose commit was sent, and nobody knows yet what became of it: what came of the work, or will have; null: there is none. */
   doubt: { readonly value: T } | null;
 }
 
@@ -56,7 +81,7 @@ export class Writer {
 
   /** Connects, so that a server that is short of connections says so at the start. */
   async connect(): Promise<void> {
-    this.#session = await this.#link.connect();
+    this.#session = await this.#link.connect(SETTINGS);
   }
 
   /**
@@ -65,9 +90,15 @@ export class Writer {
    * @throws what `work` and PostgreSQL throw; {AltLasError} `store_unavailable`; {StoreLost}. Nothing is written then
    */
   transact<T>(work: Work<T>): Promise<T> {
-    const done = this.#turn.then(() => this.#transact({ number: ++this.#number, work, tries: 0, doubt: null }));
-    this.#turn = done.catch(() => undefined);
-    return done;
+    return this.#inTurn(work, null);
+  }
+
+  /** As `transact`, by one message there and back. */
+  write(changes: readonly Change[]): Promise<void> {
+    return this.#inTurn(
+      (session) => session.atOnce(changes),
+      (session, first) => session.atOnce([first, ...changes]),
+    );
   }
 
   /** Removes the rows of transactions that are long over. */
@@ -75,7 +106,14 @@ export class Writer {
     // The last one is looked for after a failover, however many have failed since.
     const number = Math.min(this.#number - KEPT, this.#committed);
     const values = { epoch: this.#epoch, number, before: this.#epoch - KEPT_EPOCHS };
-    await this.transact((session) => session.change(PRUNE, values));
+    await this.write([{ sql: PRUNE, values }]);
+  }
+
+  #inTurn<T>(work: Work<T>, atOnce: Attempt<T>["atOnce"]): Promise<T> {
+    const begin = () => this.#transact({ number: ++this.#number, work, atOnce, tries: 0, asked: [], doubt: null });
+    const done = this.#turn.then(begin);
+    this.#turn = done.catch(() => undefined);
+    return done;
   }
 
   async #transact<T>(attempt: Attempt<T>): Promise<T> {
@@ -93,6 +131,7 @@ export class Writer {
           await session.run("ROLLBACK").catch(() => undefined);
           throw error;
         }
+        if (attempt.doubt !== null) attempt.asked.push(session.backend);
         session.destroy();
         this.#link.cut();
         attempt.tries++;
@@ -107,7 +146,7 @@ export class Writer {
     if (this.#session?.broken === null) return this.#session;
     try {
       if (attempt.doubt !== null) await this.#link.whenBack();
-      this.#session = await this.#link.connect();
+      this.#session = await this.#link.connect(SETTINGS);
       return this.#session;
     } catch (error) {
       if (attempt.doubt === null || error instanceof StoreLost) throw error;
@@ -118,6 +157,7 @@ export class Writer {
   }
 
   async #once<T>(session: Session, attempt: Attempt<T>): Promise<T> {
+    if (attempt.atOnce !== null && attempt.doubt === null) return this.#atOnce(session, attempt, attempt.atOnce);
     if (await this.#isCommitted(session, attempt)) return attempt.doubt!.value;
     attempt.doubt = null;
     if (attempt.tries >= TRIES) throw unreachable();
@@ -128,19 +168,35 @@ export class Writer {
     throw new Error("PostgreSQL has rolled back instead of committing");
   }
 
-  /** Begins the transaction, unless a try before was committed. */
-  async #isCommitted<T>(session: Session, { number, doubt }: Attempt<T>): Promise<boolean> {
+  /** Its commit is sent with the first byte: from then on it is in doubt, until an answer says what became of it. */
+  async #atOnce<T>(session: Session, attempt: Attempt<T>, send: NonNullable<Attempt<T>["atOnce"]>): Promise<T> {
+    attempt.doubt = { value: undefined as T };
+    try {
+      return await send(session, { sql: AT_ONCE, values: { epoch: this.#epoch, number: attempt.number } });
+    } catch (error) {
+      if (!isDisconnect(error, session)) attempt.doubt = null;
+      const { table } = error as Partial<DatabaseError>;
+      throw codeOf(error) === NO_VALUE && table === "commits" ? await this.#link.lose() : error;
+    }
+  }
+
+  /** Begins the transaction, unless a try before was committed. @throws also while that cannot be told */
+  async #isCommitted<T>(session: Session, { number, doubt, asked }: Attempt<T>): Promise<boolean> {
     const values = { epoch: this.#epoch, number };
+    const [left = 0] = asked.length === 0 ? [] : await session.numbers(END_ASKED, { asked: arrayOf(asked) });
     const begun = session.run("BEGIN");
     // A row that was written outside of a transaction would look like the commit in doubt.
     if (doubt !== null) await begun;
     const [, [row]] = await Promise.all([begun, session.rows(BEGIN, values)]);
     const [held, noted] = row as unknown as [number, number];
-    if (held > 0 && noted > 0) return false;
-    const isCommitted = (await session.rows(IS_COMMITTED, values)).length > 0;
+    const isNew = held > 0 && noted > 0;
+    if (isNew && left === 0) return false;
+    const isCommitted = !isNew && (await session.rows(IS_COMMITTED, values)).length > 0;
+    // A commit waits for the standbys that the one before should have waited for.
+    if (isCommitted && doubt !== null && (await session.commit())) return true;
     await session.run("ROLLBACK");
-    if (isCommitted && doubt !== null) return true;
-    throw held === 0 ? await this.#link.lose() : new Error(`transaction ${number} is there already`);
+    if (held === 0) throw await this.#link.lose();
+    throw new Error(isNew ? `transaction ${number} may still be on its way` : `transaction ${number} is there already`);
   }
 
   /** Whether a new connection leads to a database that takes writes, and has all that was committed. */
