@@ -8,6 +8,7 @@ import { createInterface } from "node:readline";
 import { after, test, type TestContext } from "node:test";
 import { PostgresStore } from "../../src/store/postgres/postgres.ts";
 import { connected, NO_POSTGRES, PASSWORD, postgresOwner, PostgresServer, PROGRAMS } from "../helpers/postgres.ts";
+import { CommitCutter, type Cut } from "../helpers/postgres-proxy.ts";
 import { Server } from "../helpers/server.ts";
 import { newTask, testFolder } from "../helpers/store.ts";
 
@@ -48,6 +49,58 @@ test(
     for (const one of [id, taken.task_id]) assert.equal((await second.task(one)).status, "completed");
   },
 );
+
+for (const [what, part, change] of [
+  [
+    "a submission, which is one message",
+    "freeze me",
+    (first: Server) => first.request("POST", "/api/v1/predict", { body: { ...TASK, text: "freeze me" } }),
+  ],
+  [
+    "a removal, which is several",
+    "COMMIT",
+    (first: Server, id: string) => first.request("DELETE", `/api/v1/task/${id}`),
+  ],
+] as const)
+  test(
+    `a server that is frozen between the first statement of a transaction and its commit holds nothing: ${what}`,
+    { skip },
+    async (t) => {
+      const schema = `frozen_${what.length}`;
+      let isArmed = false;
+      const proxy = await CommitCutter.start(t, server.folder, (bytes): Cut => {
+        if (!isArmed || !bytes.includes(part)) return null;
+        isArmed = false;
+        first.process.kill("SIGSTOP");
+        return "short";
+      });
+      const configOf = (url: string): string => `store: { url: "${url}", schema: ${schema} }\n`;
+      const first = await Server.start(t, { config: configOf(server.url("postgres", proxy.folder)), args: DEVICES });
+      const { task_id: id } = await first.predict(TASK);
+      await first.ended(id);
+      const client = await connected(t, server.url());
+      const holding = async (): Promise<number> => {
+        const held = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'alt-las %' AND backend_xid IS NOT NULL";
+        return (await client.query(held)).rowCount!;
+      };
+      isArmed = true;
+      const late = change(first, id).then(
+        ({ status }) => status,
+        () => null,
+      );
+      while ((await holding()) === 0);
+      const second = await Server.start(t, { config: configOf(server.url()), args: DEVICES });
+      assert.equal(await holding(), 0);
+      assert.equal((await second.run(TASK)).status, "completed");
+      first.process.kill("SIGCONT");
+      assert.ok(![200, 202, 204].includes((await late) ?? 0));
+      assert.notEqual((await first.exit).code, 0);
+      const sentence = `another server has taken the task database: process ${second.process.pid} on `;
+      assert.ok(first.stderr.includes(sentence), first.stderr);
+      assert.equal((await second.task(id)).status, "completed");
+      assert.equal((await second.tasks()).total, 2);
+    },
+  );
 
 /** A pooler before the server. @returns its address */
 async function pooled(t: TestContext, mode: string): Promise<string> {

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { AltLasError } from "../../errors.ts";
 import type { About } from "../thread/messages.ts";
-import type { Session } from "./session.ts";
+import { codeOf, type Session } from "./session.ts";
 
 /** Seconds for which a server has the lease after each renewal, by the clock of the database. */
 const LASTS = "3 seconds";
@@ -24,11 +24,17 @@ const TAKE = `
 const RENEW = `UPDATE lease SET expires_at = clock_timestamp() + interval '${LASTS}' WHERE holder = :holder`;
 const RELEASED = "-infinity";
 const RELEASE = `UPDATE lease SET expires_at = '${RELEASED}' WHERE holder = :holder`;
-/** A frozen server's transaction would hold its epoch for ever. */
+/**
+ * A server that is frozen in the middle of a transaction holds its epoch: its connections are ended first, which are named after the holder of
+ * the lease, and waited for so many milliseconds.
+ */
 const END_OTHERS = `
-  SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
   WHERE application_name = :before AND datname = current_database()`;
 const RAISE = "UPDATE epoch SET number = number + 1 RETURNING number";
+/** Tries to raise it: one that is not frozen, and does not know yet, may come back and hold it anew. */
+const TRIES = 5;
+const LOCK_NOT_AVAILABLE = "55P03";
 
 /** What a lease says. */
 export interface Held {
@@ -108,9 +114,15 @@ export async function holderWords(session: Session): Promise<string> {
 }
 
 async function raiseEpoch(session: Session, before: string): Promise<number> {
-  await session.rows(END_OTHERS, { before: sessionName(before) });
-  const [epoch] = await session.numbers(RAISE);
-  return epoch!;
+  for (let tries = 1; ; tries++) {
+    await session.rows(END_OTHERS, { before: sessionName(before) });
+    try {
+      const [epoch] = await session.numbers(RAISE);
+      return epoch!;
+    } catch (error) {
+      if (tries === TRIES || codeOf(error) !== LOCK_NOT_AVAILABLE) throw error;
+    }
+  }
 }
 
 export function heldOf(row: readonly unknown[] | undefined): Held | null {

@@ -76,7 +76,10 @@ export async function migrate(
 ): Promise<void> {
   const files = migrations();
   for (let done = 0; done < files.length; done++) {
-    await session.run(`BEGIN; SELECT pg_advisory_xact_lock(${LOCK})`);
+    // Another one may bring a million rows to a new schema meanwhile.
+    await session.run(
+      `BEGIN; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(${LOCK}); SET LOCAL lock_timeout = '10s'`,
+    );
     const present = await presentSchema(session, schema, shown);
     if (present > files.length) throw newer(shown, present, files.length);
     if (present === 0) await makeSchema(session, schema);
