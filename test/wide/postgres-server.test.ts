@@ -1,9 +1,14 @@
 /* A server whose tasks are on PostgreSQL: over HTTP, killed, and while its database is gone. */
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { traceOf } from "../../src/lab/read.ts";
+import { runCommand } from "../helpers/command.ts";
 import { startLocalServer } from "../helpers/local-server.ts";
 import { connected, NO_POSTGRES, PASSWORD, PostgresServer, PROGRAMS } from "../helpers/postgres.ts";
 import { Server } from "../helpers/server.ts";
+import { testFolder } from "../helpers/store.ts";
 
 const skip = PROGRAMS === null ? NO_POSTGRES : false;
 const TASK = { text: "hello", max_length: 3 };
@@ -37,6 +42,42 @@ test(
     const client = await connected(t, postgres.url());
     const { rows } = await client.query("SELECT status, count(*)::int AS n FROM alt_las.tasks GROUP BY 1");
     assert.deepEqual(rows, [{ status: "completed", n: 4 }]);
+  },
+);
+
+test(
+  "alt-las lab export has the history on PostgreSQL, of a server that runs and where none does",
+  { skip },
+  async (t) => {
+    const postgres = await PostgresServer.start([], "trust");
+    t.after(() => postgres.remove());
+    const folder = testFolder(t);
+    const [config, file] = [join(folder, "c.yaml"), join(folder, "trace.csv")];
+    writeFileSync(config, configOf(postgres.url()));
+    const server = await startLocalServer(t, { config: configOf(postgres.url()), devices: "simulated:1" });
+    for (const length of [2, 3]) await server.run({ text: `a secret of ${length}`, max_length: length });
+    for (const isRunning of [true, false]) {
+      if (!isRunning) await server.stop();
+      const { code, stdout, stderr } = await runCommand([
+        "lab",
+        "export",
+        "--config",
+        config,
+        "--data-dir",
+        server.dataDir,
+      ]);
+      assert.equal(code, 0, stderr);
+      assert.ok(!stdout.includes("secret"));
+      writeFileSync(file, stdout);
+      const requests = (await Array.fromAsync(traceOf(file)())).flat();
+      assert.deepEqual(
+        requests.map(({ outputTokens, maxTokens }) => [outputTokens, maxTokens]),
+        [
+          [2, 2],
+          [3, 3],
+        ],
+      );
+    }
   },
 );
 
