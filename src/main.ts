@@ -5,7 +5,8 @@ import { announcer } from "./webhooks/announcements.ts";
 import { AuditLog } from "./audit/audit-log.ts";
 import { takeCommandRows } from "./audit/command-rows.ts";
 import { reloadBySignal } from "./audit/signals.ts";
-import { Credentials } from "./auth/credentials.ts";
+import type { Credentials } from "./auth/credentials.ts";
+import { withCredentials } from "./auth/open-credentials.ts";
 import { givenKey, type WayIn, wayIn } from "./auth/first-key.ts";
 import { removeLeftovers } from "./backup/leftovers.ts";
 import { type Config, LiveSettings, type LiveUsers, type ReloadReport } from "./config/config.ts";
@@ -117,9 +118,8 @@ export async function startServer(
   if (config.log.level !== given.log.level) setLevel(log, config.log.level);
   const begun = beginVersion(dataDir, databaseOf(config.store, dataDir));
   const audit = new AuditLog({ enabled: config.audit.enabled, log });
-  const credentials = new Credentials({ config: config.auth, dataDir, log, audit });
-  const place = { config, live, dataDir, log, credentials, events, audit, lead };
-  const ground = await open(place, started);
+  const place = { config, live, dataDir, log, events, audit, lead };
+  const ground = await withCredentials(place, started, () => open(place, started));
   const server = assemble({ ...place, ...ground, openChannel }, started);
   live.use(usersOf({ ...place, ...ground, ...server }));
   const listening = await begin({ ...place, ...ground, ...server }, started);
@@ -128,9 +128,9 @@ export async function startServer(
     devices: ground.devices,
     models: server.models.entries(),
     // Last of all: a key made by a start that fails would be stored, and never shown.
-    ...wayIn(config.auth, { dataDir, hadTasks: ground.stored.lastSeq > 0, log }),
+    ...(await wayIn(ground.credentials.accounts, { hadTasks: ground.stored.lastSeq > 0, log })),
     quarantinedTo: ground.stored.quarantinedTo,
-    upgrade: begun({ config, users: credentials.userCount, sourceOf: (path) => live.sourceOf(path) }, log),
+    upgrade: begun({ config, users: ground.credentials.userCount, sourceOf: (path) => live.sourceOf(path) }, log),
     driverNotes: ground.driverNotes,
     lost: ground.lost,
     reload: () => reloadBySignal(() => live.reload(), audit),
@@ -145,7 +145,6 @@ interface Place {
   readonly live: LiveSettings;
   readonly dataDir: string;
   readonly log: Logger;
-  readonly credentials: Credentials;
   readonly events: EventRing;
   readonly audit: AuditLog;
   readonly lead: Lead | undefined;
@@ -153,6 +152,7 @@ interface Place {
 
 /** The parts that all others need. */
 interface Ground extends Pick<PoolParts, "devices" | "monitor"> {
+  readonly credentials: Credentials;
   readonly store: ServerStore;
   /** The same, with what is in memory only. */
   readonly texts: TextsInMemory;
@@ -169,8 +169,10 @@ interface Ground extends Pick<PoolParts, "devices" | "monitor"> {
   readonly lost: AbortSignal;
 }
 
+type Found = Omit<Ground, "credentials">;
+
 /** Opens the store, and finds the devices. */
-async function open({ config, dataDir, log, lead }: Place, started: AsyncDisposableStack): Promise<Ground> {
+async function open({ config, dataDir, log, lead }: Place, started: AsyncDisposableStack): Promise<Found> {
   const databasePath = databaseOf(config.store, dataDir);
   const own = lead?.store ?? (await storeOf(config.store, dataDir, log));
   const store = started.adopt(own, (running) => running.close());

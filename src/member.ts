@@ -5,8 +5,8 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
-import { Credentials } from "./auth/credentials.ts";
 import { keepFirstKey } from "./auth/first-key.ts";
+import { credentialsOf } from "./auth/open-credentials.ts";
 import { ownAddress } from "./cluster/own-address.ts";
 import { Role, type Todo } from "./cluster/role.ts";
 import { SharedFiles } from "./cluster/shared-files.ts";
@@ -121,7 +121,8 @@ class ClusterServer {
     const live = new LiveSettings({ config, read, dataDir, log });
     const { url, schema } = config.store;
     const ended = new EndedTasks({ url: url!, schema, name: `alt-las server ${this.#id}` });
-    const credentials = new Credentials({ config: config.auth, dataDir, log });
+    const credentials = await credentialsOf({ config, dataDir, log, standsBy: true })();
+    this.#end.push(() => credentials.close());
     const { StandbyMetrics } = await import("./observe/metrics/leading.ts");
     const metrics = new StandbyMetrics();
     this.#end.push(() => metrics.stop());

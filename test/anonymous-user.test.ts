@@ -140,7 +140,7 @@ test("a user who is removed while the server runs is let in no more", async (t) 
   const log: string[] = [];
   const credentials = new Credentials({ config, dataDir, log: pino({}, { write: (line: string) => log.push(line) }) });
   assert.deepEqual(credentials.anonymous, { ...UNBOUND, name: "friend", role: "user", keyName: null });
-  usersRemove({ config, dataDir }, "friend");
+  await usersRemove({ config, dataDir }, "friend");
   await immediate();
   assert.equal(credentials.anonymous, null);
   assert.match(log.join(""), /auth\.anonymous_user is friend, and there is no such user.* --data-dir .* Until then/);

@@ -83,7 +83,7 @@ function refused(code: ErrorCode, sentence: RegExp) {
 test("an API key has 256 random bits, and only its hash is kept", async (t) => {
   const context = contextOf(t);
   await usersAdd(context, { name: "ay", role: "user" });
-  const key = printed(keysAdd(context, { user: "ay" }));
+  const key = printed(await keysAdd(context, { user: "ay" }));
   const file = readFileSync(credentialsPath(context.dataDir), "utf8");
   assert.ok(!file.includes(key.slice(7)));
   assert.ok(file.includes(hashApiKey(key)));
@@ -115,13 +115,13 @@ test("a key or user that changes while the server runs counts from the next requ
     return (await app.inject({ url: "/api/v1/gpus", headers })).statusCode;
   };
   await usersAdd(context, { name: "bob", role: "user" });
-  const first = printed(keysAdd(context, { user: "bob", name: "first" }));
-  const second = printed(keysAdd(context, { user: "bob" }));
-  const configured = printed(keysAdd(context, { user: "viewer" }));
+  const first = printed(await keysAdd(context, { user: "bob", name: "first" }));
+  const second = printed(await keysAdd(context, { user: "bob" }));
+  const configured = printed(await keysAdd(context, { user: "viewer" }));
   assert.deepEqual([await status(first), await status(second), await status(configured)], [200, 200, 200]);
-  keysRevoke(context, "first");
+  await keysRevoke(context, "first");
   assert.deepEqual([await status(first), await status(second)], [401, 200]);
-  usersRemove(context, "bob");
+  await usersRemove(context, "bob");
   assert.deepEqual([await status(second), await status(configured)], [401, 200]);
   rmSync(credentialsPath(dataDir));
   assert.equal(await status(configured), 401);
@@ -130,7 +130,7 @@ test("a key or user that changes while the server runs counts from the next requ
 
 test("a damaged credentials file stops a start, and leaves a running server with what it knew", async (t) => {
   const context = contextOf(t, authConfig("{ users: [{ name: root, role: admin }] }"));
-  const key = printed(keysAdd(context, { user: "root" }));
+  const key = printed(await keysAdd(context, { user: "root" }));
   const { credentials, log } = open(context);
   const path = credentialsPath(context.dataDir);
   const cases: [content: string, sentence: RegExp][] = [
@@ -142,8 +142,8 @@ test("a damaged credentials file stops a start, and leaves a running server with
   for (const [content, sentence] of cases) {
     writeFileSync(path, content);
     assert.throws(() => open(context), badConfig(sentence));
-    assert.throws(() => keysList(context), badConfig(sentence));
-    assert.throws(() => keysAdd(context, { user: "root" }), badConfig(sentence));
+    await assert.rejects(() => keysList(context), badConfig(sentence));
+    await assert.rejects(() => keysAdd(context, { user: "root" }), badConfig(sentence));
     assert.equal(readFileSync(path, "utf8"), content, "a command leaves a damaged file as it is");
     log.length = 0;
     for (let i = 0; i < 3; i++) {
@@ -165,7 +165,8 @@ test("a damaged credentials file stops a start, and leaves a running server with
 
 test("a connection that has shown a key shows nothing with another one, nor with its own once it is revoked", async (t) => {
   const context = contextOf(t, authConfig("{ users: [{ name: ay, role: user }, { name: bee, role: admin }] }"));
-  const [ay, bee] = ["ay", "bee"].map((user) => `Bearer ${printed(keysAdd(context, { user }))}`) as [string, string];
+  const ay = `Bearer ${printed(await keysAdd(context, { user: "ay" }))}`;
+  const bee = `Bearer ${printed(await keysAdd(context, { user: "bee" }))}`;
   const { credentials } = open(context);
   const connection = {};
   const show = (header: string) => credentials.authenticate(header, undefined, connection);
@@ -218,7 +219,7 @@ test("a login proven before is refused as soon as its password or user is gone",
     /^User bob is now a user\.$/,
   );
   assert.deepEqual(await credentials.authenticate(header), { ...UNBOUND, name: "bob", role: "user", keyName: null });
-  usersRemove(context, "bob");
+  await usersRemove(context, "bob");
   assert.ok(await isRefused(credentials, header));
   await usersAdd(context, { name: "bob", role: "viewer", again: true, password: "second password" });
   assert.ok(await isRefused(credentials, header));
@@ -236,7 +237,7 @@ test("a user removed while its password is checked is refused", async (t) => {
   const { credentials } = open(context, new PasswordChecker(() => hold.promise));
   await usersAdd(context, { name: "bob", role: "user", password: "good password" });
   const login = credentials.authenticate(basic("bob", "good password"));
-  usersRemove(context, "bob");
+  await usersRemove(context, "bob");
   await nextTurn();
   // Any request makes the server look at the file.
   assert.throws(() => credentials.authenticate("Bearer nobody"), /unknown or was revoked/);
@@ -292,8 +293,8 @@ test("a configured hash that could not be verified stops the start", (t) => {
 test("where the configuration and the data directory name the same, the configuration wins, with a warning", async (t) => {
   const context = contextOf(t);
   await usersAdd(context, { name: "ali", role: "admin" });
-  const kept = printed(keysAdd(context, { user: "ali", name: "laptop" }));
-  const clashing = printed(keysAdd(context, { user: "ali", name: "phone" }));
+  const kept = printed(await keysAdd(context, { user: "ali", name: "laptop" }));
+  const clashing = printed(await keysAdd(context, { user: "ali", name: "phone" }));
   const orphan = { name: "old", user: "nobody", sha256: hashApiKey("orphan") };
   const config = authConfig(
     `{ users: [{ name: ali, role: viewer }], keys: [{ name: phone, user: ali, sha256: "${hashApiKey("configured")}" }, ${JSON.stringify(orphan)}] }`,
@@ -335,9 +336,9 @@ test("with authentication off everybody is an admin", (t) => {
   });
 });
 
-test("the first start makes an admin with one key, and only the first", (t) => {
+test("the first start makes an admin with one key, and only the first", async (t) => {
   const context = contextOf(t);
-  const key = ensureFirstKey({ ...context, environmentKey: undefined });
+  const key = await ensureFirstKey({ ...context, environmentKey: undefined });
   assert.match(key ?? "", /^altlas_/);
   assert.deepEqual(open(context).credentials.authenticate(`Bearer ${key}`), {
     ...UNBOUND,
@@ -345,7 +346,7 @@ test("the first start makes an admin with one key, and only the first", (t) => {
     role: "admin",
     keyName: "first",
   });
-  assert.equal(ensureFirstKey({ ...context, environmentKey: "" }), null);
+  assert.equal(await ensureFirstKey({ ...context, environmentKey: "" }), null);
   assert.equal(readCredentials(context.dataDir).keys.length, 1);
 });
 
@@ -354,33 +355,36 @@ test("no key is made where there is a way in already, or where none is needed", 
   const password = `{ users: [{ name: a, role: user, password_hash: ${await hashPassword("password", CHEAP)} }] }`;
   for (const yaml of [key, password, "{ enabled: false }"]) {
     const context = contextOf(t, authConfig(yaml));
-    assert.equal(ensureFirstKey({ ...context, environmentKey: undefined }), null);
+    assert.equal(await ensureFirstKey({ ...context, environmentKey: undefined }), null);
     assert.deepEqual(readdirSync(context.dataDir), []);
   }
   const nobody = contextOf(t, authConfig("{ users: [{ name: a, role: user }] }"));
-  assert.match(ensureFirstKey({ ...nobody, environmentKey: undefined }) ?? "", /^altlas_/);
+  assert.match((await ensureFirstKey({ ...nobody, environmentKey: undefined })) ?? "", /^altlas_/);
 });
 
 test("ALT_LAS_API_KEY is the admin's key, and changing it takes the old one back", async (t) => {
   const context = contextOf(t);
   const start = (environmentKey: string | undefined) => ensureFirstKey({ ...context, environmentKey });
-  assert.equal(start("first-key-of-the-environment"), null);
+  assert.equal(await start("first-key-of-the-environment"), null);
   const { credentials } = open(context);
   const admin = { ...UNBOUND, name: "admin", role: "admin", keyName: "ALT_LAS_API_KEY" };
   assert.deepEqual(credentials.authenticate("Bearer first-key-of-the-environment"), admin);
   const before = statSync(credentialsPath(context.dataDir)).ino;
-  start("first-key-of-the-environment");
+  await start("first-key-of-the-environment");
   assert.equal(statSync(credentialsPath(context.dataDir)).ino, before, "an unchanged key writes nothing");
-  assert.equal(start(undefined), null);
+  assert.equal(await start(undefined), null);
   assert.deepEqual(credentials.authenticate("Bearer first-key-of-the-environment"), admin);
-  const other = printed(keysAdd(context, { user: "admin" }));
-  start("second-key-of-the-environment");
+  const other = printed(await keysAdd(context, { user: "admin" }));
+  await start("second-key-of-the-environment");
   await nextTurn();
   assert.deepEqual(credentials.authenticate("Bearer second-key-of-the-environment"), admin);
   assert.ok(await isRefused(credentials, "Bearer first-key-of-the-environment"));
   assert.deepEqual(credentials.authenticate(`Bearer ${other}`), { ...admin, keyName: "admin-1" });
   for (const bad of ["too-short", "has spaces in its middle", "ümlauts-are-not-ascii"]) {
-    assert.throws(() => start(bad), badConfig(/^The environment variable ALT_LAS_API_KEY must be 16 to 512 printable/));
+    await assert.rejects(
+      () => start(bad),
+      badConfig(/^The environment variable ALT_LAS_API_KEY must be 16 to 512 printable/),
+    );
   }
 });
 
@@ -442,25 +446,25 @@ test("commands refuse what cannot be, with a sentence", async (t) => {
 test("users and keys are listed, without their secrets", async (t) => {
   const config = authConfig("{ users: [{ name: conf, role: viewer }] }");
   const context = contextOf(t, config);
-  assert.equal(keysList(context), "There are no keys.");
+  assert.equal(await keysList(context), "There are no keys.");
   await usersAdd(context, { name: "root", role: "admin", password: "long enough" });
-  keysAdd(context, { user: "root" });
-  keysAdd(context, { user: "root" });
-  keysAdd(context, { user: "conf", name: "laptop" });
-  const users = usersList(context).split("\n");
+  await keysAdd(context, { user: "root" });
+  await keysAdd(context, { user: "root" });
+  await keysAdd(context, { user: "conf", name: "laptop" });
+  const users = (await usersList(context)).split("\n");
   assert.match(users[0]!, /^USER +ROLE +PASSWORD +KEYS +SINCE$/);
   assert.match(users[1]!, /^conf +viewer +no +1 +configuration$/);
   assert.match(users[2]!, /^root +admin +yes +2 +\d{4}-/);
-  const keys = keysList(context).split("\n");
+  const keys = (await keysList(context)).split("\n");
   assert.deepEqual(
     keys.map((line) => line.split(/ +/)[0]),
     ["KEY", "root-1", "root-2", "laptop"],
   );
   assert.match(
-    usersRemove({ ...context, config: authConfig("{ users: [{ name: b, role: admin }] }") }, "root"),
+    await usersRemove({ ...context, config: authConfig("{ users: [{ name: b, role: admin }] }") }, "root"),
     /with 2 keys/,
   );
-  assert.equal(keysList(context).split("\n").length, 2);
+  assert.equal((await keysList(context)).split("\n").length, 2);
 });
 
 test("commands that run at the same time lose nothing of each other", async (t) => {
@@ -469,7 +473,7 @@ test("commands that run at the same time lose nothing of each other", async (t) 
   const script = `
     import { keysAdd } from ${JSON.stringify(new URL("../src/auth/commands.ts", import.meta.url).href)};
     const [dataDir, prefix] = process.argv.slice(1);
-    for (let i = 0; i < 5; i++) keysAdd({ dataDir, config: { enabled: true, users: [], keys: [] } }, { user: "root", name: prefix + i });`;
+    for (let i = 0; i < 5; i++) await keysAdd({ dataDir, config: { enabled: true, users: [], keys: [] } }, { user: "root", name: prefix + i });`;
   const run = (prefix: string) =>
     promisify(execFile)(process.execPath, ["--input-type=module", "-e", script, context.dataDir, prefix]);
   await Promise.all(["a", "b", "c"].map(run));
@@ -480,12 +484,12 @@ test("commands that run at the same time lose nothing of each other", async (t) 
   );
 });
 
-test("a data directory that cannot be written is a sentence", (t) => {
+test("a data directory that cannot be written is a sentence", async (t) => {
   const folder = temporaryFolder(t);
   const file = join(folder, "a-file");
   writeFileSync(file, "");
   const context = { config: authConfig("{ users: [{ name: root, role: admin }] }"), dataDir: join(file, "data") };
-  assert.throws(() => keysAdd(context, { user: "root" }), badConfig(/credentials\.json cannot be read: /));
+  await assert.rejects(() => keysAdd(context, { user: "root" }), badConfig(/credentials\.json cannot be read: /));
 });
 
 test("the log never shows a secret, whatever a caller hands it", () => {

@@ -17,7 +17,7 @@ import {
 } from "../src/auth/commands.ts";
 import { type Caller, Credentials } from "../src/auth/credentials.ts";
 import { changeCredentials, type CredentialsFile } from "../src/auth/file.ts";
-import { readKeyUse } from "../src/auth/key-use.ts";
+import { readKeyUse } from "../src/auth/key-use-file.ts";
 import { parseConfig } from "../src/config/config.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 
@@ -62,7 +62,7 @@ const UNKNOWN = "The API key is unknown or was revoked.";
 test("a key may do what it was made for, until it ends", async (t) => {
   const { context, ask } = await world(t);
   const limits = { scopes: "submit, read", models: "small,large", expires: "90d" };
-  const key = keyIn(keysAdd(context, { user: "bob", name: "ci", ...limits }));
+  const key = keyIn(await keysAdd(context, { user: "bob", name: "ci", ...limits }));
   const { scopes, models, expiresAt, ...who } = (await ask(key)) as Caller;
   assert.deepEqual(who, { name: "bob", role: "user", team: null, keyName: "ci" });
   assert.deepEqual([...(scopes ?? [])], ["submit", "read"]);
@@ -80,7 +80,7 @@ test("a key may do what it was made for, until it ends", async (t) => {
 
 test("a key that has ended is refused on the connection that it was proven on, too", async (t) => {
   const { context, credentials } = await world(t);
-  const header = `Bearer ${keyIn(keysAdd(context, { user: "bob", expires: "1h" }))}`;
+  const header = `Bearer ${keyIn(await keysAdd(context, { user: "bob", expires: "1h" }))}`;
   const connection = {};
   const caller = (await credentials.authenticate(header, undefined, connection)) as Caller;
   assert.ok(credentials.holds(caller));
@@ -94,8 +94,8 @@ test("a key that has ended is refused on the connection that it was proven on, t
 
 test("a key that was rotated goes on beside the new one, for as long as was said", async (t) => {
   const { context, ask } = await world(t);
-  const first = keyIn(keysAdd(context, { user: "bob", name: "ci", scopes: "read" }));
-  const said = keysRotate(context, "ci", "2d");
+  const first = keyIn(await keysAdd(context, { user: "bob", name: "ci", scopes: "read" }));
+  const said = await keysRotate(context, "ci", "2d");
   assert.match(
     said,
     /^The key before goes on until 2026-05-06T12:00:00\.000Z\. Key ci of user bob, shown only this once:\n/,
@@ -106,25 +106,25 @@ test("a key that was rotated goes on beside the new one, for as long as was said
     assert.equal(keyName, "ci");
     assert.deepEqual([...(scopes ?? [])], ["read"]);
   }
-  const third = keyIn(keysRotate(context, "ci", "2d"));
+  const third = keyIn(await keysRotate(context, "ci", "2d"));
   mock.timers.setTime(NOW + 2 * DAY);
   assert.match(String(await ask(first)), /^The API key ci of bob expired at 2026-05-06/);
   assert.equal(typeof (await ask(third)), "object");
 
   // At once, and with all before it.
-  const fourth = keyIn(keysRotate(context, "ci", "0s"));
+  const fourth = keyIn(await keysRotate(context, "ci", "0s"));
   assert.equal(await ask(second), UNKNOWN);
   assert.equal(await ask(third), UNKNOWN);
   assert.equal(typeof (await ask(fourth)), "object");
-  keysRotate(context, "ci");
-  keysRevoke(context, "ci");
+  await keysRotate(context, "ci");
+  await keysRevoke(context, "ci");
   assert.equal(await ask(fourth), UNKNOWN, "a key that is revoked takes those before it along");
 });
 
 test("a rotated key ends when the key was to end, however long those before were to go on", async (t) => {
   const { context, ask } = await world(t);
-  const first = keyIn(keysAdd(context, { user: "bob", name: "ci", expires: "1h" }));
-  const second = keyIn(keysRotate(context, "ci", "7d"));
+  const first = keyIn(await keysAdd(context, { user: "bob", name: "ci", expires: "1h" }));
+  const second = keyIn(await keysRotate(context, "ci", "7d"));
   mock.timers.setTime(NOW + 3_600_000);
   for (const key of [first, second])
     assert.match(String(await ask(key)), /^The API key ci of bob expired at 2026-05-04T13/);
@@ -132,15 +132,15 @@ test("a rotated key ends when the key was to end, however long those before were
 
 test("what was opened with a key goes on no longer than the key, and only while it may the same", async (t) => {
   const { context, credentials, ask } = await world(t);
-  const first = keyIn(keysAdd(context, { user: "bob", name: "ci", scopes: "read", models: "a,b" }));
+  const first = keyIn(await keysAdd(context, { user: "bob", name: "ci", scopes: "read", models: "a,b" }));
   const caller = (await ask(first)) as Caller;
-  keysRotate(context, "ci", "1d");
+  await keysRotate(context, "ci", "1d");
   await nextTurn();
   assert.ok(credentials.holds(caller), "the key before goes on for a day");
   mock.timers.setTime(NOW + DAY);
   assert.ok(!credentials.holds(caller));
 
-  const narrowed = keyIn(keysAdd(context, { user: "bob", name: "wide" }));
+  const narrowed = keyIn(await keysAdd(context, { user: "bob", name: "wide" }));
   const wide = (await ask(narrowed)) as Caller;
   for (const limits of [{ scopes: ["submit"] }, { models: ["a"] }, { name: "other" }]) {
     change(context.dataDir, (file) => Object.assign(file.keys.at(-1)!, limits));
@@ -157,9 +157,9 @@ test("what was opened with a key goes on no longer than the key, and only while 
 
 test("after the last rotation's time no key before it is left", async (t) => {
   const { context, ask } = await world(t);
-  const first = keyIn(keysAdd(context, { user: "bob", name: "ci" }));
-  const second = keyIn(keysRotate(context, "ci", "90d"));
-  const third = keyIn(keysRotate(context, "ci", "1h"));
+  const first = keyIn(await keysAdd(context, { user: "bob", name: "ci" }));
+  const second = keyIn(await keysRotate(context, "ci", "90d"));
+  const third = keyIn(await keysRotate(context, "ci", "1h"));
   mock.timers.setTime(NOW + 3_600_000);
   for (const key of [first, second]) assert.match(String(await ask(key)), /^The API key ci of bob expired/);
   assert.equal(typeof (await ask(third)), "object");
@@ -167,8 +167,8 @@ test("after the last rotation's time no key before it is left", async (t) => {
 
 test("a key before the last rotation whose end is no time has ended, and takes no other key's place", async (t) => {
   const { context, ask } = await world(t);
-  const first = keyIn(keysAdd(context, { user: "bob", name: "ci", expires: "90d" }));
-  keysRotate(context, "ci", "1d");
+  const first = keyIn(await keysAdd(context, { user: "bob", name: "ci", expires: "90d" }));
+  await keysRotate(context, "ci", "1d");
   change(context.dataDir, (file) => Object.assign(file.keys[0]!.previous![0]!, { until: "some day" }));
   assert.match(String(await ask(first)), /^The API key ci of bob expired/);
   change(context.dataDir, ({ keys }) => {
@@ -180,7 +180,7 @@ test("a key before the last rotation whose end is no time has ended, and takes n
 test("what keys cannot be held to is refused, with a sentence", async (t) => {
   const { context } = await world(t);
   const add = (options: object) => () => keysAdd(context, { user: "bob", ...options });
-  keysAdd(context, { user: "bob", name: "old", expires: "1h" });
+  await keysAdd(context, { user: "bob", name: "old", expires: "1h" });
   const cases: [action: () => unknown, sentence: RegExp][] = [
     [add({ scopes: "submit,write" }), /^A scope must be one of submit, read, admin, metrics; got "write"\.$/],
     [add({ expires: "soon" }), /^The time must be a number with its unit, like 30m, 24h or 90d; got "soon"\.$/],
@@ -197,16 +197,16 @@ test("what keys cannot be held to is refused, with a sentence", async (t) => {
   for (const [action, sentence] of cases)
     await assert.rejects(async () => action(), { name: "AltLasError", message: sentence });
   mock.timers.setTime(NOW + DAY);
-  assert.throws(() => keysRotate(context, "old"), /expired at .*; revoke it and add another one\.$/);
+  await assert.rejects(() => keysRotate(context, "old"), /expired at .*; revoke it and add another one\.$/);
 });
 
 test("the list of keys says until when the one before a rotation goes on, where there is one", async (t) => {
   const { context } = await world(t);
-  keysAdd(context, { user: "bob", name: "night" });
-  keysAdd(context, { user: "bob", name: "day" });
-  assert.doesNotMatch(keysList(context), /BEFORE/);
-  keysRotate(context, "night", "7d");
-  const [head, ...lines] = keysList(context).split("\n");
+  await keysAdd(context, { user: "bob", name: "night" });
+  await keysAdd(context, { user: "bob", name: "day" });
+  assert.doesNotMatch(await keysList(context), /BEFORE/);
+  await keysRotate(context, "night", "7d");
+  const [head, ...lines] = (await keysList(context)).split("\n");
   assert.match(head!, / ONE BEFORE UNTIL$/);
   assert.ok(lines.find((line) => line.startsWith("night"))!.endsWith(`  ${new Date(NOW + 7 * DAY).toISOString()}`));
   assert.match(
@@ -217,7 +217,7 @@ test("the list of keys says until when the one before a rotation goes on, where 
 
 test("a user gets another role or password, and keeps its keys", async (t) => {
   const { context, ask } = await world(t);
-  const key = keyIn(keysAdd(context, { user: "bob" }));
+  const key = keyIn(await keysAdd(context, { user: "bob" }));
   assert.equal(await usersSet(context, "bob", { role: "viewer" }), "User bob is now a viewer.");
   assert.equal(((await ask(key)) as Caller).role, "viewer");
   assert.equal(
@@ -229,14 +229,14 @@ test("a user gets another role or password, and keeps its keys", async (t) => {
 
 test("a user is put into a team and taken out of it, and the list has teams where there are any", async (t) => {
   const { context, ask } = await world(t);
-  const key = keyIn(keysAdd(context, { user: "bob" }));
-  assert.doesNotMatch(usersList(context), /TEAM/);
+  const key = keyIn(await keysAdd(context, { user: "bob" }));
+  assert.doesNotMatch(await usersList(context), /TEAM/);
   const inTeam = await usersSet(context, "bob", { team: "research" });
   assert.equal(inTeam, "User bob is now a user, in the team research.");
   assert.equal(((await ask(key)) as Caller).team, "research");
   const bound = await usersSet(context, "bob", { role: "viewer" });
   assert.equal(bound, "User bob is now a viewer, in the team research, and sees only what is the team's.");
-  const [head, ...lines] = usersList(context).split("\n");
+  const [head, ...lines] = (await usersList(context)).split("\n");
   assert.match(head!, / {2}TEAM$/);
   assert.ok(lines.find((line) => line.startsWith("bob "))!.endsWith("  research"));
   assert.equal(
@@ -250,15 +250,15 @@ test("a user is put into a team and taken out of it, and the list has teams wher
 
 test("it is known when a key was used last, over restarts too, and a damaged file costs nothing else", async (t) => {
   const { context, credentials, ask } = await world(t);
-  const key = keyIn(keysAdd(context, { user: "bob", name: "used" }));
-  keysAdd(context, { user: "bob", name: "unused" });
+  const key = keyIn(await keysAdd(context, { user: "bob", name: "used" }));
+  await keysAdd(context, { user: "bob", name: "unused" });
   const stop = credentials.watch();
   await ask(key);
   await stop();
   const path = join(context.dataDir, "key-use.json");
   assert.equal(statSync(path).mode & 0o777, 0o600);
   assert.deepEqual([...readKeyUse(context.dataDir).values()], ["2026-05-04T12:00:00.000Z"]);
-  const lines = keysList(context).split("\n");
+  const lines = (await keysList(context)).split("\n");
   assert.match(
     lines.find((line) => line.startsWith("used"))!,
     / {2}2026-05-04T12:00:00\.000Z {2}2026/,
@@ -282,7 +282,7 @@ test("uses of keys are written to no file that a link leads to", async (t) => {
   writeFileSync(elsewhere, "theirs");
   for (const name of ["key-use.json", "key-use.json.new"]) symlinkSync(elsewhere, join(context.dataDir, name));
   const stop = credentials.watch();
-  await ask(keyIn(keysAdd(context, { user: "bob" })));
+  await ask(keyIn(await keysAdd(context, { user: "bob" })));
   await stop();
   assert.equal(readFileSync(elsewhere, "utf8"), "theirs");
   assert.equal(readKeyUse(context.dataDir).size, 1);

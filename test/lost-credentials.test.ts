@@ -24,7 +24,7 @@ async function aServers(t: TestContext, yaml = "") {
   const dataDir = temporaryFolder(t);
   const config = parseConfig(yaml, "test.yaml").auth;
   await usersAdd({ config, dataDir }, { name: "bob", role: "admin" });
-  const key = keysAdd({ config, dataDir }, { user: "bob" }).split("\n").at(-1)!;
+  const key = (await keysAdd({ config, dataDir }, { user: "bob" })).split("\n").at(-1)!;
   const lines: { readonly level: number; readonly msg: string }[] = [];
   const events = new EventEmitter();
   const log = pino({ level: "info" }, { write: (line: string) => events.emit("line", lines.push(JSON.parse(line))) });
@@ -76,26 +76,26 @@ test("the commands say that the file is gone, and that adding to it begins anoth
   const config = parseConfig("", "test.yaml").auth;
   const context = { config, dataDir };
   const GONE = /credentials\.json is gone, and with it the users and keys of before/;
-  assert.equal(usersList(context), "There are no users.", "nothing has been there yet");
+  assert.equal(await usersList(context), "There are no users.", "nothing has been there yet");
   writeFileSync(join(dataDir, "alt-las.db"), "");
-  assert.match(usersList(context), GONE);
-  assert.match(keysList(context), GONE);
+  assert.match(await usersList(context), GONE);
+  assert.match(await keysList(context), GONE);
   assert.equal(
     absentCredentials(dataDir, config, false),
     null,
     "a start that failed has made a database, and no tasks",
   );
   const configured = parseConfig(CONFIGURED, "test.yaml").auth;
-  assert.doesNotMatch(usersList({ config: configured, dataDir }), GONE, "nobody needed the file");
+  assert.doesNotMatch(await usersList({ config: configured, dataDir }), GONE, "nobody needed the file");
   const said = await usersAdd(context, { name: "bob", role: "admin" });
   assert.match(said, GONE);
   assert.match(
     said,
     /this begins a new file\.\nUser bob is now an admin\. .*: npx alt-las keys add --user bob --data-dir \S+$/,
   );
-  assert.doesNotMatch(keysAdd(context, { user: "bob" }), GONE);
+  assert.doesNotMatch(await keysAdd(context, { user: "bob" }), GONE);
   rmSync(join(dataDir, "credentials.json"));
-  assert.match(usersList({ config: configured, dataDir }), GONE, "its lock tells that it was there");
+  assert.match(await usersList({ config: configured, dataDir }), GONE, "its lock tells that it was there");
 });
 
 test("with nobody left who can call, that is told too", async (t) => {

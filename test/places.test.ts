@@ -223,11 +223,11 @@ test("a folder with any of a server's files has data", (t) => {
   }
 });
 
-test("a key for a user that is not there makes no folder", (t) => {
+test("a key for a user that is not there makes no folder", async (t) => {
   const dataDir = join(newFolder(t), "new");
   const { auth } = parseConfig("", "c.yaml");
-  assert.throws(() => keysAdd({ config: auth, dataDir }, { user: "nobody" }), /There is no user nobody\./);
-  assert.throws(
+  await assert.rejects(() => keysAdd({ config: auth, dataDir }, { user: "nobody" }), /There is no user nobody\./);
+  await assert.rejects(
     () => keysAdd({ config: auth, dataDir }, { user: "nobody", name: "a key" }),
     /There is no user nobody\./,
   );

@@ -220,12 +220,12 @@ test("revoking a key ends the stream that its ticket has open", async (t) => {
   const server = testServer(t);
   const context = { config: testConfig().auth, dataDir: server.dataDir };
   await usersAdd(context, { name: "eve", role: "admin" });
-  const key = keysAdd(context, { user: "eve", name: "eves" }).split("\n").at(-1)!;
+  const key = (await keysAdd(context, { user: "eve", name: "eves" })).split("\n").at(-1)!;
   const port = await listening(server.app);
   const ticket = await ticketFor(server, PATH, { authorization: `Bearer ${key}` });
   const client = await openStream(t, port, `${PATH}?ticket=${ticket}`);
   const hello = await client.next();
-  keysRevoke(context, "eves");
+  await keysRevoke(context, "eves");
   // The next request of anybody finds the file changed.
   await get(server.app, "/tasks", AS.admin);
   await assert.rejects(client.next());
@@ -237,12 +237,12 @@ test("a stream that is followed with a key itself ends with the key, and those o
   const server = testServer(t);
   const context = { config: testConfig().auth, dataDir: server.dataDir };
   await usersAdd(context, { name: "eve", role: "admin" });
-  const key = keysAdd(context, { user: "eve", name: "eves" }).split("\n").at(-1)!;
+  const key = (await keysAdd(context, { user: "eve", name: "eves" })).split("\n").at(-1)!;
   const port = await listening(server.app);
   const client = await openStream(t, port, PATH, { authorization: `Bearer ${key}` });
   const other = await openStream(t, port, `${PATH}?tasks=true`, AS.admin);
   for (const stream of [client, other]) assert.equal((await stream.next())!.event, "hello");
-  keysRevoke(context, "eves");
+  await keysRevoke(context, "eves");
   await get(server.app, "/tasks", AS.admin);
   await assert.rejects(client.next());
   assert.equal(server.app.liveReaders?.size, 1);
@@ -251,10 +251,10 @@ test("a stream that is followed with a key itself ends with the key, and those o
 test("who waits for a task with a key that is revoked meanwhile is not told of it", async (t) => {
   const server = testServer(t);
   const context = { config: testConfig().auth, dataDir: server.dataDir };
-  const key = keysAdd(context, { user: "user", name: "eves" }).split("\n").at(-1)!;
+  const key = (await keysAdd(context, { user: "user", name: "eves" })).split("\n").at(-1)!;
   server.tasks.tasks = [aTask()];
   server.tasks.onWait = async () => {
-    keysRevoke(context, "eves");
+    await keysRevoke(context, "eves");
     await nextTurn();
     return aCompletedTask();
   };

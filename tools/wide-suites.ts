@@ -234,6 +234,7 @@ export const SUITES: readonly Suite[] = [
   {
     name: "postgres",
     tests: [
+      "postgres-accounts",
       "postgres-attacks",
       "postgres-kits",
       "postgres-others",
@@ -241,7 +242,7 @@ export const SUITES: readonly Suite[] = [
       "postgres-server",
       "postgres-store",
     ],
-    dependsOn: ["src/store/*.ts", "src/store/{postgres,thread}/**", "test/kits/**"],
+    dependsOn: ["src/auth/open-*.ts", "src/store/*.ts", "src/store/{postgres,thread}/**", "test/kits/**"],
   },
   {
     name: "postgres-operating",

@@ -1,6 +1,6 @@
 /**
- * Changes the users of the data directory, for the command line and for admins over HTTP; keys.ts has their keys. Those of the configuration
- * are only read. A server that runs takes a change over at its next request.
+ * Changes users, for the command line and for admins over HTTP; keys.ts has their keys. Those of the configuration are only read. They are in
+ * the data directory, or with the tasks on PostgreSQL.
  */
 import { wallTimeText } from "../common/clock.ts";
 import { checkFor } from "../common/ajv.ts";
@@ -8,16 +8,24 @@ import { ALT_LAS } from "../common/paste.ts";
 import { misfitOf, shown } from "../common/validation.ts";
 import { ROLES, UserSchema, type Config, type Role } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
+import type { Accounts, AccountStore, Change, StoredKey, StoredUser } from "../store/accounts.ts";
 import { nameOf } from "./anonymous.ts";
-import { changeCredentials, readCredentials, type CredentialsFile, type StoredUser } from "./file.ts";
+import { FileAccounts } from "./file.ts";
 import { hashPassword, MIN_PASSWORD_LENGTH } from "./secrets.ts";
 
-/** Where the credentials are: the configuration is only read, the data directory is changed. */
+/** Where the credentials are: the configuration is only read, the place of the others is changed. */
 export interface AccountsContext {
   readonly config: Config["auth"];
   readonly dataDir: string;
-  /** Milliseconds to wait for another process that changes them; absent: as long as a command may. */
+  /** undefined: the file in the data directory. */
+  readonly accounts?: AccountStore | undefined;
+  /** Milliseconds to wait for another process that changes the file; absent: as long as a command may. */
   readonly patience?: number;
+}
+
+/** The place of users and keys. */
+export function storeIn({ accounts, dataDir, patience }: Omit<AccountsContext, "config">): AccountStore {
+  return accounts ?? new FileAccounts(dataDir, patience);
 }
 
 /** What a user may have beside its role. */
@@ -45,9 +53,10 @@ const validName = checkFor(UserSchema.properties.name);
 const MAX_PASSWORD_LENGTH = 1024;
 
 /** All users, those of the configuration first. */
-export function listUsers({ config, dataDir }: AccountsContext): Account[] {
-  const file = readCredentials(dataDir);
-  const keys = keysIn(config, file);
+export async function listUsers(context: AccountsContext): Promise<Account[]> {
+  const { config } = context;
+  const accounts = await storeIn(context).read();
+  const keys = keysIn(config, accounts);
   const view = (user: Config["auth"]["users"][number], createdAt: string | null): Account => ({
     name: nameOf(user.name),
     role: user.role,
@@ -58,14 +67,15 @@ export function listUsers({ config, dataDir }: AccountsContext): Account[] {
   });
   return [
     ...config.users.map((user) => view(user, null)),
-    ...file.users.filter(({ name }) => !isConfigured(config, name)).map((user) => view(user, user.created_at)),
+    ...accounts.users.filter(({ name }) => !isConfigured(config, name)).map((user) => view(user, user.created_at)),
   ];
 }
 
 /** @throws {AltLasError} `not_found` */
-export function userNamed(context: AccountsContext, given: string): Account {
+async function userNamed(context: AccountsContext, given: string): Promise<Account> {
   const name = nameOf(given);
-  return listUsers(context).find((user) => user.name === name) ?? refuse("not_found", `There is no user ${name}.`);
+  const users = await listUsers(context);
+  return users.find((user) => user.name === name) ?? refuse("not_found", `There is no user ${name}.`);
 }
 
 /**
@@ -81,8 +91,8 @@ export async function addUser(
   const role = checkRole(options.role);
   const team = teamIn(options.team);
   const password_hash = options.password === undefined ? undefined : await passwordHash(options.password, name);
-  change(context, (file) => {
-    if (findUser(context.config, file, name) !== undefined) {
+  await change(context, (accounts) => {
+    if (findUser(context.config, accounts, name) !== undefined) {
       const sentence = `User ${name} exists already. Change it, or remove it first; its tasks stay, its keys go.`;
       refuse("conflict", sentence);
     }
@@ -93,14 +103,14 @@ export async function addUser(
       ...(password_hash !== undefined && { password_hash }),
       created_at: wallTimeText(),
     };
-    if (options.again !== true) refuseRemoved(file, name);
-    return { file: { ...withoutRemoval(file, name), users: [...file.users, user] }, result: null };
+    if (options.again !== true) refuseRemoved(accounts, name);
+    return { accounts: { ...withoutRemoval(accounts, name), users: [...accounts.users, user] }, result: null };
   });
   return userNamed(context, name);
 }
 
 /**
- * Gives a user of the data directory another role, team or password.
+ * Gives a user that is not of the configuration another role, team or password.
  * @throws {AltLasError} `invalid_input`; `not_found`; `conflict`: it is in the configuration, or the last admin
  */
 export async function changeUser(
@@ -112,44 +122,44 @@ export async function changeUser(
   const role = changes.role === undefined ? undefined : checkRole(changes.role);
   const newTeam = changes.team === undefined ? undefined : teamIn(changes.team);
   const password_hash = changes.password === undefined ? undefined : await passwordHash(changes.password, name);
-  change(context, (file) => {
-    const user = storedUser(context.config, file, name, "change");
+  await change(context, (accounts) => {
+    const user = storedUser(context.config, accounts, name, "change");
     const { team: was = null, ...rest } = user;
     const team = newTeam === undefined ? was : newTeam;
-    if (role !== undefined && role !== "admin") refuseLastAdmin(context.config, file, user);
+    if (role !== undefined && role !== "admin") refuseLastAdmin(context.config, accounts, user);
     const changed: StoredUser = {
       ...rest,
       ...(team !== null && { team }),
       ...(role !== undefined && { role }),
       ...(password_hash !== undefined && { password_hash }),
     };
-    const users = file.users.map((one) => (one === user ? changed : one));
-    return { file: { ...file, users }, result: null };
+    const users = accounts.users.map((one) => (one === user ? changed : one));
+    return { accounts: { ...accounts, users }, result: null };
   });
   return userNamed(context, name);
 }
 
 /**
- * Removes a user of the data directory with its keys; its tasks stay.
+ * Removes a user that is not of the configuration with its keys; its tasks stay.
  * @returns how many keys went with it
  * @throws {AltLasError} `not_found`; `conflict`: it is in the configuration, or the last admin
  */
-export function removeUser(context: AccountsContext, given: string): number {
+export async function removeUser(context: AccountsContext, given: string): Promise<number> {
   const { config } = context;
   const name = nameOf(given);
-  return change(context, (file) => {
-    const user = storedUser(config, file, name, "remove");
-    refuseLastAdmin(config, file, user);
+  return change(context, (accounts) => {
+    const user = storedUser(config, accounts, name, "remove");
+    refuseLastAdmin(config, accounts, user);
     // A user of the same name in the configuration keeps its keys.
-    const keys = isConfigured(config, name) ? file.keys : file.keys.filter((key) => key.user !== name);
-    const users = file.users.filter((one) => one !== user);
-    const removed = [...(withoutRemoval(file, name).removed ?? []), { name, at: wallTimeText() }];
-    return { file: { ...file, users, keys, removed }, result: file.keys.length - keys.length };
+    const keys = isConfigured(config, name) ? accounts.keys : accounts.keys.filter((key) => key.user !== name);
+    const users = accounts.users.filter((one) => one !== user);
+    const removed = [...(withoutRemoval(accounts, name).removed ?? []), { name, at: wallTimeText() }];
+    return { accounts: { ...accounts, users, keys, removed }, result: accounts.keys.length - keys.length };
   });
 }
 
 /** Another person of the same name would read what the first one has asked. @throws {AltLasError} `conflict` */
-function refuseRemoved({ removed = [] }: CredentialsFile, name: string): void {
+function refuseRemoved({ removed = [] }: Accounts, name: string): void {
   const was = removed.find((one) => one.name === name);
   if (was === undefined) return;
   const sentence = `A user ${name} was removed at ${was.at}, and what it had may still be stored: a new one would have it. Take another name; remove what is stored first, with "${ALT_LAS} forget --user ${name}"; or, if it is the same person, add it again (--again, or "again": true over HTTP).`;
@@ -157,16 +167,17 @@ function refuseRemoved({ removed = [] }: CredentialsFile, name: string): void {
 }
 
 /** What a removed user had is forgotten, so its name is free for anybody. */
-export function freeName(context: Pick<AccountsContext, "dataDir" | "patience">, given: string): void {
+export async function freeName(context: Omit<AccountsContext, "config">, given: string): Promise<void> {
   const name = nameOf(given);
-  const wasRemoved = ({ removed = [] }: CredentialsFile): boolean => removed.some((one) => one.name === name);
-  if (!wasRemoved(readCredentials(context.dataDir))) return;
-  changeCredentials(context.dataDir, (file) => ({ file: withoutRemoval(file, name), result: null }), context.patience);
+  const store = storeIn(context);
+  const { removed = [] } = await store.read();
+  if (!removed.some((one) => one.name === name)) return;
+  await store.change((accounts) => ({ accounts: withoutRemoval(accounts, name), result: null }));
 }
 
-function withoutRemoval({ removed = [], ...file }: CredentialsFile, name: string): CredentialsFile {
+function withoutRemoval({ removed = [], ...rest }: Accounts, name: string): Accounts {
   const others = removed.filter((one) => one.name !== name);
-  return { ...file, ...(others.length > 0 && { removed: others }) };
+  return { ...rest, ...(others.length > 0 && { removed: others }) };
 }
 
 /**
@@ -190,45 +201,40 @@ export async function passwordHash(password: string, user: string | null): Promi
   return hashPassword(password);
 }
 
-/** As `changeCredentials`. */
-export function change<T>({ dataDir, patience }: AccountsContext, by: Parameters<typeof changeCredentials<T>>[1]): T {
-  return changeCredentials(dataDir, by, patience);
+/** As the store's. */
+export function change<T>(context: AccountsContext, by: Change<T>): Promise<T> {
+  return storeIn(context).change(by);
 }
 
-/** Those of the configuration, then those of the data directory. */
-export function keysIn(config: Config["auth"], file: CredentialsFile): Config["auth"]["keys"][number][] {
-  return [...config.keys, ...file.keys];
+/** Those of the configuration, then the others. */
+export function keysIn(config: Config["auth"], accounts: Accounts): (Config["auth"]["keys"][number] | StoredKey)[] {
+  return [...config.keys, ...accounts.keys];
 }
 
 /** By its name in NFC. */
 export function findUser(
   config: Config["auth"],
-  file: CredentialsFile,
+  accounts: Accounts,
   name: string,
 ): { readonly role: Role } | undefined {
-  return [...config.users, ...file.users].find((user) => nameOf(user.name) === name);
+  return [...config.users, ...accounts.users].find((user) => nameOf(user.name) === name);
 }
 
 function isConfigured(config: Config["auth"], name: string): boolean {
   return config.users.some((user) => nameOf(user.name) === nameOf(name));
 }
 
-function storedUser(
-  config: Config["auth"],
-  file: CredentialsFile,
-  name: string,
-  what: "change" | "remove",
-): StoredUser {
-  const user = file.users.find((one) => one.name === name);
+function storedUser(config: Config["auth"], accounts: Accounts, name: string, what: "change" | "remove"): StoredUser {
+  const user = accounts.users.find((one) => one.name === name);
   if (user !== undefined) return user;
   if (isConfigured(config, name))
     refuse("conflict", `User ${name} is in the configuration; ${what} it there, under auth.users.`);
   return refuse("not_found", `There is no user ${name}.`);
 }
 
-function refuseLastAdmin(config: Config["auth"], file: CredentialsFile, user: StoredUser): void {
-  if (findUser(config, file, user.name)?.role !== "admin") return;
-  const others = [...config.users, ...file.users].filter((one) => one !== user);
+function refuseLastAdmin(config: Config["auth"], accounts: Accounts, user: StoredUser): void {
+  if (findUser(config, accounts, user.name)?.role !== "admin") return;
+  const others = [...config.users, ...accounts.users].filter((one) => one !== user);
   if (!others.some(({ role }) => role === "admin"))
     refuse("conflict", `User ${user.name} is the last admin; add another one first.`);
 }

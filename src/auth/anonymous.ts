@@ -3,11 +3,11 @@ import { ALT_LAS, dataDirWords, shellWord } from "../common/paste.ts";
 import type { Config, Check } from "../config/config.ts";
 import { readCredentials } from "./file.ts";
 
-/** Beside the rules of the configuration itself. @throws {AltLasError} `bad_config`: the file of users is damaged */
+/** Beside the rules of the configuration itself; users on PostgreSQL are asked for by the start. @throws {AltLasError} `bad_config`: the file of users is damaged */
 export function anonymousUserExists(dataDir: string): Check {
-  return ({ auth }) => {
+  return ({ auth, store }) => {
     const name = auth.anonymous_user;
-    if (name === undefined || !auth.enabled) return [];
+    if (name === undefined || !auth.enabled || store.url !== undefined) return [];
     const users = [...auth.users, ...readCredentials(dataDir).users];
     if (users.some((user) => nameOf(user.name) === nameOf(name))) return [];
     return [{ path: ["auth", "anonymous_user"], sentence: unknownAnonymous(name, dataDir) }];

@@ -13,10 +13,10 @@ import {
   listUsers,
   passwordHash,
   removeUser,
+  storeIn,
 } from "./accounts.ts";
 import { nameOf } from "./anonymous.ts";
-import { absentCredentials } from "./file.ts";
-import { readKeyUse } from "./key-use.ts";
+import { absenceIn } from "./file.ts";
 import { addKey, listKeys, OVERLAP, revokeKey, rotateKey } from "./keys.ts";
 
 export { type AccountsContext as CommandContext } from "./accounts.ts";
@@ -32,8 +32,8 @@ export async function usersAdd(context: AccountsContext, options: Parameters<typ
 }
 
 /** "" where there is a file to add to, or never was one. */
-function beginning({ config, dataDir }: AccountsContext): string {
-  const absence = absentCredentials(dataDir, config);
+function beginning(context: AccountsContext): string {
+  const absence = absenceIn(context);
   return absence === null ? "" : `${absence}; this begins a new file.\n`;
 }
 
@@ -63,8 +63,8 @@ export async function usersPassword(context: AccountsContext, name: string, pass
 }
 
 /** `users list` */
-export function usersList(context: AccountsContext): string {
-  const users = listUsers(context);
+export async function usersList(context: AccountsContext): Promise<string> {
+  const users = await listUsers(context);
   const hasTeams = users.some(({ team }) => team !== null);
   const rows = users.map(({ name, role, hasPassword, keys, createdAt, team }) => [
     name,
@@ -79,8 +79,8 @@ export function usersList(context: AccountsContext): string {
 }
 
 /** `users remove <name>`: its keys go too, its tasks stay. */
-export function usersRemove(context: AccountsContext, given: string): string {
-  const gone = removeUser(context, given);
+export async function usersRemove(context: AccountsContext, given: string): Promise<string> {
+  const gone = await removeUser(context, given);
   return `User ${nameOf(given)} is removed, with ${gone === 1 ? "1 key" : `${gone} keys`}.`;
 }
 
@@ -105,10 +105,13 @@ export interface KeyOptions {
 }
 
 /** `keys add --user <name> [--name <label>] …`: the key is on the last line, and nowhere else. */
-export function keysAdd(context: AccountsContext, { user, name, scopes, models, expires }: KeyOptions): string {
+export async function keysAdd(
+  context: AccountsContext,
+  { user, name, scopes, models, expires }: KeyOptions,
+): Promise<string> {
   const begins = beginning(context);
-  refuseUnknownUser(context, user);
-  const key = addKey(context, {
+  await refuseUnknownUser(context, user);
+  const key = await addKey(context, {
     user,
     name,
     scopes: listIn(scopes),
@@ -118,25 +121,25 @@ export function keysAdd(context: AccountsContext, { user, name, scopes, models, 
   return `${begins}Key ${key.name} of user ${key.user}, shown only this once:\n${key.key}`;
 }
 
-function refuseUnknownUser(context: AccountsContext, given: string): void {
+async function refuseUnknownUser(context: AccountsContext, given: string): Promise<void> {
   const user = nameOf(given);
-  if (listUsers(context).some(({ name }) => name === user)) return;
+  if ((await listUsers(context)).some(({ name }) => name === user)) return;
   const command = `${ALT_LAS} users add ${shellWord(user)} --role ROLE${dataDirWords(context.dataDir)}`;
   refuse(`There is no user ${user}. Make it, with one of the roles ${ROLES.join(", ")}: ${command}`);
 }
 
 /** `keys rotate <name> [--overlap <time>]`: the new key is on the last line, and nowhere else. */
-export function keysRotate(context: AccountsContext, name: string, overlap?: string): string {
+export async function keysRotate(context: AccountsContext, name: string, overlap?: string): Promise<string> {
   const seconds = overlap === undefined ? OVERLAP : secondsIn(overlap);
-  const key = rotateKey(context, name, seconds);
+  const key = await rotateKey(context, name, seconds);
   const before = key.previousUntil === null ? "ends now" : `goes on until ${key.previousUntil}`;
   return `The key before ${before}. Key ${key.name} of user ${key.user}, shown only this once:\n${key.key}`;
 }
 
 /** `keys list` */
-export function keysList(context: AccountsContext): string {
-  const uses = readKeyUse(context.dataDir);
-  const keys = listKeys(context);
+export async function keysList(context: AccountsContext): Promise<string> {
+  const uses = await storeIn(context).uses();
+  const keys = await listKeys(context);
   // Of most servers no key is on its way out, and the table is wide.
   const isRotated = keys.some(({ previousUntil }) => previousUntil !== null);
   const rows = keys.map((key) => [
@@ -155,14 +158,14 @@ export function keysList(context: AccountsContext): string {
 }
 
 /** A list that is short because its file is gone has to say so. */
-function withAbsence({ config, dataDir }: AccountsContext, list: string): string {
-  const absence = absentCredentials(dataDir, config);
+function withAbsence(context: AccountsContext, list: string): string {
+  const absence = absenceIn(context);
   return absence === null ? list : `${list}\n${absence}. Put a copy back, if there were any.`;
 }
 
 /** `keys revoke <name>`: a running server refuses it from the next request on. */
-export function keysRevoke(context: AccountsContext, name: string): string {
-  return `Key ${revokeKey(context, name).name} is revoked.`;
+export async function keysRevoke(context: AccountsContext, name: string): Promise<string> {
+  return `Key ${(await revokeKey(context, name)).name} is revoked.`;
 }
 
 /** The password on standard input, without the end of its line. */

@@ -1,16 +1,15 @@
 /** Identifies the caller: turns an Authorization header into a user with a role. */
 import { hash } from "node:crypto";
-import { statSync } from "node:fs";
 import { type Audit, NO_AUDIT } from "../audit/audit-log.ts";
 import { isoTime } from "../common/clock.ts";
 import type { Config } from "../config/config.ts";
-import { AltLasError, messageOf } from "../errors.ts";
-import { ABSENT, FileWatch, versionOf, versionOfError } from "../common/file-watch.ts";
+import { AltLasError } from "../errors.ts";
 import type { Logger } from "../log/log.ts";
-import type { AccountsContext } from "./accounts.ts";
+import type { Accounts, AccountStore, AccountsView } from "../store/accounts.ts";
+import { type AccountsContext, storeIn } from "./accounts.ts";
 import { nameOf, unknownAnonymous } from "./anonymous.ts";
 import { type Login, loginsIn } from "./basic.ts";
-import { credentialsPath, keepCredentialsPrivate, readCredentials } from "./file.ts";
+import { FileView } from "./file-view.ts";
 import { KeyUse } from "./key-use.ts";
 import { SignOn } from "./oidc/sign-on.ts";
 import { TokenCallers } from "./oidc/token-callers.ts";
@@ -19,20 +18,13 @@ import { ProvenKeys } from "./proven-keys.ts";
 import { SignIns } from "./sign-ins.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { type Caller, hasExpired, Tables, UNBOUND } from "./tables.ts";
-import { tellOperators } from "../topics.ts";
 
 export { type Caller, UNBOUND } from "./tables.ts";
 
 const ANONYMOUS: Caller = Object.freeze({ ...UNBOUND, name: "anonymous", role: "admin" });
 
-/** How long to leave a file alone that could not be read. */
-const RETRY_MS = 1000;
-
 /** Milliseconds to wait for a command that changes the file: all requests and streams wait meanwhile. */
 const PATIENCE = 100;
-
-/** Between two lines about a disk that hangs. */
-const TELL_MS = 60_000;
 
 const HOW = 'Send "Authorization: Bearer <api_key>" or "x-api-key: <api_key>", or HTTP Basic with user and password.';
 
@@ -40,6 +32,10 @@ export interface CredentialsOptions {
   readonly config: Config["auth"];
   /** Where credentials.json is. */
   readonly dataDir: string;
+  /** Absent: that file. */
+  readonly accounts?: AccountStore & AccountsView;
+  /** Ends what they need. */
+  readonly close?: () => void;
   readonly log: Logger;
   /** Is told who signs in, and what is refused; absent: nobody is. */
   readonly audit?: Audit;
@@ -51,7 +47,8 @@ export interface CredentialsOptions {
 export class Credentials {
   readonly #config: Config["auth"];
   readonly #dataDir: string;
-  readonly #path: string;
+  /** For changes of users and keys. */
+  readonly accounts: AccountsContext;
   readonly #log: Logger;
   readonly #passwords: PasswordChecker;
   readonly #refusals: RefusalLog;
@@ -62,20 +59,13 @@ export class Credentials {
   readonly keyUse: KeyUse;
   /** Null: no issuer is configured. */
   readonly signOn: SignOn | null;
+  readonly #view: AccountsView;
+  /** Ends what the place of users and keys needs; not before the last write of what `watch` began. */
+  readonly close: () => void;
   #tables: Tables;
-  /** The version of the file that `#tables` comes from. */
-  #seen: string;
-  /** Whether the file was looked at in this turn of the event loop. */
-  #looked = false;
-  /** The version that could not be read, and when (in ms of the monotonic clock) to try it again. */
-  #failed = { version: "", retryAt: 0 };
-  /** Whether the file was there, and is not any more. */
-  #isGone = false;
-  #diskHangs = false;
-  /** When it was told last that the disk hangs (ms of the monotonic clock), and whether that was its last hang. */
-  #hangTold = { at: -Infinity, isLast: false };
+  /** What `#tables` are of. */
+  #accounts: Accounts;
   readonly #now: () => number;
-  #watch: FileWatch | undefined;
   readonly #listeners = new Set<() => void>();
 
   /** @throws {AltLasError} `bad_config`: credentials.json is damaged, a password hash cannot be used, or there is no `anonymous_user` */
@@ -89,34 +79,31 @@ export class Credentials {
   }: CredentialsOptions) {
     this.#config = config;
     this.#dataDir = dataDir;
-    this.#path = credentialsPath(dataDir);
     this.#log = log;
-    this.keyUse = new KeyUse(dataDir, log);
     this.#now = now;
+    this.accounts = { config, dataDir, accounts: options.accounts, patience: PATIENCE };
+    this.close = options.close ?? (() => undefined);
+    this.#view = options.accounts ?? new FileView(dataDir, log, now);
+    const isKnown = (sha256: string): boolean => this.#view.trouble !== null || this.#tables.hasKey(sha256);
+    this.keyUse = new KeyUse(storeIn(this.accounts), isKnown, log);
     this.#refusals = new RefusalLog(log, audit, now);
     this.signIns = new SignIns(audit, now);
     this.signOn = config.oidc.issuer === undefined || !config.enabled ? null : this.#singleSignOn(log);
     this.#passwords = options.passwords ?? new PasswordChecker(undefined, now);
     this.#passwords.onRefused = ({ address, user }, failed) =>
       this.#refusals.password(address, this.#tables.users.has(user) ? user : null, failed);
-    keepCredentialsPrivate(dataDir);
-    this.#seen = versionNow(this.#path);
-    this.#tables = new Tables(config, readCredentials(dataDir), dataDir);
+    this.#accounts = this.#view.current;
+    this.#tables = new Tables(config, this.#accounts, dataDir);
     if (config.enabled && config.anonymous_user !== undefined && this.anonymous === null)
       throw new AltLasError("bad_config", unknownAnonymous(config.anonymous_user, dataDir));
     for (const warning of this.#tables.warnings) log.warn(warning);
-  }
-
-  /** For changes of users and keys. */
-  get accounts(): AccountsContext {
-    return { config: this.#config, dataDir: this.#dataDir, patience: PATIENCE };
   }
 
   /** The user of requests from this machine that have no credentials; null: they are refused. */
   get anonymous(): Caller | null {
     const name = this.#config.anonymous_user;
     if (name === undefined) return null;
-    this.#lookAtFile();
+    this.#refresh();
     return this.#tables.users.get(nameOf(name))?.caller ?? null;
   }
 
@@ -136,7 +123,7 @@ export class Credentials {
   /** Whether a caller that was let in before would be let in now, by the same key or password and with the same role. */
   holds(caller: Caller): boolean {
     if (!this.#config.enabled) return true;
-    this.#lookAtFile();
+    this.#refresh();
     return this.signOn?.has(caller) ? this.signOn.holds(caller) : this.#tables.holds(caller);
   }
 
@@ -148,11 +135,13 @@ export class Credentials {
 
   /** Why somebody who could call may not be able to now, as a sentence; null: nothing is wrong. `isShut`: nobody can call. */
   get trouble(): { readonly sentence: string; readonly isShut: boolean } | null {
-    if (!this.#isGone || !this.#config.enabled) return null;
+    const trouble = this.#config.enabled ? this.#view.trouble : null;
+    if (trouble === null) return null;
+    if (trouble.isKnown) return { sentence: `${trouble.what}: those known before stay in force.`, isShut: false };
     const isShut = !this.#tables.hasCredentials && this.signOn === null;
     const others = this.signOn === null ? "" : " and of the issuer";
     const rest = isShut ? "nobody can call" : `only the users of the configuration${others} can call`;
-    return { sentence: `The file of users and keys is gone: ${rest}.`, isShut };
+    return { sentence: `${trouble.what}: ${rest}.`, isShut };
   }
 
   #singleSignOn(log: Logger): SignOn {
@@ -170,7 +159,7 @@ export class Credentials {
    * @throws {AltLasError} `unauthorized`: it has ended
    */
   bySession(secret: string): Caller {
-    this.#lookAtFile();
+    this.#refresh();
     const caller = this.signOn?.bySession(secret) ?? null;
     if (caller === null) throw new AltLasError("unauthorized", "The sign-in of this browser has ended. Sign in again.");
     return caller;
@@ -188,16 +177,13 @@ export class Credentials {
     }
   }
 
-  /** Looks at the file from now on also while nobody calls, and writes down when keys are used. @returns what ends that */
+  /** Hears of changes from now on also while nobody calls, and writes down when keys are used. @returns what ends that */
   watch(): () => Promise<void> {
     if (!this.#config.enabled) return async () => {};
     const endUse = this.keyUse.start();
-    this.#watch = new FileWatch(this.#path, {
-      seen: () => this.#reloadIfChanged(),
-      hangs: (doesHang) => this.#onDisk(doesHang),
-    });
+    const endWatch = this.#view.watch(() => this.#refresh());
     return () => {
-      this.#watch?.stop();
+      endWatch();
       return endUse();
     };
   }
@@ -216,7 +202,7 @@ export class Credentials {
   ): Caller | Promise<Caller> {
     if (!this.#config.enabled) return ANONYMOUS;
     if (header === undefined) throw new AltLasError("unauthorized", `This needs credentials. ${HOW}`);
-    this.#lookAtFile();
+    this.#refresh();
     const proven = connection === null ? undefined : this.#proven.find(connection, header, this.#tables);
     if (proven !== undefined) return this.#admitted(proven, from);
     const [, scheme = "", rest = ""] = /^(\S+)(?:[ \t]+(.*))?$/s.exec(header) ?? [];
@@ -247,7 +233,7 @@ export class Credentials {
       return this.signedIn(found, (one) => one, from());
     }
     this.#refusals.key(from());
-    throw new AltLasError("unauthorized", "The API key is unknown or was revoked.");
+    throw this.#refusal("The API key is unknown or was revoked.");
   }
 
   /** Only who has the key itself is told that it has ended. @throws {AltLasError} `unauthorized` */
@@ -286,78 +272,29 @@ export class Credentials {
         this.signIns.note(now.caller, address);
         return now.caller;
       }
-      throw new AltLasError("unauthorized", "The user name or the password is wrong.");
+      throw this.#refusal("The user name or the password is wrong.");
     });
   }
 
-  /**
-   * The file's times are read once for all requests of a turn of the event loop, because reading them takes a tenth of a submission's time.
-   * A revoked key is refused from the very next request on all the same: the requests of a turn had come before the read.
-   */
-  #lookAtFile(): void {
-    if (this.#looked || this.#diskHangs) return;
-    this.#looked = true;
-    setImmediate(() => (this.#looked = false));
-    this.#reloadIfChanged();
+  /** Of what nobody can tell at the moment, nobody is told that it is wrong: a client would throw a good key away. */
+  #refusal(sentence: string): AltLasError {
+    const { trouble } = this.#view;
+    if (trouble?.isInDoubt !== true) return new AltLasError("unauthorized", sentence);
+    return new AltLasError("store_unavailable", `${trouble.what}. Try again.`);
   }
 
-  /** With its disk hanging, a look would stop the whole server. */
-  #onDisk(doesHang: boolean): void {
-    this.#diskHangs = doesHang;
-    const { at, isLast } = this.#hangTold;
-    if (doesHang) {
-      const isNews = this.#now() - at >= TELL_MS;
-      this.#hangTold = { at: isNews ? this.#now() : at, isLast: isNews };
-      if (!isNews) return;
-    } else if (!isLast) return;
-    const what = doesHang ? "does not answer: the credentials known before stay in force" : "answers again";
-    const sentence = `The disk of ${this.#path} ${what}.`;
-    this.#log.warn(sentence);
-    tellOperators({ kind: "auth", event: doesHang ? "hangs" : "answers", sentence });
-  }
-
-  /** Takes over a changed file; a damaged one is reported once, and what was known before stays in force. */
-  #reloadIfChanged(): void {
-    const version = versionNow(this.#path);
-    if (version === this.#seen) return;
-    if (version === this.#failed.version && performance.now() < this.#failed.retryAt) return;
-    try {
-      const tables = new Tables(this.#config, readCredentials(this.#dataDir), this.#dataDir);
-      this.#tables = tables;
-      this.#seen = version;
-      for (const listener of this.#listeners) setImmediate(listener);
-      this.#passwords.keepOnly(new Set(tables.users.values().map((user) => user.passwordHash)));
-      for (const warning of tables.warnings) this.#log.warn(warning);
-      const wasWrong = this.#isGone || this.#failed.version !== "";
-      this.#isGone = version === ABSENT;
-      this.#failed = { version: "", retryAt: 0 };
-      if (this.#isGone) {
-        const sentence = `${this.#path} is gone, and with it its users and keys. Put a copy back.`;
-        this.#log.warn(sentence);
-        tellOperators({ kind: "auth", event: "gone", sentence });
-      } else if (wasWrong)
-        tellOperators({ kind: "auth", event: "read", sentence: "The users and keys were read again." });
-      // Without users nobody can call any more, which is hardly what was meant.
-      this.#log[tables.users.size === 0 && !this.#isGone ? "warn" : "debug"](
-        { users: tables.users.size },
-        "credentials read again",
-      );
-    } catch (error) {
-      if (version !== this.#failed.version) {
-        const sentence = `The credentials known before stay in force: ${messageOf(error)}`;
-        this.#log.error(sentence);
-        tellOperators({ kind: "auth", event: "damaged", sentence });
-      }
-      this.#failed = { version, retryAt: performance.now() + RETRY_MS };
-    }
-  }
-}
-
-function versionNow(path: string): string {
-  try {
-    const stats = statSync(path, { throwIfNoEntry: false });
-    return stats === undefined ? ABSENT : versionOf(stats);
-  } catch (error) {
-    return versionOfError(error);
+  /** Takes over what has changed; it costs a comparison where nothing has. */
+  #refresh(): void {
+    const accounts = this.#view.look();
+    if (accounts === this.#accounts) return;
+    this.#accounts = accounts;
+    const tables = new Tables(this.#config, accounts, this.#dataDir);
+    this.#tables = tables;
+    for (const listener of this.#listeners) setImmediate(listener);
+    this.#passwords.keepOnly(new Set(tables.users.values().map((user) => user.passwordHash)));
+    for (const warning of tables.warnings) this.#log.warn(warning);
+    // Without users nobody can call any more, which is hardly what was meant.
+    const isEmpty = tables.users.size === 0 && this.#view.trouble === null;
+    this.#log[isEmpty ? "warn" : "debug"]({ users: tables.users.size }, "credentials read again");
   }
 }

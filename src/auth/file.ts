@@ -1,11 +1,13 @@
-/** `credentials.json` in the data directory: the users and keys that the command line keeps. */
+/** `credentials.json` in the data directory: the users and keys that are neither in the configuration nor on PostgreSQL. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Type, type Static } from "../common/type.ts";
 import { type Config, KeySchema, UserSchema } from "../config/config.ts";
 import { keepPrivate, readJsonFile, writeJsonFile } from "../common/json-file.ts";
+import type { Accounts, AccountStore, Change, KeyUses } from "../store/accounts.ts";
 import { changeLocked } from "../store/locked-change.ts";
 import { checkFor } from "../common/ajv.ts";
+import { readKeyUse, writeKeyUse } from "./key-use-file.ts";
 import { checkPasswordHash } from "./secrets.ts";
 
 const strict = { additionalProperties: false };
@@ -36,8 +38,6 @@ const FileSchema = Type.Object(
 
 /** The content of the file. */
 export type CredentialsFile = Static<typeof FileSchema>;
-export type StoredUser = CredentialsFile["users"][number];
-export type StoredKey = CredentialsFile["keys"][number];
 
 const validate = checkFor(FileSchema);
 
@@ -70,6 +70,18 @@ export function absentCredentials(
   return wasThere ? `${path} is gone, and with it the users and keys of before` : null;
 }
 
+/** As `absentCredentials`; null where users and keys are in no file. */
+export function absenceIn(
+  {
+    accounts,
+    dataDir,
+    config,
+  }: { readonly accounts?: unknown; readonly dataDir: string; readonly config: Config["auth"] },
+  hadTasks?: boolean,
+): string | null {
+  return accounts === undefined ? absentCredentials(dataDir, config, hadTasks) : null;
+}
+
 /**
  * Reads the file; one that does not exist is empty.
  * @throws {AltLasError} `bad_config`, naming the file and what is wrong with it
@@ -100,6 +112,39 @@ export function changeCredentials<T>(
     writeJsonFile(credentialsPath(dataDir), file);
     return result;
   });
+}
+
+/** The users and keys that no server has elsewhere. */
+export class FileAccounts implements AccountStore {
+  readonly #dataDir: string;
+  readonly #patience: number | undefined;
+
+  /** @param patience milliseconds to wait for another process that changes them, in which this one does nothing else; absent: as a command may */
+  constructor(dataDir: string, patience?: number) {
+    this.#dataDir = dataDir;
+    this.#patience = patience;
+  }
+
+  async read(): Promise<Accounts> {
+    return readCredentials(this.#dataDir);
+  }
+
+  async change<T>(change: Change<T>): Promise<T> {
+    const inFile = (file: CredentialsFile) => {
+      const { accounts, result } = change(file);
+      return { file: { version: 1, ...accounts } as CredentialsFile, result };
+    };
+    return changeCredentials(this.#dataDir, inFile, this.#patience);
+  }
+
+  async uses(): Promise<KeyUses> {
+    return readKeyUse(this.#dataDir);
+  }
+
+  async addUses(uses: KeyUses, known: (sha256: string) => boolean): Promise<void> {
+    const all = [...readKeyUse(this.#dataDir), ...uses].filter(([sha256]) => known(sha256));
+    await writeKeyUse(this.#dataDir, new Map(all));
+  }
 }
 
 function lockPath(dataDir: string): string {

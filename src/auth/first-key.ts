@@ -6,7 +6,9 @@ import type { Config } from "../config/config.ts";
 import { secretFile } from "../config/secret-files.ts";
 import { AltLasError } from "../errors.ts";
 import type { Logger } from "../log/log.ts";
-import { absentCredentials, changeCredentials, readCredentials, type CredentialsFile } from "./file.ts";
+import type { Accounts } from "../store/accounts.ts";
+import { type AccountsContext, storeIn } from "./accounts.ts";
+import { absenceIn } from "./file.ts";
 import { hashApiKey, newApiKey } from "./secrets.ts";
 import { Tables } from "./tables.ts";
 
@@ -15,9 +17,7 @@ const ADMIN = "admin";
 export const ENVIRONMENT_KEY = "ALT_LAS_API_KEY";
 const FIRST_KEY = "first";
 
-export interface FirstKeyOptions {
-  readonly config: Config["auth"];
-  readonly dataDir: string;
+export interface FirstKeyOptions extends AccountsContext {
   /** The value of ALT_LAS_API_KEY; undefined or empty: not set. */
   readonly environmentKey: string | undefined;
 }
@@ -34,13 +34,13 @@ export interface WayIn {
  * As `ensureFirstKey`, with the key of the environment; it warns when there was a file of credentials.
  * @param hadTasks whether tasks tell that somebody could call
  */
-export function wayIn(
-  config: Config["auth"],
-  { dataDir, hadTasks, log }: { readonly dataDir: string; readonly hadTasks: boolean; readonly log: Logger },
-): WayIn {
-  const absence = config.enabled ? absentCredentials(dataDir, config, hadTasks) : null;
+export async function wayIn(
+  context: AccountsContext,
+  { hadTasks, log }: { readonly hadTasks: boolean; readonly log: Logger },
+): Promise<WayIn> {
+  const absence = context.config.enabled ? absenceIn(context, hadTasks) : null;
   if (absence !== null) log.warn(`${absence}: only a copy brings them back.`);
-  const firstKey = ensureFirstKey({ config, dataDir, environmentKey: givenKey() });
+  const firstKey = await ensureFirstKey({ ...context, environmentKey: givenKey() });
   return { firstKey, absentCredentials: absence };
 }
 
@@ -55,19 +55,22 @@ export function wayIn(
  * @returns the new key of case 2, to be shown once; else null
  * @throws {AltLasError} `bad_config`: the variable's value is no usable key, or credentials.json is damaged or cannot be written
  */
-export function ensureFirstKey({ config, dataDir, environmentKey }: FirstKeyOptions): string | null {
+export async function ensureFirstKey({ environmentKey, ...context }: FirstKeyOptions): Promise<string | null> {
+  const { config, dataDir } = context;
   if (!config.enabled) return null;
   if (environmentKey) {
     checkEnvironmentKey(environmentKey);
-    keepEnvironmentKey(config, dataDir, hashApiKey(environmentKey));
+    await keepEnvironmentKey(context, hashApiKey(environmentKey));
     return null;
   }
-  if (new Tables(config, readCredentials(dataDir), dataDir).hasCredentials) return null;
-  return changeCredentials(dataDir, (file) => {
+  const store = storeIn(context);
+  const isEnough = (accounts: Accounts): boolean => new Tables(config, accounts, dataDir).hasCredentials;
+  if (isEnough(await store.read())) return null;
+  return store.change((accounts) => {
     // Another server may have been faster between the look above and the lock.
-    if (new Tables(config, file, dataDir).hasCredentials) return { file, result: null };
+    if (isEnough(accounts)) return { accounts, result: null };
     const key = newApiKey();
-    return { file: withAdminKey(config, file, FIRST_KEY, hashApiKey(key)), result: key };
+    return { accounts: withAdminKey(config, accounts, FIRST_KEY, hashApiKey(key)), result: key };
   });
 }
 
@@ -86,23 +89,25 @@ export function keepFirstKey(dataDir: string, key: string): string | null {
   }
 }
 
-function keepEnvironmentKey(config: Config["auth"], dataDir: string, sha256: string): void {
-  const known = ({ keys }: CredentialsFile) => [...config.keys, ...keys].some((key) => key.sha256 === sha256);
+async function keepEnvironmentKey(context: AccountsContext, sha256: string): Promise<void> {
+  const { config } = context;
+  const store = storeIn(context);
+  const known = ({ keys }: Accounts) => [...config.keys, ...keys].some((key) => key.sha256 === sha256);
   // A start that changes nothing must not need the lock, nor write.
-  if (known(readCredentials(dataDir))) return;
-  changeCredentials(dataDir, (file) => ({
-    file: known(file) ? file : withAdminKey(config, file, ENVIRONMENT_KEY, sha256),
+  if (known(await store.read())) return;
+  await store.change((accounts) => ({
+    accounts: known(accounts) ? accounts : withAdminKey(config, accounts, ENVIRONMENT_KEY, sha256),
     result: null,
   }));
 }
 
-function withAdminKey(config: Config["auth"], file: CredentialsFile, name: string, sha256: string): CredentialsFile {
+function withAdminKey(config: Config["auth"], accounts: Accounts, name: string, sha256: string): Accounts {
   const created_at = wallTimeText();
-  const exists = [...config.users, ...file.users].some((user) => user.name === ADMIN);
+  const exists = [...config.users, ...accounts.users].some((user) => user.name === ADMIN);
   return {
-    ...file,
-    users: exists ? file.users : [...file.users, { name: ADMIN, role: "admin", created_at }],
-    keys: [...file.keys.filter((key) => key.name !== name), { name, user: ADMIN, sha256, created_at }],
+    ...accounts,
+    users: exists ? accounts.users : [...accounts.users, { name: ADMIN, role: "admin", created_at }],
+    keys: [...accounts.keys.filter((key) => key.name !== name), { name, user: ADMIN, sha256, created_at }],
   };
 }
 

@@ -1,11 +1,11 @@
-/** Changes the keys of the data directory, for the command line and for admins over HTTP. Those of the configuration are only read. */
+/** Changes keys, for the command line and for admins over HTTP. Those of the configuration are only read. */
 import { isoTime, wallTime, wallTimeText } from "../common/clock.ts";
 import { A_TIME, timeIn } from "../common/given-time.ts";
 import { shown } from "../common/validation.ts";
 import { SCOPES, type Config, type Scope } from "../config/config.ts";
-import { type AccountsContext, change, checkName, findUser, keysIn, refuse } from "./accounts.ts";
+import type { Accounts, StoredKey } from "../store/accounts.ts";
+import { type AccountsContext, change, checkName, findUser, keysIn, refuse, storeIn } from "./accounts.ts";
 import { nameOf } from "./anonymous.ts";
-import { readCredentials, type CredentialsFile, type StoredKey } from "./file.ts";
 import { hashApiKey, newApiKey } from "./secrets.ts";
 
 /** A key as admins see it. */
@@ -45,36 +45,40 @@ export const OVERLAP = 86_400;
 const LONGEST_OVERLAP = 90 * 86_400;
 
 /** All keys, those of the configuration first. */
-export function listKeys({ config, dataDir }: AccountsContext): KeyView[] {
+export async function listKeys(context: AccountsContext): Promise<KeyView[]> {
+  const { keys } = await storeIn(context).read();
   return [
-    ...config.keys.map((key) => viewOfKey(key, null)),
-    ...readCredentials(dataDir).keys.map((key) => viewOfKey(key, key.created_at)),
+    ...context.config.keys.map((key) => viewOfKey(key, null)),
+    ...keys.map((key) => viewOfKey(key, key.created_at)),
   ];
 }
 
 /** @throws {AltLasError} `invalid_input`; `not_found`: there is no such user; `conflict`: a key is called so */
-export function addKey(
+export async function addKey(
   context: AccountsContext,
   options: { readonly user: string; readonly name?: string | undefined } & KeyLimits,
-): NewKey {
-  const { config, dataDir } = context;
+): Promise<NewKey> {
+  const { config } = context;
   const user = nameOf(options.user);
   const label = options.name === undefined ? undefined : nameOf(options.name);
   if (label !== undefined) checkName(label, "key");
   const limits = checkLimits(options);
-  const refuseStranger = (file: CredentialsFile): void => {
-    if (findUser(config, file, user) === undefined) refuse("not_found", `There is no user ${user}.`);
+  const refuseStranger = (accounts: Accounts): void => {
+    if (findUser(config, accounts, user) === undefined) refuse("not_found", `There is no user ${user}.`);
   };
   // Before the lock is taken, which would make the folder.
-  refuseStranger(readCredentials(dataDir));
+  refuseStranger(await storeIn(context).read());
   const key = newApiKey();
-  return change(context, (file) => {
-    refuseStranger(file);
-    const taken = new Set(keysIn(config, file).map(({ name }) => name));
+  return change(context, (accounts) => {
+    refuseStranger(accounts);
+    const taken = new Set(keysIn(config, accounts).map(({ name }) => name));
     const name = label ?? freeName(user, taken);
     if (taken.has(name)) refuse("conflict", `A key named ${name} exists already.`);
     const entry: StoredKey = { name, user, sha256: hashApiKey(key), ...limits, created_at: wallTimeText() };
-    return { file: { ...file, keys: [...file.keys, entry] }, result: { ...viewOfKey(entry, entry.created_at), key } };
+    return {
+      accounts: { ...accounts, keys: [...accounts.keys, entry] },
+      result: { ...viewOfKey(entry, entry.created_at), key },
+    };
   });
 }
 
@@ -83,14 +87,14 @@ export function addKey(
  * @param overlap seconds after which none of those before is left; 0: they end at once
  * @throws {AltLasError} `invalid_input`; `not_found`; `conflict`: it is in the configuration
  */
-export function rotateKey(context: AccountsContext, given: string, overlap = OVERLAP): NewKey {
+export async function rotateKey(context: AccountsContext, given: string, overlap = OVERLAP): Promise<NewKey> {
   if (!(overlap >= 0 && overlap <= LONGEST_OVERLAP)) {
     const sentence = `The key before may go on for 0 s to 90 days (${LONGEST_OVERLAP} s); got ${shown(overlap)}.`;
     refuse("invalid_input", sentence);
   }
   const key = newApiKey();
-  return change(context, (file) => {
-    const known = storedKey(context.config, file, nameOf(given), "rotate");
+  return change(context, (accounts) => {
+    const known = storedKey(context.config, accounts, nameOf(given), "rotate");
     const { previous = [], expires_at: end, ...rest } = known;
     if (end !== undefined && Date.parse(end) <= wallTime()) {
       refuse("conflict", `Key ${known.name} expired at ${end}; revoke it and add another one.`);
@@ -108,17 +112,17 @@ export function rotateKey(context: AccountsContext, given: string, overlap = OVE
       ...(end !== undefined && { expires_at: end }),
       ...(old.length > 0 && { previous: [...living, ...old] }),
     };
-    const keys = file.keys.map((one) => (one === known ? entry : one));
-    return { file: { ...file, keys }, result: { ...viewOfKey(entry, entry.created_at), key } };
+    const keys = accounts.keys.map((one) => (one === known ? entry : one));
+    return { accounts: { ...accounts, keys }, result: { ...viewOfKey(entry, entry.created_at), key } };
   });
 }
 
 /** Ends a key at once, with those before it. @throws {AltLasError} `not_found`; `conflict`: it is in the configuration */
-export function revokeKey(context: AccountsContext, given: string): KeyView {
-  return change(context, (file) => {
-    const key = storedKey(context.config, file, nameOf(given), "revoke");
+export async function revokeKey(context: AccountsContext, given: string): Promise<KeyView> {
+  return change(context, (accounts) => {
+    const key = storedKey(context.config, accounts, nameOf(given), "revoke");
     return {
-      file: { ...file, keys: file.keys.filter((one) => one !== key) },
+      accounts: { ...accounts, keys: accounts.keys.filter((one) => one !== key) },
       result: viewOfKey(key, key.created_at),
     };
   });
@@ -149,14 +153,14 @@ function endOf(given: string): string {
   return isoTime(time);
 }
 
-function viewOfKey(key: Config["auth"]["keys"][number] & Partial<StoredKey>, createdAt: string | null): KeyView {
+function viewOfKey(key: Omit<StoredKey, "created_at">, createdAt: string | null): KeyView {
   const { name, sha256, user, scopes = null, models = null, expires_at: expiresAt = null, previous = [] } = key;
   const living = previous.map(({ until }) => until).filter((until) => Date.parse(until) > wallTime());
   return { name, sha256, user, scopes, models, expiresAt, previousUntil: living.toSorted().at(-1) ?? null, createdAt };
 }
 
-function storedKey(config: Config["auth"], file: CredentialsFile, name: string, what: "rotate" | "revoke"): StoredKey {
-  const key = file.keys.find((one) => one.name === name);
+function storedKey(config: Config["auth"], accounts: Accounts, name: string, what: "rotate" | "revoke"): StoredKey {
+  const key = accounts.keys.find((one) => one.name === name);
   if (key !== undefined) return key;
   if (config.keys.some((one) => one.name === name)) {
     const how = what === "revoke" ? "remove it there" : "put another one there";

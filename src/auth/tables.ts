@@ -2,8 +2,8 @@
 import { timingSafeEqual } from "node:crypto";
 import { wallTime } from "../common/clock.ts";
 import type { Config, Role, Scope } from "../config/config.ts";
+import type { Accounts, StoredKey } from "../store/accounts.ts";
 import { nameOf, warningOfAnonymous } from "./anonymous.ts";
-import type { CredentialsFile, StoredKey } from "./file.ts";
 import { checkPasswordHash } from "./secrets.ts";
 
 /** The sender of a request. */
@@ -52,18 +52,18 @@ export class Tables {
   readonly #keys: ReadonlyMap<string, Key>;
 
   /**
-   * @param dataDir where `file` is
+   * @param dataDir where users would be added
    * @throws {AltLasError} `bad_config`: a password hash of the configuration cannot be used
    */
-  constructor(config: Config["auth"], file: CredentialsFile, dataDir: string) {
+  constructor(config: Config["auth"], accounts: Accounts, dataDir: string) {
     const warnings: string[] = [];
     for (const { name, password_hash } of config.users) {
       if (password_hash !== undefined) checkPasswordHash(password_hash, `auth.users: the password_hash of ${name}`);
     }
-    this.users = mergeUsers(config, file, warnings);
-    const gone = (file.removed ?? []).filter(({ name }) => !this.users.has(name));
+    this.users = mergeUsers(config, accounts, warnings);
+    const gone = (accounts.removed ?? []).filter(({ name }) => !this.users.has(name));
     this.removed = new Map(gone.map(({ name, at }) => [name, at]));
-    this.#keys = mergeKeys(config, file, this.users, warnings);
+    this.#keys = mergeKeys(config, accounts, this.users, warnings);
     const anonymous = this.users.get(nameOf(config.anonymous_user ?? ""));
     const warning = warningOfAnonymous(config, anonymous?.caller.role, dataDir);
     if (warning !== null) warnings.push(warning);
@@ -75,6 +75,11 @@ export class Tables {
     const key = this.#keys.get(digest.toString("latin1"));
     if (key === undefined || !timingSafeEqual(key.digest, digest)) return undefined;
     return key.owner;
+  }
+
+  /** Whether a key of that hash is in force, or was before a rotation. @param sha256 in hexadecimal */
+  hasKey(sha256: string): boolean {
+    return this.#keys.has(Buffer.from(sha256, "hex").toString("latin1"));
   }
 
   /** Whether a caller that these or earlier tables have named could prove itself in the same way now, and would be the same. */
@@ -104,9 +109,9 @@ function proven(caller: Caller, proof: Proof): Caller {
   return caller;
 }
 
-function mergeUsers(config: Config["auth"], file: CredentialsFile, warnings: string[]): Map<string, User> {
+function mergeUsers(config: Config["auth"], accounts: Accounts, warnings: string[]): Map<string, User> {
   const users = new Map<string, User>();
-  for (const { name: written, role, team: inTeam, password_hash } of [...config.users, ...file.users]) {
+  for (const { name: written, role, team: inTeam, password_hash } of [...config.users, ...accounts.users]) {
     const name = nameOf(written);
     const team = inTeam === undefined ? null : nameOf(inTeam);
     if (users.has(name)) warnings.push(`User ${name} is in the configuration too, which wins over the data directory.`);
@@ -121,14 +126,14 @@ function mergeUsers(config: Config["auth"], file: CredentialsFile, warnings: str
 
 function mergeKeys(
   config: Config["auth"],
-  file: CredentialsFile,
+  accounts: Accounts,
   users: ReadonlyMap<string, User>,
   warnings: string[],
 ): Map<string, Key> {
   const keys = new Map<string, Key>();
   const names = new Set<string>();
   const former: (Caller & { readonly before: string })[] = [];
-  for (const key of [...config.keys, ...file.keys]) {
+  for (const key of [...config.keys, ...accounts.keys]) {
     const { name, user: owner, sha256, ...limits } = key;
     const user = nameOf(owner);
     const digest = Buffer.from(sha256, "hex");
@@ -155,7 +160,7 @@ function mergeKeys(
   return keys;
 }
 
-type KeyLimits = Pick<CredentialsFile["keys"][number], "expires_at" | "scopes" | "models">;
+type KeyLimits = Pick<StoredKey, "expires_at" | "scopes" | "models">;
 
 function boundsOf({ expires_at: end, scopes, models }: KeyLimits): Pick<Caller, "scopes" | "models" | "expiresAt"> {
   return {
@@ -165,7 +170,7 @@ function boundsOf({ expires_at: end, scopes, models }: KeyLimits): Pick<Caller, 
   };
 }
 
-type AnyKey = Config["auth"]["keys"][number] & Partial<Pick<StoredKey, "previous">>;
+type AnyKey = Omit<StoredKey, "created_at">;
 
 /** Those before a key was rotated. */
 function previousOf({ previous = [] }: AnyKey): NonNullable<AnyKey["previous"]> {

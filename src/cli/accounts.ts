@@ -1,6 +1,6 @@
 /** The commands `users` and `keys`; what they do is in auth/commands.ts. */
 import type { Command } from "commander";
-import type { KeyOptions } from "../auth/commands.ts";
+import type { CommandContext as AccountsContext, KeyOptions } from "../auth/commands.ts";
 import { configured } from "./configured.ts";
 import type { Options } from "./context.ts";
 
@@ -34,10 +34,12 @@ function addUsers(users: Command, io: Io): void {
     .option("--again", "it may be one that was removed, and has again what this one has left")
     .option("--password-stdin", "read the user's password from standard input")
     .action(async (name: string, { passwordStdin, ...options }: Options & NewUser, command: Command) => {
-      const { auth, contextForAdding } = await context();
-      const { place, begun } = contextForAdding(options, command);
-      const password = passwordStdin ? await auth.readPassword(io.stdin()) : undefined;
-      io.log(withBegun(begun, await auth.usersAdd(place, { ...options, name, password })));
+      const { auth, adding } = await context();
+      const add = async (place: AccountsContext): Promise<string> => {
+        const password = passwordStdin ? await auth.readPassword(io.stdin()) : undefined;
+        return auth.usersAdd(place, { ...options, name, password });
+      };
+      io.log(await adding(options, command, add));
     });
   configured(users.command("set <name>"))
     .description("give a user another role or team")
@@ -45,15 +47,16 @@ function addUsers(users: Command, io: Io): void {
     .option("--team <name>", "the team that it is in from now on")
     .option("--no-team", "take it out of its team")
     .action(async (name: string, options: Options & { role?: string; team?: string | false }, command: Command) => {
-      const { auth, contextOf } = await context();
-      io.log(await auth.usersSet(contextOf(options, command), name, options));
+      const { auth, changing } = await context();
+      io.log(await changing(options, command, (place) => auth.usersSet(place, name, options)));
     });
   configured(users.command("password <name>"))
     .description("read a password from standard input and make it the user's")
     .action(async (name: string, options: Options, command: Command) => {
-      const { auth, contextOf } = await context();
-      const place = contextOf(options, command);
-      io.log(await auth.usersPassword(place, name, await auth.readPassword(io.stdin())));
+      const { auth, changing } = await context();
+      const change = async (place: AccountsContext): Promise<string> =>
+        auth.usersPassword(place, name, await auth.readPassword(io.stdin()));
+      io.log(await changing(options, command, change));
     });
   addUserLists(users, io);
 }
@@ -62,14 +65,14 @@ function addUserLists(users: Command, io: Io): void {
   configured(users.command("list"))
     .description("list the users")
     .action(async (options: Options, command: Command) => {
-      const { auth, contextOf } = await context();
-      io.log(auth.usersList(contextOf(options, command)));
+      const { auth, changing } = await context();
+      io.log(await changing(options, command, (place) => auth.usersList(place)));
     });
   configured(users.command("remove <name>"))
     .description("remove a user and its keys")
     .action(async (name: string, options: Options, command: Command) => {
-      const { auth, contextOf } = await context();
-      io.log(auth.usersRemove(contextOf(options, command), name));
+      const { auth, changing } = await context();
+      io.log(await changing(options, command, (place) => auth.usersRemove(place, name)));
     });
   users
     .command("hash")
@@ -89,35 +92,26 @@ function addKeys(keys: Command, io: Io): void {
     .option("--models <list>", "the models that it may ask for")
     .option("--expires <time>", 'when it ends: how long it lasts, like 90d, or a time, like "2027-01-31T00:00:00Z"')
     .action(async (options: Options & KeyOptions, command: Command) => {
-      const { auth, contextForAdding } = await context();
-      const { place, begun } = contextForAdding(options, command);
-      io.log(withBegun(begun, auth.keysAdd(place, options)));
+      const { auth, adding } = await context();
+      io.log(await adding(options, command, (place) => auth.keysAdd(place, options)));
     });
   configured(keys.command("list"))
     .description("list the keys")
     .action(async (options: Options, command: Command) => {
-      const { auth, contextOf } = await context();
-      io.log(auth.keysList(contextOf(options, command)));
+      const { auth, changing } = await context();
+      io.log(await changing(options, command, (place) => auth.keysList(place)));
     });
   configured(keys.command("rotate <name>"))
     .description("make another key under the same name and print it once; the one before goes on for a day")
     .option("--overlap <time>", "how long the one before goes on, like 30m, 24h or 7d; 0s: it ends now")
     .action(async (name: string, options: Options & { overlap?: string }, command: Command) => {
-      const { auth, contextOf } = await context();
-      io.log(auth.keysRotate(contextOf(options, command), name, options.overlap));
+      const { auth, changing } = await context();
+      io.log(await changing(options, command, (place) => auth.keysRotate(place, name, options.overlap)));
     });
   configured(keys.command("revoke <name>"))
     .description("revoke a key at once")
     .action(async (name: string, options: Options, command: Command) => {
-      const { auth, contextOf } = await context();
-      io.log(auth.keysRevoke(contextOf(options, command), name));
+      const { auth, changing } = await context();
+      io.log(await changing(options, command, (place) => auth.keysRevoke(place, name)));
     });
-}
-
-/** The result comes last: programs take a key from the last line. */
-function withBegun(begun: string | null, done: string): string {
-  return begun === null
-    ? done
-    : `${begun}
-${done}`;
 }

@@ -195,7 +195,7 @@ function addForget(cli: Command, io: Io): void {
     .action(async ({ user, config }: Pick<Options, "config"> & { user: string }, command: Command) => {
       const { loadConfig } = await import("../config/config.ts");
       const { forgetCommand } = await import("../forget/command.ts");
-      const place = { dataDir: existingData(dataDirOf(command)), store: loadConfig(config).store };
+      const place = { dataDir: existingData(dataDirOf(command)), config: loadConfig(config) };
       io.log(await forgetCommand(place, user, io.log));
     });
 }

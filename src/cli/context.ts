@@ -1,6 +1,7 @@
 /** What commands work on. Loaded by those that need it. */
 import type { Command } from "commander";
 import type { AccountsContext } from "../auth/accounts.ts";
+import { withAccounts } from "../auth/open-accounts.ts";
 import { type Check, type Config, loadConfig } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { BY_POSTGRES } from "../store/store.ts";
@@ -36,13 +37,27 @@ export function placeOf(config: string | undefined, command: Command) {
   return { config: loadConfig(config), dataDir: dataDirOf(command).path, environment: process.env };
 }
 
-/** @throws {AltLasError} `bad_config` where there is nothing to list or change */
-export function contextOf(options: Options, command: Command): AccountsContext {
-  return { config: configOf(options).auth, dataDir: existingData(dataDirOf(command)) };
+/**
+ * Lists or changes users and keys that are there.
+ * @throws {AltLasError} `bad_config` where there is nothing to list or change; what `work` throws
+ */
+export function changing<T>(options: Options, command: Command, work: Work<T>): Promise<T> {
+  const dataDir = existingData(dataDirOf(command));
+  return withAccounts({ config: configOf(options), dataDir }, { begins: false, tell: () => undefined }, work);
 }
 
-/** @throws {AltLasError} `bad_config` where there is nothing to add to, and nobody has named the folder to begin in */
-export function contextForAdding(options: Options, command: Command) {
-  const { path, begun } = existingOrNewData(dataDirOf(command));
-  return { place: { config: configOf(options).auth, dataDir: path }, begun };
+/**
+ * Adds users or keys, also where there are none yet.
+ * @returns what `work` returned; it comes last, because programs take a key from the last line
+ * @throws {AltLasError} `bad_config` where there is nothing to add to, and nobody has named the folder to begin in; what `work` throws
+ */
+export async function adding(options: Options, command: Command, work: Work<string>): Promise<string> {
+  const config = configOf(options);
+  const { path: dataDir, begun } = existingOrNewData(dataDirOf(command));
+  const isInFile = config.store.url === undefined;
+  const lines = begun === null || !isInFile ? [] : [begun];
+  const done = await withAccounts({ config, dataDir }, { begins: true, tell: (line) => lines.push(line) }, work);
+  return [...lines, done].join("\n");
 }
+
+type Work<T> = (context: AccountsContext) => Promise<T>;

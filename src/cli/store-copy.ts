@@ -1,8 +1,11 @@
 /** `alt-las store copy`. */
+import { credentialsPath, FileAccounts } from "../auth/file.ts";
 import type { Config } from "../config/config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type Copied, copyStore } from "../store/copying/copy.ts";
+import type { AccountEnds } from "../store/copying/copy-accounts.ts";
 import { openEnds } from "../store/copying/ends.ts";
+import { openAccounts } from "../store/postgres/open-accounts.ts";
 import type { DatabaseKind } from "./store.ts";
 
 type Place = Pick<Config["store"], "url" | "schema"> & {
@@ -27,9 +30,11 @@ export async function storeCopy(
   const { url } = place;
   if (from === to) refuse(`--from and --to are both ${from}; one has to be sqlite, and the other postgres.`);
   if (url === undefined) refuse("store.url is not set: name the PostgreSQL database there (docs/postgres.md).");
-  const { source, target } = await openEnds({ ...place, url }, to === "postgres");
+  const isToPostgres = to === "postgres";
+  const { source, target } = await openEnds({ ...place, url }, isToPostgres);
   try {
-    const { copied, lost, wasThere } = await whole(() => copyStore(source, target, paced(tell)));
+    const accounts = await accountEnds({ ...place, url }, isToPostgres, target.shown);
+    const { copied, lost, wasThere } = await whole(() => copyStore(source, target, accounts, paced(tell)));
     const what = `${wasThere ? "It was copied already" : "Copied"}, and each row and each file of both is the same: ${words(copied)}.`;
     const named = place.path === undefined ? "" : " and name that file in store.path";
     const next =
@@ -41,6 +46,18 @@ export async function storeCopy(
     await target.close();
     await source.close();
   }
+}
+
+/** @param shown the target */
+async function accountEnds(
+  { url, schema, dataDir }: Place & { readonly url: string },
+  isToPostgres: boolean,
+  shown: string,
+): Promise<AccountEnds> {
+  const onPostgres = await openAccounts({ url, schema, isCopy: true });
+  const inFile = new FileAccounts(dataDir);
+  if (isToPostgres) return { from: inFile, to: onPostgres, shown, isPart: true };
+  return { from: onPostgres, to: inFile, shown: credentialsPath(dataDir), isPart: false };
 }
 
 /** @throws {AltLasError} also for what databases and the system throw */

@@ -23,6 +23,8 @@ export interface DataOptions {
 /** Bytes of a database that is read as a whole; a larger one would keep its server from starting for minutes. */
 const MOST_READ = 512 * 2 ** 20;
 
+const ON_POSTGRES = "on PostgreSQL (store.url)";
+
 /** Looks, and changes nothing. */
 export function data({ dataDir, why, config, runs }: DataOptions): Section {
   const folder = resolve(dataDir);
@@ -39,18 +41,19 @@ export function data({ dataDir, why, config, runs }: DataOptions): Section {
   const facts: Record<string, Fact> = { folder, why, has_data: has };
   problems.push(...(existsSync(folder) ? unwritable(folder) : unmakable(folder)));
   if (has !== true) return { facts, problems };
-  const users = attempt(() => readCredentials(dataDir));
-  const absence = config === null ? null : absentCredentials(dataDir, config.auth);
+  const isOnPostgres = config?.store.url !== undefined;
+  const users = isOnPostgres ? null : attempt(() => readCredentials(dataDir));
+  const absence = config === null || isOnPostgres ? null : absentCredentials(dataDir, config.auth);
   if (absence !== null) problems.push({ problem: `${absence}. Put a copy back, or restore a backup.`, mend: null });
   attempt(() => KnownGpus.open(dataDir));
   return {
     facts: {
       ...facts,
-      users: users?.users.length ?? null,
-      keys: users?.keys.length ?? null,
+      users: isOnPostgres ? ON_POSTGRES : (users?.users.length ?? null),
+      keys: isOnPostgres ? ON_POSTGRES : (users?.keys.length ?? null),
       pulled_models: attempt(() => readPulled(dataDir))?.length ?? null,
-      ...(config?.store.url !== undefined
-        ? { database: "on PostgreSQL (store.url)" }
+      ...(isOnPostgres
+        ? { database: ON_POSTGRES }
         : databaseFacts(config?.store.path ?? join(dataDir, "alt-las.db"), runs, problems)),
     },
     problems,

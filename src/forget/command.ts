@@ -4,6 +4,7 @@ import { nameOf } from "../auth/anonymous.ts";
 import type { Config } from "../config/config.ts";
 import { openAnswer } from "../control/client.ts";
 import { freeName } from "../auth/accounts.ts";
+import { withAccounts } from "../auth/open-accounts.ts";
 import { AltLasError } from "../errors.ts";
 import { forgetInCopies } from "../store/sqlite/copies.ts";
 import { FolderBytes } from "../store/folder-bytes.ts";
@@ -19,33 +20,33 @@ const PACE = 1000;
 
 export interface ForgetContext {
   readonly dataDir: string;
-  /** Of the configuration. */
-  readonly store: Config["store"];
+  readonly config: Config;
 }
 
 /** @param tell is told how far it is @returns what was removed, and what stays */
 export async function forgetCommand(
-  { dataDir, store }: ForgetContext,
+  place: ForgetContext,
   given: string,
   tell: (text: string) => void,
 ): Promise<string> {
+  const { dataDir, config } = place;
   const user = nameOf(given);
   const progress = paced(tell);
   const answer = await openAnswer(dataDir, "POST /forget", { user });
-  const done =
-    answer === undefined ? await forgetHere({ dataDir, store }, user, progress) : await followed(answer, progress);
-  const left = forgetInCopies(databaseOf(store, dataDir), user);
+  const done = answer === undefined ? await forgetHere(place, user, progress) : await followed(answer, progress);
+  const left = forgetInCopies(databaseOf(config.store, dataDir), user);
   // Last: what was cut off before has not freed the name.
-  if (done.filesHeld === 0) freeName({ dataDir }, user);
+  if (done.filesHeld === 0)
+    await withAccounts(place, { begins: false, tell: () => undefined }, (accounts) => freeName(accounts, user));
   return [`${user}: ${forgottenWords(done)}.`, ...left, STAYS].join("\n");
 }
 
 async function forgetHere(
-  { dataDir, store: place }: ForgetContext,
+  { dataDir, config }: ForgetContext,
   user: string,
   tell: (so: Forgotten) => void,
 ): Promise<Forgotten> {
-  const store = await storeOf(place, dataDir, SILENT);
+  const store = await storeOf(config.store, dataDir, SILENT);
   await store.open();
   try {
     const bytes = store.bytes ?? FolderBytes.of(dataDir);

@@ -1,6 +1,7 @@
 /** `/keys`: what the commands `keys` do, for admins. Keys of the configuration are listed, and changed only there. */
 import type { FastifyInstance } from "fastify";
 import { addKey, type KeyView as Key, listKeys, revokeKey, rotateKey } from "../auth/keys.ts";
+import type { KeyUses } from "../store/accounts.ts";
 import { administration } from "./access.ts";
 import { noteForAudit } from "./auditing.ts";
 import {
@@ -33,8 +34,9 @@ export function keysRoutes(app: FastifyInstance, parts: Parts): void {
 
 function listRoute(app: FastifyInstance, { credentials: { accounts, keyUse } }: Parts): void {
   const schema = { ...ABOUT, operationId: "listKeys", summary: "The API keys", response: { 200: KeysAnswer } };
-  app.get("/keys", { schema, onRequest: mayManage }, () => {
-    return { keys: listKeys(accounts).map((key) => viewOfKey(key, keyUse.lastOf(key.sha256))) };
+  app.get("/keys", { schema, onRequest: mayManage }, async () => {
+    const uses = await keyUse.all();
+    return { keys: (await listKeys(accounts)).map((key) => viewOfKey(key, uses)) };
   });
 }
 
@@ -50,14 +52,14 @@ function addRoute(app: FastifyInstance, { credentials: { accounts }, log }: Part
   app.post<{ Body: NewKeyRequest }>(
     "/keys",
     { schema, config: { audit: "key.add" }, onRequest: mayManage },
-    (request, reply) => {
+    async (request, reply) => {
       const { body, caller } = request;
       noteForAudit(request, { target: body.name ?? "", details: `user ${body.user}` });
       const { expires_at: expiresAt, ...rest } = body;
-      const made = addKey(accounts, { ...rest, expiresAt });
+      const made = await addKey(accounts, { ...rest, expiresAt });
       noteForAudit(request, { target: made.name, details: `user ${made.user}` });
       log.info({ name: made.name, user: made.user, by: caller.name }, "API key made");
-      return reply.code(201).send({ ...viewOfKey(made, null), key: made.key });
+      return reply.code(201).send({ ...viewOfKey(made), key: made.key });
     },
   );
 }
@@ -74,10 +76,10 @@ function rotateRoute(app: FastifyInstance, { credentials: { accounts }, log }: P
   app.post<{ Params: Named; Body: RotateRequest }>(
     "/keys/:name/rotate",
     { schema, config: { audit: "key.rotate" }, onRequest },
-    ({ body, caller, params }) => {
-      const made = rotateKey(accounts, params.name, body.overlap_seconds);
+    async ({ body, caller, params }) => {
+      const made = await rotateKey(accounts, params.name, body.overlap_seconds);
       log.info({ name: made.name, user: made.user, by: caller.name }, "API key rotated");
-      return { ...viewOfKey(made, null), key: made.key };
+      return { ...viewOfKey(made), key: made.key };
     },
   );
 }
@@ -93,15 +95,16 @@ function revokeRoute(app: FastifyInstance, { credentials: { accounts, keyUse }, 
   app.delete<{ Params: Named }>(
     "/keys/:name",
     { schema, config: { audit: "key.revoke" }, onRequest },
-    ({ caller, params: { name } }) => {
-      const revoked = revokeKey(accounts, name);
+    async ({ caller, params: { name } }) => {
+      const uses = await keyUse.all();
+      const revoked = await revokeKey(accounts, name);
       log.info({ name, user: revoked.user, by: caller.name }, "API key revoked");
-      return viewOfKey(revoked, keyUse.lastOf(revoked.sha256));
+      return viewOfKey(revoked, uses);
     },
   );
 }
 
-function viewOfKey(key: Key, last: string | null): KeyView {
+function viewOfKey(key: Key, uses?: KeyUses): KeyView {
   return {
     name: key.name,
     user: key.user,
@@ -109,7 +112,7 @@ function viewOfKey(key: Key, last: string | null): KeyView {
     models: key.models,
     expires_at: key.expiresAt,
     previous_until: key.previousUntil,
-    last_used_at: last,
+    last_used_at: uses?.get(key.sha256) ?? null,
     created_at: key.createdAt,
   };
 }

@@ -81,11 +81,11 @@ const ALWAYS: ErrorCode[] = [
   "invalid_input",
   "unauthorized",
   "issuer_unavailable",
+  "store_unavailable",
   "method_not_allowed",
   "rate_limited",
   "internal_error",
 ];
-const ON_READING: ErrorCode[] = ["store_unavailable"];
 const ON_NAMING: ErrorCode[] = ["not_found"];
 const ON_SENDING: ErrorCode[] = [
   "malformed_json",
@@ -305,7 +305,6 @@ function failuresOf(
   if (security?.length === 0) return {};
   const codes = new Set<ErrorCode>([...ALWAYS, ...refusals]);
   if (method !== "GET") ON_SENDING.forEach((code) => codes.add(code));
-  if (/\/(task|batch|responses)/.test(url)) ON_READING.forEach((code) => codes.add(code));
   if (url.includes("/:")) ON_NAMING.forEach((code) => codes.add(code));
   const failures: Record<string, object> = {};
   for (const status of new Set([...codes].map((code) => statusFor(url, code)))) {

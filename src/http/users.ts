@@ -34,7 +34,9 @@ export function usersRoutes(app: FastifyInstance, parts: Parts): void {
 
 function listRoute(app: FastifyInstance, { credentials: { accounts } }: Parts): void {
   const schema = { ...ABOUT, operationId: "listUsers", summary: "The users", response: { 200: UsersAnswer } };
-  app.get("/users", { schema, onRequest }, () => ({ users: listUsers(accounts).map(viewOfUser) }));
+  app.get("/users", { schema, onRequest }, async () => ({
+    users: (await listUsers(accounts)).map(viewOfUser),
+  }));
 }
 
 function addRoute(app: FastifyInstance, { credentials: { accounts }, log }: Parts): void {
@@ -95,8 +97,8 @@ function removeRoute(app: FastifyInstance, { credentials: { accounts }, log }: P
   app.delete<{ Params: Named }>(
     "/users/:name",
     { schema, config: { audit: "user.remove" }, onRequest: removing },
-    ({ caller, params: { name } }) => {
-      const keys = removeUser(accounts, name);
+    async ({ caller, params: { name } }) => {
+      const keys = await removeUser(accounts, name);
       log.info({ user: name, keys, by: caller.name }, "user removed");
       return { name, keys };
     },
@@ -120,7 +122,7 @@ function forgetRoute(app: FastifyInstance, { credentials: { accounts }, forget, 
     { schema, config: { audit: "data.forget", isPatient: true }, onRequest: [onRequest, ignoreTypeOfNothing] },
     async ({ caller, params: { name } }) => {
       const { canceled, tasks, batches, files, filesHeld, answers, usageRows } = await forget(name);
-      if (filesHeld === 0) freeName(accounts, name);
+      if (filesHeld === 0) await freeName(accounts, name);
       log.info({ user: name, tasks, files, by: caller.name }, "user forgotten");
       return { name, canceled, tasks, batches, files, answers, usage_rows: usageRows };
     },

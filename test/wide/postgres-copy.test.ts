@@ -8,6 +8,8 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { buffer } from "node:stream/consumers";
 import { after, test, type TestContext } from "node:test";
+import { FileAccounts } from "../../src/auth/file.ts";
+import type { Accounts } from "../../src/store/accounts.ts";
 import { stampOf, TABLES } from "../../src/store/copying/end.ts";
 import type { FileBytes } from "../../src/store/file-bytes.ts";
 import { FolderBytes } from "../../src/store/folder-bytes.ts";
@@ -30,6 +32,16 @@ after(() => server?.remove());
 const TO_POSTGRES = ["--from", "sqlite", "--to", "postgres"];
 const TO_SQLITE = ["--from", "postgres", "--to", "sqlite"];
 let made = 0;
+
+const AT = "2026-05-04T12:00:00.000Z";
+const ACCOUNTS: Accounts = {
+  users: [
+    { name: "zoë", role: "admin", team: "lab", created_at: AT },
+    { name: "ada", role: "user", created_at: AT },
+  ],
+  keys: [{ name: "k", user: "ada", sha256: "a".repeat(64), scopes: ["read"], created_at: AT }],
+  removed: [{ name: "eve", at: AT }],
+};
 
 /** A data directory with a database, and a schema for it that is empty. */
 class World {
@@ -84,6 +96,9 @@ async function used<T>(t: TestContext, store: Store, work: (store: Store) => Pro
 test("all that is stored is the same on PostgreSQL, and back in another file", { skip }, async (t) => {
   const world = new World(t);
   await used(t, world.sqlite(), (store) => fill(store));
+  const file = new FileAccounts(world.dataDir);
+  await file.change(() => ({ accounts: ACCOUNTS, result: null }));
+  await file.addUses(new Map([["a".repeat(64), AT]]), () => true);
   const there = await world.copy(TO_POSTGRES);
   assert.equal(there.code, 0, there.stderr);
   assert.match(
@@ -92,8 +107,16 @@ test("all that is stored is the same on PostgreSQL, and back in another file", {
   );
   const again = await world.copy(TO_POSTGRES);
   assert.match(again.stdout, /^It was copied already, and each row and each file of both is the same: tasks 40/);
+  assert.match(again.stdout, /, users 2, keys 1\.$/m);
+  await file.change((accounts) => ({ accounts: { ...accounts, keys: [] }, result: null }));
+  const others = /credentials\.json has other users and keys already, and is left as it is\..* nothing was copied/;
+  assert.match((await world.copy(TO_SQLITE, "back.db")).stderr, others);
+  assert.match((await world.copy(TO_POSTGRES)).stderr, /has other users and keys already/);
+  for (const name of ["credentials.json", "key-use.json"]) rmSync(join(world.dataDir, name));
   const back = await world.copy(TO_SQLITE, "back.db");
   assert.equal(back.code, 0, back.stderr);
+  assert.deepEqual(await file.read(), { version: 1, ...ACCOUNTS });
+  assert.deepEqual([...(await file.uses())], [["a".repeat(64), AT]]);
   assert.match((await world.copy(TO_SQLITE, "back.db")).stdout, /^It was copied already/);
   const before = await used(t, world.sqlite(), contentOf);
   assert.deepEqual(await used(t, world.postgres(), contentOf), before);
@@ -186,8 +209,9 @@ interface Column {
 
 /** Numbers of rows that have a key of their own, and the last number of the audit log, which SQLite keeps by itself. */
 const OF_ONE_KIND: ReadonlySet<string> = new Set(["files.number", "idempotency_keys.number", "removed.last_audit"]);
-/** What is about the database itself. */
-const ALONE = /^(?:commits|epoch|file_pieces|lease|log_mark|migrations|servers|shared_files)\./;
+/** What is about the database itself; and users and keys, which are in a file beside SQLite. */
+const ALONE =
+  /^(?:commits|epoch|file_pieces|lease|log_mark|migrations|servers|shared_files|account_changes|accounts_version|api_keys|key_uses|removed_users|users)\./;
 
 /** Before or after which commit of a run it is killed. */
 const KILLS: readonly (readonly ["before" | "after", number])[] = [

@@ -361,7 +361,7 @@ const HEALTH: PostgresHealth = {
   connections: 2,
   roleLimit: null,
   looseStandbys: 0,
-  schema: 5,
+  schema: 7,
   isPart: false,
   tables: [],
   slowest: [],

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { AltLasError } from "../../errors.ts";
 import type { Row } from "../thread/columns.ts";
+import { type AccountEnds, copyAccounts, refuseOthers } from "./copy-accounts.ts";
 import { copyBytes } from "./copy-bytes.ts";
 import { type Content, type CopyEnd, type CopyTarget, stampOf, type Table, TABLES, type Tell } from "./end.ts";
 
@@ -20,21 +21,24 @@ export interface Done {
  * 1. What is there of a copy of the same source stays; each table goes on behind its highest key.
  * 2. The bytes of each file are copied, unless they are the same.
  * 3. Both ends are read from the first row to the last, and compared.
- * 4. Only then the target is one that a server takes.
+ * 4. Users and keys are copied and compared, too.
+ * 5. Only then the target is one that a server takes.
  * @throws {AltLasError} `conflict`: the target has other data, or the two are not the same; what the ends throw
  */
-export async function copyStore(source: CopyEnd, target: CopyTarget, tell: Tell): Promise<Done> {
+export async function copyStore(source: CopyEnd, target: CopyTarget, accounts: AccountEnds, tell: Tell): Promise<Done> {
   const stamp = await stampOf(source);
   const content = await target.content();
   const wasThere = content.kind === "data" && content.stamp === stamp;
   if (content.kind === "data" && !wasThere) throw otherData(target);
+  await refuseOthers(accounts, content.kind === "part");
   if (!wasThere) {
     await begin(content, target, stamp ?? "", tell);
     for (const table of TABLES) await copyTable(table, source, target, tell);
     await target.setLastNumbers(await source.lastNumbers());
   }
   const lost = await copyBytes(source, target, tell);
-  const copied = await compare(source, target, tell);
+  const rows = await compare(source, target, tell);
+  const copied = new Map([...rows, ...(await copyAccounts(accounts))]);
   if ((await stampOf(source)) !== stamp) throw changed(source);
   await target.finish();
   return { copied, lost, wasThere };

@@ -38,6 +38,8 @@ const NUMBERED = ["deliveries", "batch_files"];
 const COLUMNS = `
   SELECT attname, atttypid = 'text'::regtype FROM pg_attribute
   WHERE attrelid = :table::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`;
+/** What belongs to this kind of database, and is copied in another way or follows from the rest. */
+const BESIDE = ["stored_bytes", "file_pieces", "users", "api_keys", "removed_users", "key_uses"];
 const LAST_NUMBERS = `
   SELECT greatest(last_seq, (SELECT max(seq) FROM tasks)), greatest(last_audit, (SELECT max(number) FROM audit)) FROM removed`;
 
@@ -136,7 +138,7 @@ export class PostgresEnd implements CopyTarget {
   }
 
   async begin(stamp: string): Promise<void> {
-    const names = [...TABLES.map(({ name }) => name), "stored_bytes", "file_pieces"].join();
+    const names = [...TABLES.map(({ name }) => name), ...BESIDE].join();
     await this.#held.writer.transact(async (session) => {
       await session.run(
         `${REMOVE_MARK}; ${MAKE_MARK}; TRUNCATE ${names}; UPDATE removed SET last_seq = 0, last_audit = 0`,

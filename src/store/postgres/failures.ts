@@ -3,9 +3,12 @@ import { AltLasError, messageOf } from "../../errors.ts";
 import type { Failure } from "../thread/messages.ts";
 import { codeOf } from "./session.ts";
 
-/** Connections that a server takes: one writes, one keeps the lease, the others read. */
+/**
+ * Connections that a server takes: one writes, one keeps the lease, one hears of users and keys, and one changes them now and then; the
+ * others read.
+ */
 export const READERS = 3;
-export const CONNECTIONS = READERS + 2;
+export const CONNECTIONS = READERS + 4;
 
 /** Names the database and no login: `postgres://host:5432/name`. */
 export function shownUrl(url: string): string {

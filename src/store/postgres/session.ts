@@ -172,6 +172,12 @@ export class Session {
     await together(sent);
   }
 
+  /** @param heard is called with the payload of each notice on a channel, unless a transaction is open here */
+  async listen(channel: string, heard: (payload: string) => void): Promise<void> {
+    this.#client.on("notification", ({ payload = "" }) => heard(payload));
+    await this.run(`LISTEN ${quoted(channel)}`);
+  }
+
   /** Says goodbye, and does not wait for an answer. */
   close(): void {
     this.#broken ??= new Error("the connection is closed");
