@@ -194,7 +194,7 @@ async function open({ config, dataDir, log, lead }: Place, started: AsyncDisposa
   const { silentDrivers } = monitor;
   const sources = { found, known, pciGpus: await findPciGpus(), environment: process.env, silentDrivers, log };
   const devices = ownGpus ? await findDevices(config, sources) : [];
-  const cluster = await openClusterOf({ config, dataDir, log, store, now: () => time.clock.now() }, started);
+  const cluster = await openClusterOf({ config, dataDir, log, store, lead, now: () => time.clock.now() }, started);
   if (ownGpus) warnOfMissing(config, devices, log);
   checkPlaces(config.models, devices);
   return {

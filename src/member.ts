@@ -221,13 +221,20 @@ class ClusterServer {
     const files = new SharedFiles(store, dataDir, log);
     await files.pull();
     const leads = (): boolean => steadyTime() - store.renewed < SURE;
-    const member = { secret: this.#secret, leads, share: () => files.push() };
+    const member = { secret: this.#secret, leads, servers: () => this.#servers(), share: () => files.push() };
     const standby = this.#standby;
     const take = standby && ((app: App) => this.#takeOver(standby, app));
     const server = await startServer(config, dataDir, log, undefined, read, { store, member, listen: take });
     files.start();
     this.#end.push(() => files.stop());
     return server;
+  }
+
+  async #servers() {
+    const all = await this.#members.list();
+    return all.map(({ host, version, leads, url, seenBefore }) => {
+      return { name: host, version, leads, address: url, heartbeatAge: Math.max(0, seenBefore) / 1000 };
+    });
   }
 
   /** The connections that come from now on are the leader's. */

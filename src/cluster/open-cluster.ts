@@ -6,6 +6,7 @@ import { AltLasError } from "../errors.ts";
 import type { Config } from "../config/config.ts";
 import type { AnyPool } from "../gpu/any-pool.ts";
 import type { PoolEvents } from "../gpu/pool.ts";
+import type { ClusterMember } from "../http/server-parts.ts";
 import type { Logger } from "../log/log.ts";
 import { type Store, StoreTaken } from "../store/store.ts";
 import { ClusterPool } from "./cluster-pool.ts";
@@ -31,10 +32,12 @@ export interface ClusterPlace {
   readonly store: Pick<Store, "save" | "idempotency">;
   /** The server's clock. */
   readonly now: () => number;
+  /** Absent: there are no other servers. */
+  readonly lead?: { readonly member: Pick<ClusterMember, "servers"> } | undefined;
 }
 
 /** `status` may be asked from `openPool` on. @throws {AltLasError} `bad_config`: the broker cannot be used, or what is remembered of the cluster is damaged */
-export async function openCluster({ config, dataDir, log, store, now }: ClusterPlace): Promise<Cluster> {
+export async function openCluster({ config, dataDir, log, store, now, lead }: ClusterPlace): Promise<Cluster> {
   if (config.models.length > 0)
     throw new AltLasError(
       "bad_config",
@@ -58,7 +61,7 @@ export async function openCluster({ config, dataDir, log, store, now }: ClusterP
       return pool;
     },
     status: async () => {
-      const servers = [{ name: hostname(), version: VERSION, leads: true }];
+      const servers = (await lead?.member.servers()) ?? [{ name: hostname(), version: VERSION, leads: true }];
       const seen = { ...pool.status(), nats: { at: hostOf(nats), isUp: bus.isUp }, servers };
       const whole = { ...seen, database: await databaseStatus(config) };
       return { ...whole, warnings: [...warningsOf(whole)] };

@@ -22,6 +22,10 @@ export interface ServerStatus {
   readonly name: string;
   readonly version: string;
   readonly leads: boolean;
+  /** Where the other servers reach it; absent: there are no others. */
+  readonly address?: string;
+  /** Seconds since its last sign of life, by the clock of the database; absent: there are no others. */
+  readonly heartbeatAge?: number;
 }
 
 /** A standby of the PostgreSQL server. What a role may not see of it is null. */

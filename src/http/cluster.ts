@@ -1,6 +1,6 @@
 /** `GET /cluster`: servers, machines and the database, and what is wrong with them. */
 import type { FastifyInstance } from "fastify";
-import type { ClusterStatus, MachineStatus } from "../cluster/status.ts";
+import type { ClusterStatus, MachineStatus, ServerStatus } from "../cluster/status.ts";
 import { isoTime } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
 import { administration } from "./access.ts";
@@ -52,7 +52,7 @@ function viewOf({ id, epoch, nats, servers, machines, database, warnings }: Clus
     cluster: id,
     epoch,
     nats: { at: nats.at, connected: nats.isUp },
-    servers: [...servers],
+    servers: servers.map(serverView),
     machines: machines.map(machineView),
     database: database && {
       at: database.at,
@@ -62,6 +62,10 @@ function viewOf({ id, epoch, nats, servers, machines, database, warnings }: Clus
     },
     warnings: [...warnings],
   };
+}
+
+function serverView({ heartbeatAge, ...server }: ServerStatus) {
+  return { ...server, ...(heartbeatAge !== undefined && { heartbeat_age: heartbeatAge }) };
 }
 
 function machineView({ name, gone, gpus, running, protocol, heartbeatAge, ...rest }: MachineStatus) {

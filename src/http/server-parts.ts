@@ -1,7 +1,7 @@
 /** The parts that the routes work with; main.ts brings them together. */
 import type { Forgotten } from "../forget/forget.ts";
 import type { Audit } from "../audit/audit-log.ts";
-import type { ClusterApi } from "../cluster/status.ts";
+import type { ClusterApi, ServerStatus } from "../cluster/status.ts";
 import type { Caller, Credentials } from "../auth/credentials.ts";
 import type { BatchFileApi } from "../batch-files/batch-file-api.ts";
 import type { Config, LiveSettings } from "../config/config.ts";
@@ -90,6 +90,8 @@ export interface ClusterMember {
   readonly secret: string;
   /** Whether it surely leads still: another one may, when it has not heard from the database for a while. */
   readonly leads: () => boolean;
+  /** All servers of the cluster. @throws {AltLasError} the database cannot be asked */
+  readonly servers: () => Promise<readonly ServerStatus[]>;
   /** What the next server to lead has to know of what was changed. Resolves when it is stored. @throws {AltLasError} `store_unavailable` */
   readonly share: () => Promise<void>;
 }

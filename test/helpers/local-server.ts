@@ -16,6 +16,8 @@ import { join } from "node:path";
 import { type Config, parseConfig, type ReloadReport } from "../../src/config/config.ts";
 import { createLogger } from "../../src/log/log.ts";
 import { type RunningServer, startServer } from "../../src/main.ts";
+import type { ClusterMember } from "../../src/http/server-parts.ts";
+import { storeOf } from "../../src/store/server-store.ts";
 import { LocalWorkers } from "./local-workers.ts";
 import { deadline, type LogLine, type Owner, ServerHandle } from "./server-handle.ts";
 import { withStore } from "./store-section.ts";
@@ -27,6 +29,8 @@ export interface LocalServerOptions {
   readonly devices?: string;
   /** A folder whose `data` has an earlier life. */
   readonly folder?: string;
+  /** What it is to the other servers of its cluster; without it, it is alone. */
+  readonly member?: ClusterMember;
 }
 
 /** @throws {AltLasError} when it cannot start; the configuration is checked as at any start */
@@ -66,7 +70,9 @@ export class LocalServer extends ServerHandle {
     delete process.env["ALT_LAS_API_KEY"];
     const config = this.#read();
     const log = createLogger(config.log.level, { write: (line) => this.#onLine(line) });
-    this.#running = await startServer(config, this.dataDir, log, this.workers.open, () => this.#read());
+    const { member } = this.#options;
+    const lead = member && { store: await storeOf(config.store, this.dataDir, log), member, listen: null };
+    this.#running = await startServer(config, this.dataDir, log, this.workers.open, () => this.#read(), lead);
     this.url = this.#running.url;
     this.key = this.#running.firstKey ?? "";
   }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { AgentProcess } from "../helpers/agent-process.ts";
+import { type ClusterAnswer } from "../../src/http/schemas/cluster.ts";
 import { type TaskView } from "../../src/http/schemas/tasks.ts";
 import { LiveClient, type ServerEvent } from "../helpers/events.ts";
 import { gpus, ready, running } from "../helpers/cluster-server.ts";
@@ -93,6 +94,14 @@ test(
   { skip: skipPostgres },
   async (t) => {
     const { first, second } = await several(t, "killed");
+    const { body } = await second.request<ClusterAnswer>("GET", "/api/v1/cluster");
+    assert.deepEqual(
+      body.servers.map(({ address, leads }) => [address, leads]),
+      [
+        [first.url, true],
+        [second.url, false],
+      ],
+    );
     const { task_id } = await second.predict({ text: "hello", max_length: 160 });
     await running(second, task_id);
     const begun = await follow(second, task_id, { tokens: 5 });

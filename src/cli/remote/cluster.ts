@@ -10,6 +10,8 @@ import { type Column, fittedTable, type Row } from "./fitted-table.ts";
 import type { Look } from "./tasks.ts";
 
 const SERVERS: readonly Column[] = [{ title: "SERVER", isName: true }, { title: "VERSION" }, { title: "LEADS" }];
+/** Where there may be several. */
+const OF_SEVERAL: readonly Column[] = [...SERVERS, { title: "ADDRESS" }, { title: "HEARTBEAT", spare: 1 }];
 const MACHINES: readonly Column[] = [
   { title: "MACHINE", isName: true },
   { title: "STATUS" },
@@ -35,8 +37,8 @@ export async function clusterCommand(remote: Remote, look: Look & { readonly jso
   const parts = [
     `Cluster ${cluster}, epoch ${epoch}, over ${nats.at}${nats.connected ? "" : " (not connected)"}`,
     fittedTable(
-      SERVERS,
-      servers.map(({ name, version, leads }) => ({ cells: [name, version, leads ? "yes" : "no"] })),
+      servers.some(({ address }) => address !== undefined) ? OF_SEVERAL : SERVERS,
+      servers.map(serverRow),
       columns,
     ),
     machines.length === 0 ? "No machine has joined." : fittedTable(MACHINES, machines.map(machineRow), columns),
@@ -45,6 +47,11 @@ export async function clusterCommand(remote: Remote, look: Look & { readonly jso
     parts.push(fittedTable(STANDBYS, database.standbys.map(standbyRow), columns));
   else if (database !== null) parts.push(`PostgreSQL at ${database.at} has no standby.`);
   return [...parts, ...warnings.map((warning) => wrapped(warning, "", columns))].join("\n\n");
+}
+
+function serverRow({ name, version, leads, address, heartbeat_age: age }: ClusterAnswer["servers"][number]): Row {
+  const ofSeveral = address === undefined ? [] : [address, age === undefined ? "-" : `${age.toFixed(1)} s`];
+  return { cells: [name, version, leads ? "yes" : "no", ...ofSeveral] };
 }
 
 function machineRow(machine: ClusterAnswer["machines"][number]): Row {

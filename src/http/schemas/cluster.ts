@@ -31,7 +31,13 @@ export const ClusterAnswer = Type.Object({
   epoch: Type.Integer({ description: "A number that is higher with each server that begins to lead." }),
   nats: Type.Object({ at: Type.String({ description: "Without credentials." }), connected: Type.Boolean() }),
   servers: Type.Array(
-    Type.Object({ name: Type.String({ description: "Its machine." }), version: Type.String(), leads: Type.Boolean() }),
+    Type.Object({
+      name: Type.String({ description: "Its machine." }),
+      version: Type.String(),
+      leads: Type.Boolean(),
+      address: Type.Optional(Type.String({ description: "Where the other servers reach it, if there may be any." })),
+      heartbeat_age: Type.Optional(Type.Number({ description: "Seconds since its last sign of life, likewise." })),
+    }),
   ),
   machines: Type.Array(Machine, { description: "By name: those that have told something since the server's start." }),
   database: Type.Unsafe<{ at: string; standbys: Static<typeof Standby>[] } | null>({
