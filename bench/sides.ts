@@ -117,8 +117,7 @@ export function cpuModels({ quick }: Extent): Model[] {
   const random = quick
     ? [
         { tasks: 1, maxLength: 128, groups: 0 },
-        { tasks: 4, maxLength: 128, groups: 0 },
-        { tasks: 8, maxLength: 128, groups: 3 },
+        { tasks: 8, maxLength: 128, groups: 1 },
       ]
     : [
         { tasks: 1, maxLength: 128, groups: 9 },
@@ -128,9 +127,9 @@ export function cpuModels({ quick }: Extent): Model[] {
   const demo = [1, 4, 8].map((tasks) => ({ tasks, maxLength: 128, groups: quick ? 1 : 9 }));
   const shared = {
     slots: 8,
-    longest: quick ? 1.2 : Infinity,
+    longest: quick ? 0.6 : Infinity,
     warmUp: quick ? WARM_UP.quick : WARM_UP.full,
-    newcomerPatience: quick ? 20 : 600,
+    newcomerPatience: quick ? 8 : 600,
   };
   return [
     {
@@ -139,7 +138,7 @@ export function cpuModels({ quick }: Extent): Model[] {
       path: randomModel(),
       neighbourLength: quick ? 40 : 80,
       loads: random,
-      patience: quick ? 8 : 300,
+      patience: quick ? 2 : 300,
     },
     { ...shared, name: DEMO, path: DEMO_MODEL, neighbourLength: 100, loads: demo, patience: quick ? 1 : 30 },
   ];

@@ -36,9 +36,9 @@ export async function submit({ quick, profile }: Extent): Promise<Section> {
     profile,
   });
   try {
-    await measure(server, BARRED, quick ? 2 : 4);
+    await measure(server, BARRED, quick ? 1 : 4);
     for (let round = 0; round < (quick ? 1 : 3); round++) {
-      for (const connections of CONNECTIONS) rounds.push(await measure(server, connections, quick ? 3 : 6));
+      for (const connections of CONNECTIONS) rounds.push(await measure(server, connections, quick ? 1 : 6));
     }
   } finally {
     await server.stop();

@@ -1,5 +1,6 @@
 /**
- * Runs suites of slow tests, one after the other: all of them, or those that are named, or those whose files have changed.
+ * Runs suites of slow tests: all of them, or those that are named, or those whose files have changed. They follow each other in two rows at
+ * once: those that mostly wait, or compute on one core, run beside the others, and their output comes when each has ended.
  *
  *     node tools/run-suites.ts [NAME…]
  *     node tools/run-suites.ts --changed    those that the last three days' commits concern; with CI_WIDE=1 all
@@ -28,18 +29,33 @@ function chosen(): readonly Suite[] {
   return changed === null ? SUITES : SUITES.filter((suite) => concerns(suite, changed));
 }
 
+interface SuiteRun extends TestRun {
+  readonly line: string;
+}
+
+async function runSuite(suite: Suite): Promise<SuiteRun> {
+  const printed: string[] = [`Suite ${suite.name}\n`];
+  if (suite.beside !== true) process.stdout.write(printed.pop()!);
+  const start = performance.now();
+  const beside = { write: (text: string) => void printed.push(text), atOnce: 1 };
+  const run = await runTests(filesOf(suite), suite.beside === true ? beside : {});
+  process.stdout.write(printed.join(""));
+  const seconds = Math.round((performance.now() - start) / 1000);
+  const verdict = run.passed ? "passed" : "FAILED";
+  const slow = seconds > MOST ? `, which is more than ${MOST} s` : "";
+  return { ...run, line: `${suite.name}: ${verdict} in ${seconds} s${slow}` };
+}
+
+async function runRow(suites: readonly Suite[]): Promise<SuiteRun[]> {
+  const runs: SuiteRun[] = [];
+  for (const suite of suites) runs.push(await runSuite(suite));
+  return runs;
+}
+
 async function runAll(suites: readonly Suite[]): Promise<number> {
-  const runs: TestRun[] = [];
-  const times: string[] = [];
-  for (const suite of suites) {
-    console.log(`Suite ${suite.name}`);
-    const start = performance.now();
-    runs.push(await runTests(filesOf(suite)));
-    const seconds = Math.round((performance.now() - start) / 1000);
-    const verdict = runs.at(-1)!.passed ? "passed" : "FAILED";
-    times.push(`${suite.name}: ${verdict} in ${seconds} s${seconds > MOST ? `, which is more than ${MOST} s` : ""}`);
-  }
-  for (const line of times) console.log(line);
+  const rows = [suites.filter(({ beside }) => beside !== true), suites.filter(({ beside }) => beside === true)];
+  const runs = (await Promise.all(rows.map(runRow))).flat();
+  for (const { line } of runs) console.log(line);
   const rest = SUITES.filter((suite) => !suites.includes(suite)).map(({ name }) => name);
   if (rest.length > 0) console.log(`Not run: ${rest.join(", ")}`);
   return conclude({

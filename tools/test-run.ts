@@ -38,8 +38,18 @@ export function testFiles(...globs: readonly string[]): string[] {
   return globSync(globs, { cwd: ROOT, exclude: ["**/node_modules/**"] }).toSorted();
 }
 
+interface RunOptions {
+  /** Takes what is printed. */
+  readonly write?: (text: string) => void;
+  /** Files that run at once. */
+  readonly atOnce?: number;
+}
+
 /** Runs test files and prints their tests. */
-export async function runTests(files: readonly string[]): Promise<TestRun> {
+export async function runTests(
+  files: readonly string[],
+  { write = (text) => void process.stdout.write(text), atOnce = AT_ONCE }: RunOptions = {},
+): Promise<TestRun> {
   mkdirSync(CACHE, { recursive: true });
   // The tests' processes inherit it, and theirs. Without it each compiles anew what the one before has compiled.
   process.env["NODE_COMPILE_CACHE"] ??= join(CACHE, "compiled");
@@ -49,7 +59,7 @@ export async function runTests(files: readonly string[]): Promise<TestRun> {
   const failures: string[] = [];
   let passed = true;
   const longestFirst = files.toSorted((a, b) => expected(b, known) - expected(a, known));
-  const events = run({ files: longestFirst, concurrency: AT_ONCE, cwd: ROOT });
+  const events = run({ files: longestFirst, concurrency: atOnce, cwd: ROOT });
   events.on("test:fail", ({ name, file = "", details }) => {
     passed = false;
     failures.push(failureOf(name, relative(ROOT, file), details.error));
@@ -62,9 +72,10 @@ export async function runTests(files: readonly string[]): Promise<TestRun> {
     if (file !== undefined) durations[relative(ROOT, file)] = Math.round(duration_ms);
   });
   const watch = tellOfSilence(events);
-  for await (const text of events.compose(spec)) process.stdout.write(text);
+  for await (const text of events.compose(spec)) write(text as string);
   clearInterval(watch);
-  writeFileSync(DURATIONS, JSON.stringify({ ...known, ...durations }));
+  // Others may have run meanwhile.
+  writeFileSync(DURATIONS, JSON.stringify({ ...knownDurations(), ...durations }));
   return { passed, durations, skipped, failures };
 }
 

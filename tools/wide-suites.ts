@@ -8,6 +8,8 @@ export interface Suite {
   readonly tests: readonly string[];
   /** Globs of the files whose change can break it; its tests and what `EVERY` lists count as well. */
   readonly dependsOn: readonly string[];
+  /** It waits most of the time, or computes on one core: it runs beside others, one file at a time. */
+  readonly beside?: true;
 }
 
 /** What can break every suite. */
@@ -41,6 +43,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "form-clients",
+    beside: true,
     tests: ["form-clients"],
     dependsOn: ["src/engine/simulated/**", "src/{grammar,http}/**", "test/clients/**", "tools/test-clients.ts"],
   },
@@ -71,11 +74,13 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "pack",
+    beside: true,
     tests: ["pack", "release"],
     dependsOn: ["package.json", "src/**", "tools/{pack,release}/**", "tools/{pack,release}.ts", "CHANGELOG.md"],
   },
   {
     name: "installed",
+    beside: true,
     tests: ["installed"],
     dependsOn: [
       "package.json",
@@ -87,6 +92,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "deploy",
+    beside: true,
     tests: ["deploy-files", "deploy-image"],
     dependsOn: [
       ".dockerignore",
@@ -113,11 +119,13 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "cluster-leader",
+    beside: true,
     tests: ["cluster-leader"],
     dependsOn: ["src/{cluster,scheduler,tasks}/**", "src/store/postgres/**"],
   },
   {
     name: "cluster-chaos",
+    beside: true,
     tests: ["cluster-chaos"],
     dependsOn: ["chaos/**", "src/{cluster,scheduler,tasks}/**"],
   },
@@ -128,6 +136,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "fuzz",
+    beside: true,
     tests: ["document-lint", "fuzz"],
     dependsOn: ["src/auth/**", "src/http/**"],
   },
@@ -228,6 +237,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "drill",
+    beside: true,
     tests: ["drill"],
     dependsOn: ["docs/operating.md", "src/{backup,cli,control,doctor,upgrade}/**", "src/store/sqlite/**"],
   },
@@ -272,11 +282,13 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "lab",
+    beside: true,
     tests: ["lab-strategies"],
     dependsOn: ["src/lab/**", "src/scheduler/**"],
   },
   {
     name: "chaos",
+    beside: true,
     tests: ["chaos"],
     dependsOn: ["chaos/**", "src/{batch-files,engine,files,gpu,http,scheduler,store,tasks,webhooks}/**"],
   },
@@ -287,6 +299,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "soak",
+    beside: true,
     tests: ["soak"],
     dependsOn: ["bench/**", "chaos/**", "soak/**", "src/{engine,gpu,http,scheduler,store,tasks,webhooks}/**"],
   },

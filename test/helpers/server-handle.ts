@@ -19,6 +19,8 @@ export function deadline(): AbortSignal {
 /** What can undo things when a test ends: a `TestContext`, or `node:test` itself for what a whole file shares. */
 export interface Owner {
   after(undo: () => void | Promise<void>): void;
+  /** Of each test in it. */
+  afterEach?(undo: () => void | Promise<void>): void;
 }
 
 /** A folder of the test's own. */
