@@ -83,7 +83,19 @@ test("models are listed in the order of the configuration, with an instance for 
   const [{ load_seconds: seconds, last_used_at: used, ...rest }] = instances as [ModelView["instances"][number]];
   assert.deepEqual(
     [instances.length, rest],
-    [1, { gpu_id: 1, state: "ready", reason: null, memory_bytes: 4 * GIB, running: 0 }],
+    [
+      1,
+      {
+        gpu_id: 1,
+        state: "ready",
+        reason: null,
+        memory_bytes: 4 * GIB,
+        running: 0,
+        slots: 8,
+        context: 32_768,
+        kv_bytes_per_token: null,
+      },
+    ],
   );
   assert.ok(seconds !== null && used !== null);
   assert.deepEqual(
@@ -98,6 +110,9 @@ test("models are listed in the order of the configuration, with an instance for 
     load_seconds: null,
     last_used_at: null,
     running: 0,
+    slots: 8,
+    context: null,
+    kv_bytes_per_token: null,
   });
 });
 
