@@ -38,6 +38,7 @@ import {
 } from "./batch-files.ts";
 import { countPending, deliveriesOf, endpoints, findSecret, pendingDeliveries } from "./outbox.ts";
 import { dueFiles, fileIds, fileTotals, findFile, listFiles, removeFile, sameFile } from "./files.ts";
+import { USERS_OF_ENDS } from "./users-of-ends.ts";
 import { addRows, type UsagePart, usagePart } from "./usage.ts";
 
 const WHOLE_COLUMNS = TAKEN_OVER.map((name) => `t.${name}`).join();
@@ -57,9 +58,9 @@ const ENDED = TASK_STATUSES.filter((status) => isFinal(status)).map((status) => 
  * The latest time by the server's clock; each is read from the end of an index. Start times are of no use: they are stored by the wall
  * clock only, which may have been set by a week since the submission.
  */
-const NEWEST = `
+const NEWEST = `${USERS_OF_ENDS}
   SELECT max(time) AS time FROM (
-    SELECT max(finished_at) AS time FROM tasks INDEXED BY tasks_by_end WHERE finished_at IS NOT NULL
+    SELECT (SELECT max(finished_at) FROM tasks INDEXED BY tasks_by_user_end WHERE user = name AND finished_at IS NOT NULL) AS time FROM users
     UNION ALL SELECT coalesce(created_clock, created_at) FROM (SELECT * FROM tasks ORDER BY seq DESC LIMIT 1))`;
 
 /** The tasks and the records in one open database. */

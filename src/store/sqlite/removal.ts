@@ -7,6 +7,7 @@ import { dueBatchFile, removeBesides } from "./batch-files.ts";
 import type { SweepLimits } from "../store.ts";
 import type { EndLimits } from "../tasks.ts";
 import { removeUsage } from "./usage.ts";
+import { USERS_OF_ENDS } from "./users-of-ends.ts";
 import { removeAudit } from "./audit.ts";
 
 /** The most that one step of a sweep removes. */
@@ -17,24 +18,17 @@ const STEP_TIME = 10;
 const FINAL = TASK_STATUSES.filter((status) => isFinal(status));
 /** A condition: the task has ended. */
 export const IN_FINAL = `status IN (${FINAL.map((status) => `'${status}'`).join()})`;
-const AGED = `
-  SELECT seq FROM tasks INDEXED BY tasks_by_end WHERE finished_at < :endedBefore AND ${IN_FINAL}
-  ORDER BY finished_at LIMIT ${STEP}`;
 const AGED_OF_USER = `
   SELECT seq FROM tasks INDEXED BY tasks_by_user_end WHERE user = :user AND finished_at < :endedBefore AND ${IN_FINAL}
   ORDER BY finished_at LIMIT ${STEP}`;
-/** Those of users that have no limit of their own: jumps from user to user in the index, so that what others keep for longer is not read. */
-const AGED_OF_OTHERS = `
-  WITH RECURSIVE users(name) AS (
-    SELECT min(user) FROM tasks INDEXED BY tasks_by_user_end WHERE finished_at IS NOT NULL
-    UNION ALL
-    SELECT (SELECT min(user) FROM tasks INDEXED BY tasks_by_user_end WHERE finished_at IS NOT NULL AND user > name)
-      FROM users WHERE name IS NOT NULL)
+/** Those of users that have no limit of their own: what others keep for longer is not read. */
+const AGED_OF_OTHERS = `${USERS_OF_ENDS}
   SELECT seq FROM users CROSS JOIN tasks INDEXED BY tasks_by_user_end ON user = name AND finished_at < :endedBefore
   WHERE name NOT IN (SELECT value FROM json_each(:own)) LIMIT ${STEP}`;
 const DUE_OF_USER = `
   SELECT count(*) FROM tasks INDEXED BY tasks_by_user_end WHERE user = :user AND finished_at < :endedBefore`;
-const DUE = "SELECT count(*) FROM tasks INDEXED BY tasks_by_end WHERE finished_at < :endedBefore";
+const DUE = `${USERS_OF_ENDS}
+  SELECT count(*) FROM users CROSS JOIN tasks INDEXED BY tasks_by_user_end ON user = name AND finished_at < :endedBefore`;
 const UNREAD = `
   SELECT seq FROM tasks INDEXED BY tasks_unread WHERE texts = 'until_read' AND finished_at < :unreadBefore
   ORDER BY finished_at LIMIT ${STEP}`;
@@ -66,7 +60,7 @@ export function remove(sql: Statements, counts: Counts, id: string): boolean {
 }
 
 /**
- * One step of a sweep. Rows that are due are read from the front of an index (by end, by status and `seq`, by age), and removed. So a step
+ * One step of a sweep. Rows that are due are read from the front of an index (by user and end, by status and `seq`, by age), and removed. So a step
  * costs what it removes, whatever else is stored. A task that has not ended is in none of those places.
  * @returns whether there may be more
  */
@@ -122,8 +116,6 @@ function agedTasks(sql: Statements, { endedBefore, ofUsers = [] }: EndLimits): n
     const aged = sql.numbers(AGED_OF_USER, { ...own });
     if (aged.length > 0) return aged;
   }
-  const isLonger = ofUsers.some((own) => own.endedBefore < endedBefore);
-  if (!isLonger) return sql.numbers(AGED, { endedBefore });
   return sql.numbers(AGED_OF_OTHERS, { endedBefore, own: JSON.stringify(ofUsers.map(({ user }) => user)) });
 }
 
