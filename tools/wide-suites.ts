@@ -121,7 +121,7 @@ export const SUITES: readonly Suite[] = [
     name: "cluster-leader",
     beside: true,
     tests: ["cluster-leader"],
-    dependsOn: ["src/{cluster,scheduler,tasks}/**", "src/store/postgres/**"],
+    dependsOn: ["src/member.ts", "src/http/standby/**", "src/{cluster,scheduler,tasks}/**", "src/store/postgres/**"],
   },
   {
     name: "cluster-chaos",
