@@ -45,7 +45,9 @@ const watch = setInterval(() => {
 }, 50);
 watch.unref();
 // Before anything that takes long: on a busy machine that is many seconds. Elsewhere than on a terminal the log says it.
-if (process.stderr.isTTY && serves) console.error("ALT_LAS is starting …");
+const { LC_ALL, LC_MESSAGES, LANG } = given;
+const isTurkish = /^tr(?:[-_.@]|$)/i.test(LC_ALL || LC_MESSAGES || LANG || "");
+if (process.stderr.isTTY && serves) console.error(isTurkish ? "ALT_LAS başlıyor …" : "ALT_LAS is starting …");
 // Compiled code is kept beside the packages, also for the processes that are started from here: a third less to compute at each start.
 // Not in the system's temporary folder, where others could put code of theirs. Where it cannot be written, nothing is kept.
 Promise.all([import("node:module"), import("node:url")])

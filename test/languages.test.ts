@@ -1,6 +1,7 @@
-/** Sentences in the language of whoever asks, over HTTP. Codes and names of fields are English in every language. */
+/** Sentences in the language of whoever asks, over HTTP and on a terminal. Codes and names of fields are English in every language. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { runCommand } from "./helpers/command.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
 
 const server = await startLocalServer({ after }, { config: "api: { anthropic: true }", devices: "simulated:1" });
@@ -141,4 +142,25 @@ test("why a GPU is as it is is told in the language of each reader", async () =>
     Record<string, string>
   >;
   assert.doesNotMatch(sentence!, /\b(?:the|is|was|by)\b/i, `${reason}: ${sentence}`);
+});
+
+const TURKISH_TERMINAL = { LC_ALL: "", LC_MESSAGES: "", LANG: "tr_TR.UTF-8" };
+
+test("a command says what it has to say in the language of the terminal, and JSON as it is", async () => {
+  const help = await runCommand(["help", "drain"], { env: TURKISH_TERMINAL });
+  assert.match(help.stdout, /^Kullanım: alt-las drain [^]*bir GPU'yu hizmetten al: yeni görev almaz[^]*Seçenekler:/);
+  const wrong = await runCommand(["serve", "--port", "x"], { env: TURKISH_TERMINAL });
+  assert.match(wrong.stderr, /^hata: '--port <number>' seçeneği için 'x' geçersiz\. 0 ile 65535 arası bir tam sayı/);
+  const env = { ...TURKISH_TERMINAL, ALT_LAS_API_KEY: server.key };
+  const refused = await runCommand(["gpus", "9", "--url", server.url], { env });
+  assert.deepEqual([refused.code, refused.stderr], [1, 'GPU "9" yok; GPU\'lar: 0.\n']);
+  const page = await runCommand(["gpus", "0", "--url", server.url], { env });
+  assert.match(page.stdout, /^GPU +0: [^]*^Bellek [^]*^Sıcaklık /m);
+  const json = await runCommand(["gpus", "0", "--json", "--url", server.url], { env });
+  assert.equal((JSON.parse(json.stdout) as { readonly status: string }).status, "drained");
+});
+
+test("a language that is not there makes an English command line", async () => {
+  const { stdout } = await runCommand(["help", "drain"], { env: { ...TURKISH_TERMINAL, LC_ALL: "de_DE.UTF-8" } });
+  assert.match(stdout, /^Usage: alt-las drain /);
 });

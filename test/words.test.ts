@@ -7,7 +7,7 @@ import { acceptedLanguage, languageOfTerminal } from "../src/words/language.ts";
 import { PhraseBook } from "../src/words/phrase-book.ts";
 import { inLanguage, turkishPhrases } from "../src/words/words.ts";
 import { type Literal, literalsOf } from "./helpers/literals.ts";
-import { isShown, NOT_SHOWN, ROOMS } from "./helpers/shown-literals.ts";
+import { isShown, NOT_SHOWN, OF_COMMANDER, ROOMS } from "./helpers/shown-literals.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const TABLE = turkishPhrases();
@@ -25,7 +25,7 @@ test("each sentence that a client or an operator is shown is in the table", () =
 });
 
 test("the table has nothing that is said nowhere", () => {
-  const said = new Set([...LITERALS.values()].flat().map(({ text }) => text));
+  const said = new Set([...[...LITERALS.values()].flat().map(({ text }) => text), ...OF_COMMANDER]);
   const idle = [...Object.keys(TABLE), ...NOT_SHOWN].filter((text) => !said.has(text));
   assert.deepEqual(idle, []);
 });
@@ -76,6 +76,15 @@ test("values are translated where they are phrases, and sentences one by one", (
   );
   assert.equal(book.translated("What nobody knows. Try again."), "What nobody knows. Yeniden deneyin.");
   assert.equal(book.translated("What nobody knows."), "What nobody knows.");
+});
+
+test("a phrase that says little takes nothing apart that nobody knows", () => {
+  for (const text of [
+    "the size of the file is wrong",
+    "cudaMalloc failed: out of memory, or not there at all.",
+    "first line of a page\n  second of one, or another",
+  ])
+    assert.equal(inLanguage("tr", text), text);
 });
 
 test("a hostile sentence costs no more than others", () => {

@@ -1,4 +1,5 @@
 /** `alt-las agent`: gives the GPUs of this machine to a cluster, until a signal stops it. */
+import { said } from "../words/terminal.ts";
 import { believeAuthority } from "../common/own-authority.ts";
 import { credentialsOfMachine } from "../cluster/join.ts";
 import { fileOfCredentials } from "../cluster/key-files.ts";
@@ -49,7 +50,11 @@ export async function agent({ config, dataDir, name, join }: AgentOrigin, log: L
     stop(1);
   });
   log.info({ machine, gpus: running.gpus }, "agent started");
-  console.log(`Machine ${machine} gives ${running.gpus} GPU${running.gpus === 1 ? "" : "s"} to the cluster.`);
+  const given =
+    running.gpus === 1
+      ? `Machine ${machine} gives 1 GPU to the cluster.`
+      : `Machine ${machine} gives ${running.gpus} GPUs to the cluster.`;
+  console.log(said(given));
   void stopping.promise.then(async (code) => {
     log.info("stopping: running tasks may finish, a second signal stops at once");
     await running.stop(hurry.signal);

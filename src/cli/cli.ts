@@ -7,7 +7,7 @@ import { addCluster } from "./cluster.ts";
 import { leaveRowOf } from "./audited.ts";
 import { configured } from "./configured.ts";
 import { dataDirOf, dataDirOption, existingData } from "./data-dir.ts";
-import { addHelp } from "./help.ts";
+import { addHelp, HELP_WORDS } from "./help.ts";
 import { addLab } from "./lab.ts";
 import { keptByNpm } from "./npm-options.ts";
 import { configFile } from "../config/place.ts";
@@ -20,6 +20,7 @@ import type { Logger } from "../log/log.ts";
 import type { MaybeTerminal } from "./remote/terminal.ts";
 import { ALT_LAS } from "../common/paste.ts";
 import { VERSION } from "../common/version.ts";
+import { said } from "../words/terminal.ts";
 
 /** The streams that a command reads and writes. */
 export interface Streams {
@@ -45,10 +46,17 @@ interface Io extends Pick<Console, "log" | "error"> {
 export async function main(argv: readonly string[], streams: Streams = process): Promise<number> {
   const { stdout, stderr } = streams;
   const printer = new Console({ stdout, stderr });
-  const io: Io = { log: printer.log, error: printer.error, stdin: () => streams.stdin, stdout, stderr };
+  const io: Io = {
+    log: (text: string) => printer.log(said(text)),
+    error: (text: string) => printer.error(said(text)),
+    stdin: () => streams.stdin,
+    stdout,
+    stderr,
+  };
   // Subcommands inherit both.
   const cli = new Command("alt-las")
-    .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
+    .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(said(text)) })
+    .configureHelp(HELP_WORDS)
     .exitOverride();
   let ran: Command | undefined;
   cli.hook("preAction", (_cli, command) => void (ran = command));

@@ -1,4 +1,5 @@
 /** GPUs as people read them in a terminal: what `alt-las gpus` prints. */
+import { said } from "../words/terminal.ts";
 import type { GpuDetails, GpuView } from "../http/schemas/gpus.ts";
 import { styleText } from "node:util";
 import { modelsOn, modelsTable } from "./gpu-models.ts";
@@ -154,7 +155,7 @@ export function gpuPage(gpu: GpuDetails, columns: Columns, style: TableStyle = {
     ...factsOfDevice(gpu, columns === null ? 0 : BARS[0]),
     ...factsOfWorker(gpu),
   ];
-  const lines = facts.map(([name, text]) => hanging(name.padEnd(FACT_INDENTATION), text, columns));
+  const lines = facts.map(([name, text]) => hanging(said(name).padEnd(FACT_INDENTATION), said(text), columns));
   return [lines.join("\n"), ...listsOf(gpu, columns, style)].join("\n\n");
 }
 

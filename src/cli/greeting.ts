@@ -13,6 +13,7 @@ import { modelParts, namesOn } from "./greeting-models.ts";
 import { table } from "./table.ts";
 import { keyVariable, takeKey, tryLine } from "./try-it.ts";
 import { upgradeWords } from "../upgrade/upgrade.ts";
+import { said } from "../words/terminal.ts";
 import { VERSION } from "../common/version.ts";
 
 /** Where a start found what it needs. */
@@ -70,7 +71,7 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | 
     parts.push(
       `${keyVariable()} stands for your key. For a new one: ${ALT_LAS} keys add --user NAME${dataDirWords(dataDir)}`,
     );
-  return `${parts.join("\n\n")}\n`;
+  return `${parts.map(said).join("\n\n")}\n`;
 }
 
 /** Where everything is. */

@@ -12,6 +12,7 @@ export async function sweepNow(dataDir: string): Promise<string> {
     throw new AltLasError("bad_config", `No server runs on ${dataDir}. A server removes what is old by itself.`);
   }
   const { held, tasks } = answer as { readonly held: boolean; readonly tasks: number };
-  const removed = `${tasks} ${tasks === 1 ? "task was" : "tasks were"} old enough and ${tasks === 1 ? "is" : "are"} removed.`;
+  const removed =
+    tasks === 1 ? "1 task was old enough and is removed." : `${tasks} tasks were old enough and are removed.`;
   return held ? `The wall clock is believed from now on. ${removed}` : removed;
 }

@@ -1,5 +1,6 @@
 import { createRequire } from "node:module";
 import type StringWidth from "string-width";
+import { said } from "../words/terminal.ts";
 
 /** For what has other characters than those of ASCII; its patterns take long to compile. */
 const require = createRequire(import.meta.url);
@@ -21,7 +22,8 @@ export function padded(text: string, width: number): string {
 }
 
 /** Columns for a terminal: each as wide as its widest cell. A row that is one string stands there as it is, over all columns. */
-export function table(head: readonly string[], rows: readonly (readonly string[] | string)[]): string {
+export function table(titles: readonly string[], rows: readonly (readonly string[] | string)[]): string {
+  const head = titles.map(said);
   const cells = [head, ...rows.filter((row) => typeof row !== "string")];
   const widths = head.map((_title, i) => Math.max(...cells.map((row) => widthOf(row[i]!))));
   const line = (row: readonly string[]): string =>

@@ -1,4 +1,5 @@
 /** `alt-las where`: which folders and files this copy of ALT_LAS uses, and why those. */
+import { said } from "../words/terminal.ts";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { hasData } from "../common/data-folder.ts";
@@ -113,14 +114,14 @@ function compiledAt({ NODE_COMPILE_CACHE: path, NODE_DISABLE_COMPILE_CACHE: off 
 
 /** The report for people. */
 export function whereText({ version, notes, ...places }: WhereReport, columns: Columns): string {
-  const rows = Object.entries(places).map(([name, place]) => [words(name), place] as const);
+  const rows = Object.entries(places).map(([name, place]) => [said(words(name)), place] as const);
   const width = Math.max(...rows.map(([label]) => widthOf(label)));
   const indentation = " ".repeat(width + 2);
   const lines = rows.map(
     ([label, { path, why }]) =>
-      `${padded(label, width)}  ${path ?? "none"}\n${wrapped(`(${why})`, indentation, columns)}`,
+      `${padded(label, width)}  ${path ?? said("none")}\n${wrapped(`(${said(why)})`, indentation, columns)}`,
   );
-  return [`ALT_LAS ${version}`, ...lines, ...notes.map((note) => `\n${note}`)].join("\n");
+  return [`ALT_LAS ${version}`, ...lines, ...notes.map((note) => `\n${said(note)}`)].join("\n");
 }
 
 function words(name: string): string {

@@ -11,7 +11,13 @@ import { filled, type Phrase, phraseOf, valuesIn } from "./phrase.ts";
 const LONGEST = 4000;
 
 /** How often a text is held against a phrase; hostile texts could be taken apart in many ways. */
-const MOST_TRIES = 20_000;
+const MOST_TRIES = 50_000;
+
+/** Of the phrases that fit a text, those with most text of their own are looked into. */
+const MOST_READINGS = 4;
+
+/** Words of others, which a phrase that says little must not take apart. */
+const PROSE = /\p{L} \p{L}{2}/u;
 
 /** How deep phrases stand in places of others. */
 const DEEPEST = 5;
@@ -62,24 +68,29 @@ export class PhraseBook {
     const exact = this.#exact.get(text);
     if (exact !== undefined) return { text: exact, weight: text.length, own: text.length };
     if (depth === DEEPEST || !/\p{L}{2}/u.test(text)) return null;
-    const readings = [...this.#asPhrase(text, depth), this.#asSentences(text, depth)];
+    const readings = [...this.#asPhrases(text, depth), this.#asSentences(text, depth)];
     return readings.reduce((best, one) => (one !== null && isBetter(one, best) ? one : best), null);
   }
 
-  #asPhrase(whole: string, depth: number): (Found | null)[] {
+  #asPhrases(whole: string, depth: number): Found[] {
     const word = firstWordOf(whole);
     const candidates = [...((word !== null && this.#byFirstWord.get(word)) || []), ...this.#others];
-    return candidates.map((phrase) => {
-      if (++this.#tries > MOST_TRIES) return null;
+    this.#tries += candidates.length;
+    if (this.#tries > MOST_TRIES) return [];
+    const matches = candidates.flatMap((phrase) => {
       const values = valuesIn(whole, phrase);
-      if (values === null) return null;
+      return values === null || spansLines(values, phrase) ? [] : [{ phrase, values }];
+    });
+    const largest = matches.toSorted((a, b) => b.phrase.weight - a.phrase.weight).slice(0, MOST_READINGS);
+    return largest.flatMap(({ phrase, values }) => {
       const inner = values.map((value) => this.#found(value, depth + 1) ?? asItIs(value));
+      if (phrase.isWeak && inner.some(({ text, weight }) => weight === 0 && isProse(text))) return [];
       const weight = inner.reduce((sum, found) => sum + found.weight, phrase.weight);
       const text = filled(
         phrase.other,
         inner.map((found) => found.text),
       );
-      return { text, weight, own: phrase.weight };
+      return [{ text, weight, own: phrase.weight - values.length / 100 }];
     });
   }
 
@@ -91,6 +102,16 @@ export class PhraseBook {
     const weight = found.reduce((sum, one) => sum + one.weight, 0);
     return weight === 0 ? null : { text: found.map((one) => one.text).join(" "), weight, own: 0 };
   }
+}
+
+/** A page is more than one phrase, unless the phrase has lines itself. */
+function spansLines(values: readonly string[], { pieces }: Phrase): boolean {
+  return values.some((value) => value.includes("\n")) && !pieces.some((piece) => piece.includes("\n"));
+}
+
+/** Quoted texts are what was given, whatever is in them. */
+function isProse(text: string): boolean {
+  return PROSE.test(text.replaceAll(/"[^"]*(?:"|$)/g, ""));
 }
 
 function isBetter(one: Found, other: Found | null): boolean {

@@ -5,11 +5,17 @@ export interface Phrase {
   readonly other: string;
   /** How many characters are not in places. */
   readonly weight: number;
+  /** It says so little that nearly any text has it in it, like "{} of {}". */
+  readonly isWeak: boolean;
 }
+
+/** Letters that a phrase of its own has at least. */
+const STRONG = 12;
 
 export function phraseOf(english: string, other: string): Phrase {
   const pieces = english.split("{}");
-  return { pieces, other, weight: pieces.reduce((sum, piece) => sum + piece.length, 0) };
+  const all = pieces.join("");
+  return { pieces, other, weight: all.length, isWeak: all.replaceAll(/\P{L}/gu, "").length < STRONG };
 }
 
 /**

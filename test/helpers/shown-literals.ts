@@ -4,6 +4,7 @@ import type { Literal } from "./literals.ts";
 /** Rooms whose sentences are all in the table. What engines, drivers and the tools of operators say is shown as it is. */
 export const ROOMS: readonly string[] = [
   "src/{http,scheduler,tasks,files,batch-files,webhooks,forms,auth}/**/*.ts",
+  "src/{cli,control}/**/*.ts",
   "src/{reasons,gone-texts,texts,task}.ts",
   "src/common/{validation,given-time}.ts",
   "src/models/{catalog,commands,held-model,pull-rules,registry,source}.ts",
@@ -44,6 +45,25 @@ export function isShown(file: string, { text, before }: Literal): boolean {
 }
 
 /** Prose that stands in logs, in documents, or where the configuration is checked. */
+/** What the library of the command line says. */
+export const OF_COMMANDER: readonly string[] = [
+  "Usage:",
+  "Options:",
+  "Arguments:",
+  "Commands:",
+  "{} (default: {})",
+  "{} (choices: {})",
+  "error: unknown option '{}'",
+  "error: missing required argument '{}'",
+  "error: required option '{}' not specified",
+  "error: option '{}' argument missing",
+  "error: option '{}' argument '{}' is invalid. {}",
+  "error: too many arguments for '{}'. Expected {} arguments but got {}.",
+  "error: too many arguments for '{}'. Expected {} argument but got {}.",
+  "(Did you mean {}?)",
+  "Allowed choices are {}.",
+];
+
 export const NOT_SHOWN: ReadonlySet<string> = new Set([
   " by {}",
   "; {} more had no row of their own",
@@ -65,6 +85,9 @@ export const NOT_SHOWN: ReadonlySet<string> = new Set([
   "the three final ones",
   "when it closes",
   "with events",
+  "stopping as soon as the start has come to its end, a second signal ends it at once",
+  "stopping: running tasks may finish, a second signal stops at once",
+  '\'{"{}": "Once upon a time"}\'',
   "{} tasks, by {}",
   "{} was {}{}.",
   "{}; at most {} bytes.",

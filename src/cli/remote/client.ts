@@ -1,4 +1,5 @@
 /** Commands ask a running server over HTTP, as any other client does. Each failure is one sentence. */
+import { languageOfTerminal } from "../../words/language.ts";
 import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import { resolve } from "node:path";
@@ -138,6 +139,7 @@ export async function* eventsFrom(remote: Remote, path: string, question: Questi
 async function send({ url, key }: Remote, path: string, { method = "GET", body, signal }: Question): Promise<Response> {
   const base = baseOf(url);
   const headers = {
+    "accept-language": languageOfTerminal(process.env),
     ...(key !== undefined && { authorization: `Bearer ${checkedKey(key)}` }),
     ...(body !== undefined && { "content-type": "application/json" }),
   };

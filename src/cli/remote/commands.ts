@@ -1,4 +1,5 @@
 /** The commands that ask a running server, with their options. What they do is loaded when one of them is called. */
+import { said } from "../../words/terminal.ts";
 import { text as textOf } from "node:stream/consumers";
 import type { Readable } from "node:stream";
 import { Argument, type Command, CommanderError, InvalidArgumentError, Option } from "commander";
@@ -81,7 +82,7 @@ function addReady(cli: Command, io: RemoteIo): void {
     cli.command("ready").description("say whether a running server is ready, or why not; the exit status is 1 then"),
   ).action(async (flags: RemoteFlags) => {
     const { readyCommand } = await import("./ready.ts");
-    placesOf(io).out.write(`${await readyCommand(await urlOf(flags))}\n`);
+    placesOf(io).out.write(`${said(await readyCommand(await urlOf(flags)))}\n`);
   });
 }
 

@@ -1,4 +1,5 @@
 /** `alt-las cancel`, `drain` and `resume`. */
+import { said } from "../../words/terminal.ts";
 import { AltLasError } from "../../errors.ts";
 import type { GpuDetails } from "../../http/schemas/gpus.ts";
 import type { TaskView } from "../../http/schemas/tasks.ts";
@@ -22,14 +23,14 @@ export async function cancelTasks({ remote, ids: given, json, out, err }: Cancel
   for (const id of new Set(await idsMeant(remote, given))) {
     try {
       const task = (await ask(remote, `task/${id}/cancel`, "task_id", { method: "POST" })) as TaskView;
-      out.write(json ? `${jsonText(task)}\n` : `${id} is ${task.status}.\n`);
+      out.write(json ? `${jsonText(task)}\n` : said(`${id} is ${task.status}.\n`));
     } catch (error) {
       if (!(error instanceof AltLasError)) throw error;
       code = 1;
       if (json) out.write(`${jsonText({ task_id: id, error: error.message, code: error.code })}\n`);
       else
         err.write(
-          `${wrap(error.message.includes(id) ? error.message : `${id}: ${error.message}`, err.columns ?? Infinity)}\n`,
+          `${wrap(said(error.message.includes(id) ? error.message : `${id}: ${error.message}`), err.columns ?? Infinity)}\n`,
         );
     }
   }
@@ -60,7 +61,7 @@ async function change({ remote, gpuId }: GpuOptions, what: "drain" | "resume", b
 function tellState({ json, out }: GpuOptions, gpu: GpuDetails): void {
   if (json) return out.write(`${jsonText(gpu, 2)}\n`);
   const { id, name, status, reason, task_count } = legible(gpu);
-  const running = task_count === 0 ? "" : ` ${task_count} ${task_count === 1 ? "task runs" : "tasks run"} there.`;
+  const running = task_count === 0 ? "" : task_count === 1 ? " 1 task runs there." : ` ${task_count} tasks run there.`;
   const why = reason === null ? "" : ` ${reason}`;
-  out.write(`${wrap(`GPU ${id} (${name}) is ${status}.${why}${running}`, out.columns ?? Infinity)}\n`);
+  out.write(`${wrap(said(`GPU ${id} (${name}) is ${status}.${why}${running}`), out.columns ?? Infinity)}\n`);
 }

@@ -1,4 +1,5 @@
 /** Tables that fit a terminal, in which rows that differ can still be told apart. */
+import { said } from "../../words/terminal.ts";
 import { type Columns, shortened, table, widthOf, wrapped } from "../table.ts";
 
 export interface Column {
@@ -63,7 +64,8 @@ function widthWith(
   longest: number,
 ): number {
   const widths = shown.map((at) => {
-    const { title, isName = false } = columns[at]!;
+    const { isName = false } = columns[at]!;
+    const title = said(columns[at]!.title);
     const widest = Math.max(...rows.map(({ cells }) => widthOf(cells[at]!)));
     return Math.max(widthOf(title), isName ? Math.min(widest, longest) : widest);
   });

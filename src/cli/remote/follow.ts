@@ -1,4 +1,5 @@
 /** A task's text as it comes. */
+import { said } from "../../words/terminal.ts";
 import type { TaskView } from "../../http/schemas/tasks.ts";
 import { AltLasError } from "../../errors.ts";
 import { wrap } from "../table.ts";
@@ -73,7 +74,7 @@ export class TextWriter {
   /** Tells something beside the text. */
   note(sentence: string): void {
     const { err } = this.#places;
-    err.write(`${painted("dim", wrap(sentence, err.columns ?? Infinity), err.colour)}\n`);
+    err.write(`${painted("dim", wrap(said(sentence), err.columns ?? Infinity), err.colour)}\n`);
   }
 
   #endLine(): void {

@@ -1,4 +1,5 @@
 /** `alt-las predict`: submits one task and writes its text as it comes. */
+import { said } from "../../words/terminal.ts";
 import type { TaskView } from "../../http/schemas/tasks.ts";
 import type { DryRunAnswer } from "../../http/schemas/submissions.ts";
 import { AltLasError } from "../../errors.ts";
@@ -41,7 +42,7 @@ async function tryOut({ remote, request, json, out, signal }: PredictOptions): P
     const { gpu_id, placement, waiting } = legible(answer);
     const wouldRun = `It would start at once on GPU ${gpu_id}. ${placement?.reason ?? ""}`.trim();
     const sentence = waiting === null ? wouldRun : `It would wait: ${waiting.sentence}`;
-    out.write(`${wrap(sentence, out.columns ?? Infinity)}\n`);
+    out.write(`${wrap(said(sentence), out.columns ?? Infinity)}\n`);
   }
   return 0;
 }
@@ -52,7 +53,7 @@ async function submit({ remote, request, json, out, err, signal }: PredictOption
   };
   out.write(`${json ? jsonText(answer, 2) : answer.task_id}\n`);
   if (!json && err.columns !== null)
-    err.write(`${wrap(`Submitted. alt-las task ${endOf(answer.task_id)} --follow shows it.`, err.columns)}\n`);
+    err.write(`${wrap(said(`Submitted. alt-las task ${endOf(answer.task_id)} --follow shows it.`), err.columns)}\n`);
   return 0;
 }
 
@@ -78,7 +79,7 @@ async function stream({ remote, request, json, out, err, signal }: PredictOption
   } catch (error) {
     writer?.end(null);
     if (!signal.aborted) throw error;
-    err.write(`${await cancelNow(remote, id)}\n`);
+    err.write(`${said(await cancelNow(remote, id))}\n`);
     return INTERRUPTED;
   } finally {
     notes?.stop();
@@ -90,13 +91,13 @@ type Told = Places & Pick<PredictOptions, "request" | "json">;
 function tellEnd(task: TaskView, { request, out, err, json }: Told): void {
   const { status, error, error_code, result, gpu_id, task_id } = legible(task);
   const told = (sentence: string): void =>
-    err.write(`${painted("dim", wrap(sentence, err.columns ?? Infinity), err.colour)}\n`);
+    err.write(`${painted("dim", wrap(said(sentence), err.columns ?? Infinity), err.colour)}\n`);
   if (json) out.write(`${jsonText(task, 2)}\n`);
   else if (status === "failed")
     return err.write(
-      `${wrap(`The task failed: ${error ?? "no reason was given"} (${error_code ?? "no code"})`, err.columns ?? Infinity)}\n`,
+      `${wrap(said(`The task failed: ${error ?? "no reason was given"} (${error_code ?? "no code"})`), err.columns ?? Infinity)}\n`,
     );
-  else if (status === "canceled") return err.write("The task was canceled.\n");
+  else if (status === "canceled") return err.write(`${said("The task was canceled.")}\n`);
   if (status !== "completed" || result === undefined) return;
   // A program that gets another form than it asked for must find out why.
   const why = unfitness(request, { result }, "--max-length");

@@ -1,4 +1,5 @@
 /** One task as a page: all that `GET /task/<id>` tells. */
+import { said } from "../../words/terminal.ts";
 import type { TaskView } from "../../http/schemas/tasks.ts";
 import { wallTime } from "../../common/clock.ts";
 import { hanging, table, wrapped } from "../table.ts";
@@ -27,7 +28,7 @@ export function taskPage(task: Listed, look: Look, withText = true): string {
   const { columns } = look;
   const shown = legible(task);
   const facts = [...factsOfState(shown, look), ...factsOfRequest(shown), ...factsOfRun(shown)];
-  const lines = facts.map(([name, text]) => hanging(name.padEnd(LABELS), text, columns));
+  const lines = facts.map(([name, text]) => hanging(said(name).padEnd(LABELS), said(text), columns));
   const parts = [
     lines.join("\n"),
     requestPart(task, look),

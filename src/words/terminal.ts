@@ -1,0 +1,22 @@
+/** What the command line says, in the language of the terminal. */
+import { languageOfTerminal } from "./language.ts";
+import { inLanguage } from "./words.ts";
+
+/** What programs read. */
+const JSON_TEXT = /^\s*[[{"]/;
+
+/** A text of ours: a sentence, or lines of which each is looked at where the whole is none. */
+export function said(text: string): string {
+  const language = languageOfTerminal(process.env);
+  if (language === "en" || JSON_TEXT.test(text)) return text;
+  const [, words = "", end = ""] = /^([^]*?)(\n*)$/.exec(text) ?? [];
+  const whole = inLanguage(language, words);
+  if (whole !== words || !words.includes("\n")) return whole + end;
+  return text
+    .split("\n")
+    .map((line) => {
+      const [, indentation = "", words = ""] = /^(\s*)(.*)$/.exec(line) ?? [];
+      return indentation + inLanguage(language, words);
+    })
+    .join("\n");
+}
