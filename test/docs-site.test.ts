@@ -137,3 +137,17 @@ test("dashboard.enabled: false leaves /docs/ a 404, too", async (t) => {
   const { app } = testServer(t, { ...testConfig(), dashboard: { enabled: false } });
   refusal(await app.inject("/docs/"), 404, "not_found");
 });
+
+test("around a Turkish page all is Turkish, its own pages come first, and each page leads to its twin", async () => {
+  const turkish = await read("tr/getting-started.md");
+  assert.match(turkish, /<html lang="tr">/);
+  assert.match(turkish, /<nav id="pages" aria-label="Sayfalar"><h2>Türkçe<\/h2>/);
+  assert.match(turkish, /placeholder="Ara \( \/ \)"/);
+  assert.match(turkish, /data-several="\{\} bölüm bulundu"/);
+  assert.match(turkish, /<a lang="en" hreflang="en" href="\.\.\/getting-started\.md">English<\/a>/);
+  assert.doesNotMatch(turkish, />(?:Pages|On this page|To the text)<|Link to this part/);
+  const english = await read("getting-started.md");
+  assert.match(english, /<a lang="tr" hreflang="tr" href="tr\/getting-started\.md">Türkçe<\/a>/);
+  assert.match(english, /data-several="\{\} parts found"/);
+  assert.doesNotMatch(await read("gpus.md"), /hreflang/);
+});

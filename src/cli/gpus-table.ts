@@ -210,12 +210,12 @@ function abilitiesOf(capabilities: readonly string[], hasTemplate: boolean | nul
 /** The load that a server reports, from all its clients, as far as it tells. */
 function loadOf({ running, waiting, kv_cache_use, slots }: NonNullable<GpuDetails["upstream"]>): string {
   const room = slots === null ? "" : ` of ${slots}`;
-  const said = [
+  const parts = [
     running === null ? null : `${running}${room} running`,
     waiting === null ? null : `${waiting} waiting`,
     kv_cache_use === null ? null : `${shareOf(kv_cache_use)} of its KV cache in use`,
   ];
-  return said.filter((part) => part !== null).join(", ") || "-";
+  return parts.filter((part) => part !== null).join(", ") || "-";
 }
 
 /** Models, running tasks, processes and events, each where there are any. */

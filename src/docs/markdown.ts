@@ -81,14 +81,14 @@ function textOf(token: Token): string {
 }
 
 /** @param resolve what links become */
-export function toHtml({ tokens, headings }: Document, resolve: ResolveLink): string {
+export function toHtml({ tokens, headings }: Document, resolve: ResolveLink, anchorLabel: string): string {
   const anchors = new Map(headings.map(({ token, anchor }) => [token, anchor]));
   const marked = new Marked({
     renderer: {
       heading(token) {
         const anchor = anchors.get(token)!;
         const text = this.parser.parseInline(token.tokens);
-        const link = `<a class="anchor" href="#${htmlText(anchor)}" aria-label="Link to this part">#</a>`;
+        const link = `<a class="anchor" href="#${htmlText(anchor)}" aria-label="${htmlText(anchorLabel)}">#</a>`;
         return `<h${token.depth} id="${htmlText(anchor)}">${text} ${link}</h${token.depth}>\n`;
       },
       link({ href, tokens: inner }) {

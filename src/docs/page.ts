@@ -1,22 +1,38 @@
 /** What is around the text of each page: the way to the other ones, the search, and what this page has. */
 import { htmlText } from "../common/html-text.ts";
 import { linkTo } from "./addresses.ts";
+import type { Language } from "../words/language.ts";
+import { inLanguage } from "../words/words.ts";
 import type { Group } from "./contents.ts";
 import type { Heading } from "./markdown.ts";
 
 export interface Page {
   readonly address: string;
-  readonly language: string;
+  readonly language: Language;
   readonly title: string;
   readonly headings: readonly Heading[];
   readonly body: string;
+  /** The same page in the other language; null: there is none. */
+  readonly other: { readonly address: string; readonly language: Language } | null;
 }
 
 /** Fewer parts than these are seen at once. */
 const FEW = 3;
 
-export function pageHtml({ address, language, title, headings, body }: Page, groups: readonly Group[]): string {
+const NAMES: Readonly<Record<Language, string>> = { en: "English", tr: "Türkçe" };
+
+/** What the search says, for its script. */
+const SEARCH_SAYS = {
+  one: "1 part found",
+  several: "{} parts found",
+  best: "{} parts found, of which the best {} are shown",
+  silent: "The server does not answer.",
+} as const;
+
+export function pageHtml(page: Page, groups: readonly Group[]): string {
+  const { address, language, title, body } = page;
   const link = (to: string): string => htmlText(linkTo(address, to));
+  const say = (words: string): string => htmlText(inLanguage(language, words));
   return `<!doctype html>
 <html lang="${language}">
 <head>
@@ -31,39 +47,58 @@ export function pageHtml({ address, language, title, headings, body }: Page, gro
 <script type="module" src="${link("site/search.js")}"></script>
 </head>
 <body>
-<a class="skip" lang="en" href="#text">To the text</a>
-<header lang="en">
-<a class="home" href="${link("README.md")}">ALT_LAS docs</a>
-<a class="to-pages" href="#pages">Pages</a>
-<a href="${link("..")}/">Dashboard</a>
-<search id="search" data-index="${link("site/search.json")}" hidden><input type="search" aria-label="Search the documentation" placeholder="Search ( / )" autocomplete="off" spellcheck="false"><div id="found" role="status"></div><ol></ol></search>
+<a class="skip" href="#text">${say("To the text")}</a>
+<header>
+<a class="home" href="${link("README.md")}">${say("ALT_LAS docs")}</a>
+<a class="to-pages" href="#pages">${say("Pages")}</a>
+<a href="${link("..")}/">${say("Dashboard")}</a>${otherLanguage(page)}
+<search id="search" data-index="${link("site/search.json")}" ${searchWords(say)} hidden><input type="search" aria-label="${say("Search the documentation")}" placeholder="${say("Search ( / )")}" autocomplete="off" spellcheck="false"><div id="found" role="status"></div><ol></ol></search>
 </header>
 <div class="columns">
 <main id="text" tabindex="-1">
-${contents(headings)}${body}
+${contents(page, say)}${body}
 </main>
-<nav id="pages" lang="en" aria-label="Pages">${navigation(address, groups)}</nav>
+<nav id="pages" aria-label="${say("Pages")}">${navigation(page, groups, say)}</nav>
 </div>
 </body>
 </html>
 `;
 }
 
-function navigation(address: string, groups: readonly Group[]): string {
-  const parts = groups.map(({ name, pages }) => {
-    const items = pages.map((page) => {
-      const isThis = page.address === address ? ' aria-current="page"' : "";
-      return `<li><a href="${htmlText(linkTo(address, page.address))}"${isThis}>${htmlText(page.title)}</a></li>`;
+function otherLanguage({ address, other }: Page): string {
+  if (other === null) return "";
+  const { language } = other;
+  const to = htmlText(linkTo(address, other.address));
+  return `\n<a lang="${language}" hreflang="${language}" href="${to}">${NAMES[language]}</a>`;
+}
+
+type Say = (words: string) => string;
+
+function searchWords(say: Say): string {
+  return Object.entries(SEARCH_SAYS)
+    .map(([name, words]) => `data-${name}="${say(words)}"`)
+    .join(" ");
+}
+
+/** The pages in the reader's language come first. */
+function navigation({ address, language }: Page, groups: readonly Group[], say: Say): string {
+  const isOwn = ({ name }: Group): boolean => language !== "en" && name === NAMES[language];
+  const parts = groups
+    .toSorted((one, other) => Number(isOwn(other)) - Number(isOwn(one)))
+    .map(({ name, pages }) => {
+      const items = pages.map((page) => {
+        const isThis = page.address === address ? ' aria-current="page"' : "";
+        return `<li><a href="${htmlText(linkTo(address, page.address))}"${isThis}>${htmlText(page.title)}</a></li>`;
+      });
+      return `<h2>${say(name)}</h2><ul lang="${name === NAMES.tr ? "tr" : "en"}">${items.join("")}</ul>`;
     });
-    return `<h2>${htmlText(name)}</h2><ul>${items.join("")}</ul>`;
-  });
   return parts.join("");
 }
 
 /** What the page has, behind a line that opens. */
-function contents(headings: readonly Heading[]): string {
+function contents({ headings }: Page, say: Say): string {
   const parts = headings.filter(({ token }) => token.depth === 2);
   if (parts.length < FEW) return "";
   const items = parts.map(({ anchor, text }) => `<li><a href="#${htmlText(anchor)}">${htmlText(text)}</a></li>`);
-  return `<details class="here"><summary lang="en">On this page</summary><ul>${items.join("")}</ul></details>\n`;
+  return `<details class="here"><summary>${say("On this page")}</summary><ul>${items.join("")}</ul></details>\n`;
 }

@@ -12,6 +12,8 @@ import { type Document, toHtml } from "./markdown.ts";
 import { pageHtml } from "./page.ts";
 import { sectionsOf } from "./sections.ts";
 import { CONTENTS, readSources } from "./sources.ts";
+import type { Language } from "../words/language.ts";
+import { inLanguage } from "../words/words.ts";
 
 export interface Site {
   /** All that is there, below `/docs/`. */
@@ -79,24 +81,34 @@ function documentPage(
   isThere: ReadonlySet<string>,
 ): string {
   const address = addressOf(path);
-  const body = toHtml(document, (href) => {
+  const language = languageOf(path);
+  const resolve = (href: string): string | null => {
     const target = targetOf(path, href);
     if (target === null) return href;
     if (!isThere.has(target.path)) return null;
     return linkTo(address, addressOf(target.path)) + (target.anchor === "" ? "" : `#${target.anchor}`);
-  });
+  };
+  const body = toHtml(document, resolve, inLanguage(language, "Link to this part"));
   const { title, headings } = document;
-  return pageHtml({ address, language: languageOf(path), title, headings, body }, groups);
+  const twin = twinOf(path);
+  const other = isThere.has(twin) ? { address: addressOf(twin), language: languageOf(twin) } : null;
+  return pageHtml({ address, language, title, headings, body, other }, groups);
 }
 
 /** `docs/tr/api.md` and `README.tr.md` are Turkish. */
-function languageOf(path: string): string {
-  return /^docs\/([a-z]{2})\/|\.([a-z]{2})\.md$/.exec(path)?.slice(1).find(Boolean) ?? "en";
+function languageOf(path: string): Language {
+  return /^docs\/tr\/|\.tr\.md$/.test(path) ? "tr" : "en";
+}
+
+/** Where a page would be in the other language. */
+function twinOf(path: string): string {
+  if (languageOf(path) === "tr") return path.replace("docs/tr/", "docs/").replace(".tr.md", ".md");
+  return path.startsWith("docs/") ? path.replace("docs/", "docs/tr/") : path.replace(/\.md$/, ".tr.md");
 }
 
 function textPage(path: string, text: string, groups: readonly Group[]): string {
   const body = `<h1>${htmlText(path)}</h1>\n<pre tabindex="0"><code>${htmlText(text)}</code></pre>`;
-  return pageHtml({ address: addressOf(path), language: "en", title: path, headings: [], body }, groups);
+  return pageHtml({ address: addressOf(path), language: "en", title: path, headings: [], body, other: null }, groups);
 }
 
 /** The page that groups the others would be found for each of them. */

@@ -15,8 +15,8 @@ export function said(text: string): string {
   return text
     .split("\n")
     .map((line) => {
-      const [, indentation = "", words = ""] = /^(\s*)(.*)$/.exec(line) ?? [];
-      return indentation + inLanguage(language, words);
+      const [, indentation = "", rest = ""] = /^(\s*)(.*)$/.exec(line) ?? [];
+      return indentation + inLanguage(language, rest);
     })
     .join("\n");
 }

@@ -4,7 +4,7 @@ import type { Literal } from "./literals.ts";
 /** Rooms whose sentences are all in the table. What engines, drivers and the tools of operators say is shown as it is. */
 export const ROOMS: readonly string[] = [
   "src/{http,scheduler,tasks,files,batch-files,webhooks,forms,auth}/**/*.ts",
-  "src/{cli,control}/**/*.ts",
+  "src/{cli,control,docs}/**/*.ts",
   "src/{reasons,gone-texts,texts,task}.ts",
   "src/common/{validation,given-time}.ts",
   "src/models/{catalog,commands,held-model,pull-rules,registry,source}.ts",
@@ -35,7 +35,7 @@ export function isShown(file: string, { text, before }: Literal): boolean {
     !/\w \w|\} \w|\w \{|\w, /.test(text) ||
     !COMMON.test(text) ||
     NOT_SHOWN.has(text) ||
-    text.startsWith("<!doctype") ||
+    /^\s*</.test(text) ||
     text.startsWith("data: ")
   )
     return false;

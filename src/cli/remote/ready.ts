@@ -23,7 +23,7 @@ async function readinessAt(url: string): Promise<Record<string, unknown>> {
   } catch (error) {
     throw new AltLasError("bad_config", `No ALT_LAS server answers at ${url}: ${messageOf(error)}.`, { cause: error });
   }
-  const said = valueIn(body);
-  if (isObject(said) && (said["status"] === "ready" || said["status"] === "not ready")) return said;
+  const answer = valueIn(body);
+  if (isObject(answer) && (answer["status"] === "ready" || answer["status"] === "not ready")) return answer;
   throw new AltLasError("bad_config", `No ALT_LAS server answers at ${url}.`);
 }

@@ -114,6 +114,12 @@ function itemOf({ address, page, heading, text }, patterns) {
   return item;
 }
 
+/** In the language of the page, which has the words. @param {string} words @param {readonly number[]} numbers for its places */
+function says(words, ...numbers) {
+  const left = [...numbers];
+  return (root.dataset[words] ?? "").replaceAll("{}", () => String(left.shift()));
+}
+
 async function search() {
   const question = input.value;
   const patterns = patternsOf(question);
@@ -124,10 +130,10 @@ async function search() {
     if (question !== input.value) return;
     const hits = ranked(all, patterns);
     const shown = hits.slice(0, MOST).map((section) => itemOf(section, patterns));
-    const more = hits.length > MOST ? `, of which the best ${MOST} are shown` : "";
-    show(shown, hits.length === 1 ? "1 part found" : `${hits.length} parts found${more}`);
+    const words = hits.length === 1 ? "one" : hits.length > MOST ? "best" : "several";
+    show(shown, says(words, hits.length, MOST));
   } catch {
-    show([], "The server does not answer.");
+    show([], says("silent"));
   }
 }
 
