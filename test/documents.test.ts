@@ -29,7 +29,7 @@ test("each piece of a configuration in the documents is taken as one", () => {
 });
 
 test("each command of the documents is run by a test, or its block says why not", () => {
-  for (const path of PAGES)
+  for (const path of [...PAGES, "CONTRIBUTING.md", ...globSync("clients/*/README.md", { cwd: ROOT })])
     for (const { language, text, mark } of blocksOf(path)) {
       if (!/^(?:sh|bash|python|js)$/.test(language)) continue;
       const where = `${path}: ${language} ${mark}: ${text}`;

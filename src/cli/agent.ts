@@ -50,11 +50,11 @@ export async function agent({ config, dataDir, name, join }: AgentOrigin, log: L
     stop(1);
   });
   log.info({ machine, gpus: running.gpus }, "agent started");
-  const given =
+  const sentence =
     running.gpus === 1
       ? `Machine ${machine} gives 1 GPU to the cluster.`
       : `Machine ${machine} gives ${running.gpus} GPUs to the cluster.`;
-  console.log(said(given));
+  console.log(said(sentence));
   void stopping.promise.then(async (code) => {
     log.info("stopping: running tasks may finish, a second signal stops at once");
     await running.stop(hurry.signal);

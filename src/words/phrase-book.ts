@@ -98,9 +98,19 @@ export class PhraseBook {
   #asSentences(text: string, depth: number): Found | null {
     const parts = text.split(/(?<=[.!?]) (?=\S)/).slice(0, MOST_SENTENCES + 1);
     if (parts.length < 2 || parts.length > MOST_SENTENCES) return null;
-    const found = parts.map((part) => this.#found(part, depth + 1) ?? asItIs(part));
+    const found = parts.map((part, at) => (at > 0 && this.#behindOthers(part, depth)) || this.#sentence(part, depth));
     const weight = found.reduce((sum, one) => sum + one.weight, 0);
     return weight === 0 ? null : { text: found.map((one) => one.text).join(" "), weight, own: 0 };
+  }
+
+  #sentence(part: string, depth: number): Found {
+    return this.#found(part, depth + 1) ?? asItIs(part);
+  }
+
+  /** Some sentences only come behind others, and have the space between them. */
+  #behindOthers(part: string, depth: number): Found | null {
+    const found = this.#found(` ${part}`, depth + 1);
+    return found !== null && found.text.startsWith(" ") ? { ...found, text: found.text.slice(1) } : null;
   }
 }
 

@@ -10,7 +10,7 @@ export interface Phrase {
 }
 
 /** Letters that a phrase of its own has at least. */
-const STRONG = 12;
+const STRONG = 9;
 
 export function phraseOf(english: string, other: string): Phrase {
   const pieces = english.split("{}");

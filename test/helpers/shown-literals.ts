@@ -35,7 +35,8 @@ export function isShown(file: string, { text, before }: Literal): boolean {
     !/\w \w|\} \w|\w \{|\w, /.test(text) ||
     !COMMON.test(text) ||
     NOT_SHOWN.has(text) ||
-    /^\s*</.test(text) ||
+    /^\s*[<#]/.test(text) ||
+    text.startsWith("Made in {}:\n") ||
     text.startsWith("data: ")
   )
     return false;

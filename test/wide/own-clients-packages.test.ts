@@ -1,4 +1,4 @@
-/** The packages of clients/: made, installed into empty folders, and tried as their READMEs say. */
+/** The packages of clients/: made, installed into empty folders, and tried as clients/python/README.md and clients/typescript/README.md say. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
@@ -30,7 +30,7 @@ const environment = { ALT_LAS_URL: server.url, ALT_LAS_API_KEY: server.key };
 
 /** The first block of a README in a language. */
 function firstBlock(folder: string, language: string): string {
-  return new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "ms").exec(
+  return new RegExp(`^\`\`\`${language} tested-by=own-clients-packages\n(.*?)^\`\`\`$`, "ms").exec(
     readFileSync(join(folder, "README.md"), "utf8"),
   )![1]!;
 }
