@@ -42,7 +42,7 @@ test(
 );
 
 const skipPostgres = skip !== false ? skip : PROGRAMS === null ? NO_POSTGRES : false;
-// Users and keys are in the configuration of all, as an operator of several servers has them.
+// The key that all of them are asked with.
 const env = { ALT_LAS_API_KEY: "altlas_0123456789012345678901234567890123456789abc" };
 
 let postgres: PostgresServer;
@@ -140,6 +140,7 @@ test(
     const stopped = second.stop();
     assert.equal((await outcome(third, task_id)).attempts.length, 1);
     assert.deepEqual(await stopped, { code: 0, signal: null });
+    await third.logged(({ msg }) => msg === "this server leads the cluster");
     assert.equal((await third.request<{ role: string }>("GET", "/healthz")).body.role, "leader");
     assert.match((await gpus(third))[0]!.status, /^drain(?:ing|ed)$/);
     const { body } = await third.request<{ config: { tasks: object } }>("GET", "/api/v1/config");
