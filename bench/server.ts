@@ -145,7 +145,8 @@ function greetingOf(child: ChildProcess): Promise<string> {
     let text = "";
     child.stdout!.setEncoding("utf8").on("data", (piece: string) => {
       text += piece;
-      if (text.includes("Try it:")) resolve(text);
+      // A server of a cluster has nothing to try yet.
+      if (/listens on \S+\n/.test(text)) resolve(text);
     });
     child.once("close", (code) => reject(new Error(`exit code ${code}`)));
     child.once("error", reject);

@@ -126,7 +126,7 @@ export const SUITES: readonly Suite[] = [
   {
     name: "cluster-chaos",
     beside: true,
-    tests: ["cluster-chaos"],
+    tests: ["cluster-chaos", "cluster-model"],
     dependsOn: ["chaos/**", "src/{cluster,scheduler,tasks}/**"],
   },
   {

@@ -1,11 +1,12 @@
 /*
- * npm run chaos -- --cluster [--short] [--seed N] [--faults N]: a server, three agents and a NATS server are killed, stopped and frozen under
- * load; when all are whole again, everything that was promised has to be true. The last line says what was done.
+ * npm run chaos -- --cluster [--store postgres] [--short] [--seed N] [--faults N]: a server, three agents and a NATS server are killed,
+ * stopped, frozen and cut off under load; with `--store postgres` two servers and the database; when all are whole again, everything that was promised has to be true. The last line says what was done.
  * Exit status 1: a promise was broken; 3: there is no nats-server here.
  */
 import { parseArgs } from "node:util";
 import { setTimeout as sleep } from "node:timers/promises";
 import { NO_NATS } from "../../test/helpers/nats.ts";
+import { NO_POSTGRES, PROGRAMS } from "../../test/helpers/postgres.ts";
 import { Dice } from "../dice.ts";
 import { broken } from "./check.ts";
 import { Faults, FAULTS } from "./faults.ts";
@@ -18,6 +19,7 @@ const LONG = 100;
 const { values } = parseArgs({
   options: {
     cluster: { type: "boolean" },
+    store: { type: "string", default: "sqlite" },
     short: { type: "boolean", default: false },
     seed: { type: "string" },
     faults: { type: "string" },
@@ -29,9 +31,15 @@ if (NO_NATS !== false) {
 }
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
 const wanted = Number(values.faults ?? (values.short ? SHORT : LONG));
-console.log(`chaos: seed ${seed}; the same again: npm run chaos -- --cluster --faults ${wanted} --seed ${seed}`);
+const isSeveral = values.store === "postgres";
+if (isSeveral && PROGRAMS === null) {
+  console.error(NO_POSTGRES);
+  process.exit(3);
+}
+const how = `--cluster${isSeveral ? " --store postgres" : ""} --faults ${wanted} --seed ${seed}`;
+console.log(`chaos: seed ${seed}; the same again: npm run chaos -- ${how}`);
 const dice = new Dice(seed);
-const world = await ClusterWorld.start();
+const world = await ClusterWorld.start(isSeveral);
 const faults = new Faults(world, dice.fork());
 const load = new Load(world, dice.fork());
 await ready();

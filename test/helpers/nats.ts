@@ -56,6 +56,10 @@ export class NatsServer {
     });
   }
 
+  get pid(): number {
+    return this.#process.pid!;
+  }
+
   get port(): number {
     return this.#port;
   }

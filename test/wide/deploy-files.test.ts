@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { parse, parseAllDocuments } from "yaml";
+import { parseConfig } from "../../src/config/config.ts";
 import { lacks, newFolder, ROOT, runProgram, Server } from "../helpers/server.ts";
 import { shell, succeed } from "../helpers/stranger.ts";
 
@@ -61,6 +62,19 @@ test(
     assert.equal(services.cpu.deploy, undefined);
   },
 );
+
+test("Compose takes the file of a cluster, and its configurations are sound", { skip: withoutCompose }, async () => {
+  const env = "ALT_LAS_API_KEY=k POSTGRES_PASSWORD=p JOIN='tls://nats:4222#token'";
+  const said = await succeed(`${env} docker-compose -f compose.cluster.yaml --profile agent config`, DEPLOY);
+  const { services } = parse(said) as { services: Readonly<Record<string, Service & { readonly command: object }>> };
+  const names = ["agent", "nats-1", "nats-2", "nats-3", "postgres", "server-1", "server-2"];
+  assert.deepEqual(Object.keys(services).toSorted(), names);
+  for (const name of ["agent", "server-1", "server-2"])
+    assert.deepEqual([services[name]!.read_only, services[name]!.cap_drop], [true, ["ALL"]]);
+  assert(JSON.stringify(services["agent"]!.command).includes("tls://nats:4222#token"));
+  for (const file of ["cluster.yaml", "agent.yaml"])
+    parseConfig(readText(file).replace("${POSTGRES_PASSWORD}", "p"), file);
+});
 
 /** The units, with programs that are here. */
 function unitsFor(t: TestContext): string {
