@@ -33,6 +33,7 @@ test(
     await first.ended(id);
     first.process.kill("SIGSTOP");
     const second = await Server.start(t, { config, args: DEVICES });
+    second.key = first.key;
     const taken = await second.run(TASK);
     const late = first.request("POST", "/api/v1/predict", { body: TASK }).then(
       ({ status }) => status,
@@ -90,6 +91,7 @@ for (const [what, part, change] of [
       );
       while ((await holding()) === 0);
       const second = await Server.start(t, { config: configOf(server.url()), args: DEVICES });
+      second.key = first.key;
       assert.equal(await holding(), 0);
       assert.equal((await second.run(TASK)).status, "completed");
       first.process.kill("SIGCONT");
