@@ -22,6 +22,8 @@ const MAX_CHARACTERS = 16 * 1024 * 1024;
 const PATIENCE = 2;
 /** So many saves that are waited for are written without waiting for more: another one makes a write hardly cheaper for each. */
 const ENOUGH = 16;
+/** The share of those of the last write that a write waits for: with all of them, nothing would be done while it is written. */
+const SHARE = 0.75;
 
 export class GroupCommit {
   readonly #parts: GroupCommitParts;
@@ -70,13 +72,13 @@ export class GroupCommit {
   }
 
   /**
-   * Begins a write when it has as many saves that are waited for as the last one had, and else lets it wait for them: a write costs nearly
+   * Begins a write when it has nearly as many saves that are waited for as the last one had, and else lets it wait for them: a write costs nearly
    * the same with one task as with sixteen. Clients whose answers came with one write come back together, and meanwhile the first of their
    * tasks have ended; all of this shares the next write. One client alone never waits for others, and the end of its task is written with its
    * next task.
    */
   #schedule(): void {
-    const isEnough = this.#waiting > 0 && this.#waiting >= Math.min(this.#waitedFor, ENOUGH);
+    const isEnough = this.#waiting > 0 && this.#waiting >= Math.min(this.#waitedFor * SHARE, ENOUGH);
     if (isEnough) this.#gather();
     else this.#linger();
   }
