@@ -302,8 +302,14 @@ callers: { users: { bob: { weight: 2 } } }`,
   assert.equal(world.live.values.length, 1, "sent back as it was read, nothing changes");
 });
 
-/** Keys whose names sound like secrets, and that hold none. */
-const NO_SECRETS: ReadonlySet<string> = new Set(["server.tls.key", "auth.keys", "callers.keys"]);
+/** Keys whose names sound like secrets, and that hold none: paths of files, and sections. */
+const NO_SECRETS: ReadonlySet<string> = new Set([
+  "server.tls.key",
+  "cluster.credentials",
+  "cluster.signing_key",
+  "auth.keys",
+  "callers.keys",
+]);
 
 test("every key that sounds like a secret is marked as one", () => {
   interface Part {
