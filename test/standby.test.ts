@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import http, { type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { test, type TestContext } from "node:test";
 import { Credentials } from "../src/auth/credentials.ts";
 import { parseConfig } from "../src/config/config.ts";
@@ -145,6 +145,81 @@ test("a leader that is not there is no leader", async (t) => {
   world.leader = { ...world.leader!, url: "http://127.0.0.1:1" };
   const { status, headers } = await ask(world, "/api/v1/predict", { method: "POST" }, "{}");
   assert.deepEqual([status, headers["retry-after"]], [503, "1"]);
+});
+
+/** A leader that says nothing, and what comes to it. */
+async function listener(t: TestContext) {
+  const heard = { text: "", sockets: [] as Socket[] };
+  const leader = createServer((socket) => {
+    heard.sockets.push(socket.on("error", () => {}));
+    socket.setEncoding("latin1").on("data", (piece: string) => {
+      heard.text += piece;
+      leader.emit("heard");
+    });
+  }).listen(0, "127.0.0.1");
+  await once(leader, "listening");
+  t.after(() => {
+    leader.close();
+    for (const socket of heard.sockets) socket.destroy();
+  });
+  const { port } = leader.address() as AddressInfo;
+  const until = async (what: RegExp): Promise<void> => {
+    while (!what.test(heard.text)) await once(leader, "heard");
+  };
+  return Object.assign(heard, { leader, port, until });
+}
+
+/** A connection to a server that stands by, on which bytes are sent as they are. */
+function bare(t: TestContext, { port }: World, bytes: string): Socket {
+  const socket = connect(port, "127.0.0.1").setEncoding("latin1");
+  t.after(() => socket.destroy());
+  socket.write(bytes, "latin1");
+  return socket;
+}
+
+const SECOND = "GET /api/v1/users HTTP/1.1\r\nHost: localhost\r\nX-End: 1\r\n\r\n";
+const BODY_LENGTH = `Content-Length: ${SECOND.length}`;
+
+for (const method of ["GET", "DELETE", "OPTIONS", "POST"])
+  test(`what a ${method} has for a body stays its body, whatever its Connection names`, async (t) => {
+    const world = await standby(t, () => {});
+    const heard = await listener(t);
+    world.leader = { ...world.leader!, url: `http://127.0.0.1:${heard.port}` };
+    const named = "Content-Length, Transfer-Encoding, Host, Authorization, X-Forwarded-Alt-Las, X-Private";
+    const head = `${method} /x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer key\r\nX-Private: 1\r\nTrailer: x-sum`;
+    const socket = bare(t, world, `${head}\r\nConnection: ${named}\r\n${BODY_LENGTH}\r\n\r\n${SECOND}`);
+    await heard.until(/X-End: 1\r\n\r\n$/);
+    const [said, body] = [heard.text.slice(0, -SECOND.length), heard.text.slice(-SECOND.length)];
+    assert.equal(body, SECOND);
+    assert(said.startsWith(`${method} /x HTTP/1.1\r\n`), said);
+    assert.equal(said.indexOf("\r\n\r\n"), said.length - 4, "one head");
+    assert.equal(said.match(/content-length/gi)!.length, 1);
+    for (const kept of [
+      BODY_LENGTH,
+      "Host: localhost",
+      "Authorization: Bearer key",
+      `x-forwarded-alt-las: ${SECRET} 127.0.0.1`,
+    ])
+      assert(said.includes(`\r\n${kept}\r\n`), said);
+    assert.doesNotMatch(said, /x-private|trailer|transfer-encoding/i);
+    socket.destroy();
+  });
+
+test("a body in chunks goes on in chunks, and a request without one says so", async (t) => {
+  const world = await standby(t, () => {});
+  const heard = await listener(t);
+  world.leader = { ...world.leader!, url: `http://127.0.0.1:${heard.port}` };
+  const head = "HTTP/1.1\r\nHost: localhost\r\nConnection: transfer-encoding\r\n";
+  bare(t, world, `DELETE /x ${head}Transfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n5\r\nfirst\r\n0\r\n\r\n`);
+  await heard.until(/\r\nTransfer-Encoding: chunked\r\n[^]*\r\n5\r\nfirst\r\n0\r\n\r\n$/);
+  heard.text = "";
+  bare(t, world, `POST /x ${head}\r\n`);
+  await heard.until(/^POST[^]*\r\n\r\n$/);
+  assert.match(heard.text, /\r\nContent-Length: 0\r\n/);
+  heard.text = "";
+  bare(t, world, `GET /x ${head}\r\n`);
+  await heard.until(/^GET[^]*\r\n\r\n$/);
+  assert.doesNotMatch(heard.text, /content-length|transfer-encoding/i);
 });
 
 /** A stream that was opened at both ends. */

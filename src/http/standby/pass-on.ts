@@ -30,11 +30,18 @@ const OF_CONNECTION: ReadonlySet<string> = new Set([
   "proxy-authorization",
   "proxy-connection",
   "te",
+  // Node refuses it where no trailers can come. Those that do come go on without it.
+  "trailer",
   "transfer-encoding",
   "upgrade",
 ]);
-/** Said by the next server anew. */
-const OF_REQUEST: ReadonlySet<string> = new Set(["expect", "x-request-id", PASSED_ON]);
+/** Without one of these it would be another request, or somebody else's: they stay, also where `Connection` names them. */
+const OF_MESSAGE =
+  /^(?:host|content-.*|authorization|x-api-key|cookie|idempotency-key|origin|referer|sec-.*|forwarded|x-forwarded-.*)$/;
+/** Said to the next server anew. */
+const OF_REQUEST: ReadonlySet<string> = new Set(["content-length", "expect", "x-request-id", PASSED_ON]);
+/** Of these Node would say that a body comes. */
+const WITH_BODY: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
 /** By which proxies say whom they ask for. */
 const OF_PROXIES = /^(?:forwarded|x-forwarded-.*)$/;
 const MOST_IDLE = 64;
@@ -108,14 +115,13 @@ export class PassOn {
   #headersOf({ raw, id }: FastifyRequest, secret: string): string[] {
     // What a proxy has written is believed where that proxy is.
     const isProxied = this.#proxies.trusts(raw.socket.remoteAddress ?? "");
-    const isChunked = raw.headers["transfer-encoding"] !== undefined;
     return [
       ...carried(raw, (name) => OF_REQUEST.has(name) || (!isProxied && OF_PROXIES.test(name))),
       PASSED_ON,
       `${secret} ${this.#proxies.clientOf(raw)}`,
       "X-Request-Id",
       String(id),
-      ...(isChunked ? ["Transfer-Encoding", "chunked"] : []),
+      ...framingOf(raw),
     ];
   }
 }
@@ -125,13 +131,21 @@ function nameOf({ hostname }: URL): string {
   return /^[\d.]+$|^\[/.test(hostname) ? "" : hostname;
 }
 
+/** Where the body ends. Without it, Node would send the body of a GET such that the leader takes it for the next request. */
+function framingOf({ method, headers }: IncomingMessage): readonly string[] {
+  if (headers["transfer-encoding"] !== undefined) return ["Transfer-Encoding", "chunked"];
+  const length = headers["content-length"] ?? (WITH_BODY.has(method!) ? "0" : null);
+  return length === null ? [] : ["Content-Length", length];
+}
+
 /** The headers of a message that belong to what it says; names and values in turn. */
 function carried({ rawHeaders, headers }: IncomingMessage, isOurs: (name: string) => boolean): string[] {
   const named = new Set((headers.connection ?? "").toLowerCase().split(/\s*,\s*/));
   const kept: string[] = [];
   for (let place = 0; place < rawHeaders.length; place += 2) {
     const name = rawHeaders[place]!.toLowerCase();
-    if (OF_CONNECTION.has(name) || named.has(name) || isOurs(name)) continue;
+    const isDropped = OF_CONNECTION.has(name) || (named.has(name) && !OF_MESSAGE.test(name));
+    if (isDropped || isOurs(name)) continue;
     kept.push(rawHeaders[place]!, rawHeaders[place + 1]!);
   }
   return kept;
