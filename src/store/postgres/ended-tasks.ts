@@ -2,18 +2,20 @@
 import { isFinal, type Task } from "../../task.ts";
 import { taskOf } from "../thread/rows.ts";
 import { openFailure, shownUrl } from "./failures.ts";
-import { Session, type SessionPlace } from "./session.ts";
+import type { SessionPlace } from "./session.ts";
+import { SharedSession } from "./shared-session.ts";
 import { findTask } from "./tasks.ts";
 
-/** Milliseconds for which a row is waited for. */
+/** Milliseconds for which a row is waited for, and a connection with it. */
 const PATIENCE = 5000;
 
 export class EndedTasks {
-  readonly #place: SessionPlace;
-  #session: Promise<Session> | null = null;
+  readonly #shown: string;
+  readonly #session: SharedSession;
 
   constructor(place: SessionPlace) {
-    this.#place = place;
+    this.#shown = shownUrl(place.url);
+    this.#session = new SharedSession(place, PATIENCE);
   }
 
   /** null: there is no such task, or it has not ended. @throws {AltLasError} `store_unavailable` */
@@ -24,30 +26,20 @@ export class EndedTasks {
     try {
       return await promise;
     } catch (error) {
-      this.#drop();
-      throw openFailure(error, shownUrl(this.#place.url));
+      throw openFailure(error, this.#shown);
     } finally {
       clearTimeout(late);
     }
   }
 
   close(): void {
-    void this.#session?.then((session) => session.close()).catch(() => undefined);
-    this.#session = null;
+    this.#session.close();
   }
 
   async #read(id: string): Promise<Task | null> {
-    this.#session ??= Session.open(this.#place);
-    let session = await this.#session;
-    if (session.broken !== null) session = await (this.#session = Session.open(this.#place));
-    const [row] = await findTask(session, id);
+    const [row] = await this.#session.use((session) => findTask(session, id));
     if (row === undefined) return null;
     const task = taskOf(row);
     return isFinal(task.status) ? task : null;
-  }
-
-  #drop(): void {
-    void this.#session?.then((session) => session.destroy()).catch(() => undefined);
-    this.#session = null;
   }
 }

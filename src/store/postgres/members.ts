@@ -2,7 +2,8 @@
 import { AltLasError } from "../../errors.ts";
 import { openFailure, shownUrl } from "./failures.ts";
 import { HELD, type Held, heldOf, isGivenUp } from "./lease.ts";
-import { Session } from "./session.ts";
+import type { Session } from "./session.ts";
+import { SharedSession } from "./shared-session.ts";
 
 /** A server of a cluster, as the others find it in the database. */
 export interface Member {
@@ -63,10 +64,13 @@ export interface MembersPlace {
 
 export class Members {
   readonly #place: MembersPlace;
-  #session: Session | null = null;
+  readonly #session: SharedSession;
 
   constructor(place: MembersPlace) {
     this.#place = place;
+    const { url, schema, self } = place;
+    // The name is not that of the holder of a lease, whose connections are ended.
+    this.#session = new SharedSession({ url, schema, name: `alt-las server ${self.id}` }, PATIENCE);
   }
 
   /** @throws {AltLasError} the database cannot be asked */
@@ -98,33 +102,17 @@ export class Members {
     return this.#ask(async (session) => (await session.rows(LIST)).map((row) => seenMemberOf(row)));
   }
 
-  /** Takes the row of this server away. */
+  /** Takes the row of this server away, and ends the connection. */
   async leave(): Promise<void> {
     await this.#ask((session) => session.change(LEAVE, { id: this.#place.self.id })).catch(() => undefined);
-    this.#session?.close();
-    this.#session = null;
-  }
-
-  /** Ends the connection, without a word. */
-  close(): void {
-    this.#session?.close();
-    this.#session = null;
+    this.#session.close();
   }
 
   async #ask<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const { url, schema, self } = this.#place;
-    let session = this.#session;
-    const late = setTimeout(() => session?.destroy(), PATIENCE);
     try {
-      // The name is not that of the holder of a lease, whose connections are ended.
-      if (session === null || session.broken !== null)
-        session = this.#session = await Session.open({ url, schema, name: `alt-las server ${self.id}` });
-      return await work(session);
+      return await this.#session.use(work);
     } catch (error) {
-      session?.destroy();
-      throw error instanceof AltLasError ? error : openFailure(error, shownUrl(url));
-    } finally {
-      clearTimeout(late);
+      throw error instanceof AltLasError ? error : openFailure(error, shownUrl(this.#place.url));
     }
   }
 }
