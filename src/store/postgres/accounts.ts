@@ -30,7 +30,9 @@ const CLEARING_UP = 15_000;
 const TRIES = 3;
 const PAUSE = 250;
 
-const VERSION = "SELECT number, pg_is_in_recovery() FROM accounts_version";
+/** Behind the number, what tells a row of the same number in a restored dump from it. */
+const MARK = "concat_ws(' ', number, xmin, tableoid)";
+const LOOK = `SELECT ${MARK}, pg_is_in_recovery() FROM accounts_version`;
 /** Another change goes on when this one has ended; a server that stands still in the middle of one is ended by PostgreSQL. */
 const BEGIN = "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '2s'";
 const LOCK = "SELECT number FROM accounts_version FOR UPDATE";
@@ -52,8 +54,8 @@ export class PostgresAccounts implements AccountStore, AccountsView {
   readonly #listeners = new Set<() => void>();
   #watch: TableWatch | null = null;
   #accounts: Accounts = NOBODY;
-  /** Of `#accounts`; null: they have to be read, whatever the number is. */
-  #version: number | null = null;
+  /** Of `#accounts`. */
+  #mark = "";
   /** When what is known was true last, in ms of that clock. */
   #knownAt = -Infinity;
   #isAway = false;
@@ -71,7 +73,7 @@ export class PostgresAccounts implements AccountStore, AccountsView {
     this.#watch = await TableWatch.start({
       place: this.#place,
       subject: "accounts",
-      look: (session) => this.#look(session),
+      look: (session, isNew) => this.#look(session, isNew),
       looked: (reason) => this.#looked(reason, told),
     });
   }
@@ -140,16 +142,17 @@ export class PostgresAccounts implements AccountStore, AccountsView {
     return this.#now() - this.#knownAt > TRUSTED_FOR;
   }
 
-  async #look(session: Session): Promise<void> {
+  async #look(session: Session, isNew: boolean): Promise<void> {
     const asked = this.#now();
-    const [row] = await session.rows(VERSION);
-    const [version, isStandby] = row as unknown as [number, boolean];
+    const [row] = await session.rows(LOOK);
+    const [mark, isStandby] = row as unknown as [string, boolean];
     // One that is behind would let in whom others have removed.
     if (isStandby) throw new Error("it is a standby that only reads");
-    if (version !== this.#version || this.#isAway) {
-      const { accounts, number } = await readMoment(session);
-      this.#version = number;
-      this.#accounts = accounts;
+    // A standby that was behind and is the primary now has made other changes of the same numbers.
+    if (isNew || mark !== this.#mark) {
+      const moment = await readMoment(session);
+      this.#mark = moment.mark;
+      this.#accounts = moment.accounts;
     }
     this.#knownAt = asked;
   }
@@ -227,13 +230,13 @@ async function readOnce(session: Session): Promise<Accounts> {
   return (await readMoment(session)).accounts;
 }
 
-/** All as of one moment, with its number. */
-async function readMoment(session: Session): Promise<{ readonly accounts: Accounts; readonly number: number }> {
+/** All as of one moment, with its mark. */
+async function readMoment(session: Session): Promise<{ readonly accounts: Accounts; readonly mark: string }> {
   await session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-  const [number] = await session.numbers("SELECT number FROM accounts_version");
+  const [[mark] = []] = await session.rows(`SELECT ${MARK} FROM accounts_version`);
   const accounts = await readAccounts(session);
   await session.run("ROLLBACK");
-  return { accounts, number: number! };
+  return { accounts, mark: mark as string };
 }
 
 /** @returns whether anything was written */

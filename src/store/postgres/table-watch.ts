@@ -16,8 +16,11 @@ export interface TableWatchOptions {
   readonly place: SessionPlace;
   /** What is looked at, as notices name it: the word behind the schema. */
   readonly subject: string;
-  /** Reads what there is: at the start, after each notice and each connection, and at intervals. One at a time. */
-  readonly look: (session: Session) => Promise<void>;
+  /**
+   * Reads what there is: at the start, after each notice and each connection, and at intervals. One at a time.
+   * @param isNew nothing was read on this connection yet: it may lead to another server than the one before
+   */
+  readonly look: (session: Session, isNew: boolean) => Promise<void>;
   /** Is told after each look. @param reason why it has failed; null: it has not */
   readonly looked?: (reason: string | null) => void;
 }
@@ -97,7 +100,7 @@ export class TableWatch {
     try {
       if (this.#isClosed) throw new Error("it is looked at no more");
       if (isNew) await this.#listen(session);
-      await this.#options.look(session);
+      await this.#options.look(session, isNew);
     } catch (error) {
       // Whatever it was: a new connection may lead elsewhere.
       session.destroy();
