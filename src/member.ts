@@ -86,7 +86,7 @@ class ClusterServer {
   #live: Promise<void> = Promise.resolve();
   #stopped: Promise<void> | null = null;
   /** Called when it ends. */
-  readonly #end: (() => void)[] = [];
+  readonly #end: (() => void | Promise<void>)[] = [];
 
   constructor(start: MemberStart) {
     this.#start = start;
@@ -122,7 +122,11 @@ class ClusterServer {
     const { url, schema } = config.store;
     const ended = new EndedTasks({ url: url!, schema, name: `alt-las server ${this.#id}` });
     const credentials = await credentialsOf({ config, dataDir, log, standsBy: true })();
-    this.#end.push(() => credentials.close());
+    const endWatch = credentials.watch();
+    this.#end.push(async () => {
+      await endWatch();
+      credentials.close();
+    });
     const { StandbyMetrics } = await import("./observe/metrics/leading.ts");
     const metrics = new StandbyMetrics();
     this.#end.push(() => metrics.stop());
@@ -167,13 +171,15 @@ class ClusterServer {
   /** Looks at the lease while it stands by, and says all the time that it is there. */
   async #goOn(): Promise<void> {
     for (let looks = 1; !this.#stopping.signal.aborted; looks++) {
+      const begun = steadyTime();
       await pause(LOOK, undefined, { signal: this.#stopping.signal }).catch(() => {});
       if (this.#stopping.signal.aborted) return;
       try {
         if (looks % BEATS === 0) await this.#members.beat(this.#address);
         if (this.#leading === null) await this.#follow(this.#role.looked(await this.#members.look()));
       } catch (error) {
-        this.#role.failed();
+        this.#role.failed(Math.round((steadyTime() - begun) / LOOK));
+        this.#standby?.leaderChanged();
         this.#start.log.debug({ err: error }, "the servers of the cluster cannot be looked up");
       }
     }
@@ -181,7 +187,7 @@ class ClusterServer {
 
   async #follow(todo: Todo): Promise<void> {
     this.#standby?.leaderChanged();
-    if (todo.do === "wait") return;
+    if (todo.do === "wait" || this.#stopping.signal.aborted) return;
     const { log } = this.#start;
     try {
       log.info("no server leads the cluster: this one begins to lead");
@@ -202,6 +208,10 @@ class ClusterServer {
     const store = new PostgresStore({ url: url!, schema, dataDir, log, member: { id: this.#id, stale } });
     try {
       await store.open();
+      if (this.#stopping.signal.aborted) {
+        await store.close();
+        return false;
+      }
       this.#leads(await this.#serve(store));
       return true;
     } catch (error) {
@@ -274,7 +284,7 @@ class ClusterServer {
   }
 
   async #release(): Promise<void> {
-    for (const end of this.#end) end();
+    for (const end of this.#end) await end();
     if (this.#standby !== null) await close(this.#standby.app);
     this.#standby?.ended.close();
     this.#unlock();

@@ -34,7 +34,21 @@ test("looks that failed prove nothing: the lease may have been renewed meanwhile
   const role = new Role(LIMITS);
   for (let round = 0; round < 5; round++) {
     for (let look = 0; look < 12; look++) assert.equal(role.looked(held("1")).do, "wait");
-    role.failed();
+    role.failed(1);
+  }
+});
+
+test("a leader that has not been seen for a while is asked nothing, until it is seen again", () => {
+  const role = new Role(LIMITS);
+  for (const missed of [Array(LIMITS.silent).fill(1), [LIMITS.silent]] as const) {
+    assert.deepEqual(role.looked(held("1")), { do: "wait", leader: LEADER });
+    assert.deepEqual(
+      missed.map((looks: number) => {
+        role.failed(looks);
+        return role.leader;
+      }),
+      missed.map((_, place) => (place < missed.length - 1 ? LEADER : null)),
+    );
   }
 });
 
@@ -58,7 +72,7 @@ test("it never takes a lease that it has seen renewed within the looks for which
         if (renewed) lease++;
         if (renewed) same = -1;
         if (failed) {
-          role.failed();
+          role.failed(1);
           same = -1;
           continue;
         }

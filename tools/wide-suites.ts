@@ -120,7 +120,7 @@ export const SUITES: readonly Suite[] = [
   {
     name: "cluster-leader",
     beside: true,
-    tests: ["cluster-leader"],
+    tests: ["cluster-leader", "cluster-standby"],
     dependsOn: ["src/member.ts", "src/http/standby/**", "src/{cluster,scheduler,tasks}/**", "src/store/postgres/**"],
   },
   {

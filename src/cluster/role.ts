@@ -5,7 +5,8 @@
  *  1. A lease that was given back, or that nobody has, is taken at once.
  *  2. One that another server has is taken when it was seen unchanged for as long as it lasts, whatever clocks say.
  *  3. Two servers may try at once. The database lets one in (lease.ts), and the other goes on standing by.
- *  4. A leader that has not renewed it for a while answers nobody any more by itself, so nothing is passed on to it either.
+ *  4. A leader that has not renewed it for a while answers nobody any more by itself, so nothing is passed on to it either. One that cannot be
+ *     seen for as long is taken for such a one: it may be gone together with the database.
  *  5. One that has led never stands by again: its process ends.
  */
 import type { Look } from "../store/postgres/members.ts";
@@ -29,6 +30,8 @@ export class Role {
   readonly #limits: RoleLimits;
   /** What the lease said at the last look, and the looks at which it said the same; null: there was none. */
   #seen: { readonly lease: string; looks: number } | null = null;
+  /** Looks since the last one that succeeded. */
+  #missed = 0;
   #leader: Leader | null = null;
 
   constructor(limits: RoleLimits) {
@@ -41,6 +44,7 @@ export class Role {
   }
 
   looked({ lease, isFree, leader }: Look): Todo {
+    this.#missed = 0;
     if (lease === null || isFree) return this.#lead(lease?.expiresAt ?? null);
     const said = `${lease.holder} ${lease.expiresAt}`;
     if (this.#seen?.lease === said) this.#seen.looks++;
@@ -50,9 +54,11 @@ export class Role {
     return { do: "wait", leader: this.#leader };
   }
 
-  /** The database could not be asked: the leader may have renewed the lease meanwhile. */
-  failed(): void {
+  /** The database could not be asked, for the time of so many looks: the leader may have renewed the lease meanwhile. */
+  failed(looks: number): void {
     this.#seen = null;
+    this.#missed += looks;
+    if (this.#missed >= this.#limits.silent) this.#leader = null;
   }
 
   /** Another server was faster, or this one cannot lead now: it looks for as long again. */
