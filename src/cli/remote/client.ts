@@ -1,5 +1,5 @@
 /** Commands ask a running server over HTTP, as any other client does. Each failure is one sentence. */
-import { languageOfTerminal } from "../../words/language.ts";
+import { type Language, languageOfTerminal } from "../../words/language.ts";
 import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import { resolve } from "node:path";
@@ -17,6 +17,8 @@ export interface Remote {
   readonly url: string;
   /** undefined: none is sent, which only a server with `auth.enabled: false` is content with. */
   readonly key: string | undefined;
+  /** Of the sentences in its answers; absent: the terminal's. */
+  readonly language?: Language;
   /** Seconds to wait for an answer. */
   readonly patience?: number;
   /** Ends whatever is asked. */
@@ -136,10 +138,14 @@ export async function* eventsFrom(remote: Remote, path: string, question: Questi
   }
 }
 
-async function send({ url, key }: Remote, path: string, { method = "GET", body, signal }: Question): Promise<Response> {
+async function send(
+  { url, key, language = languageOfTerminal(process.env) }: Remote,
+  path: string,
+  { method = "GET", body, signal }: Question,
+): Promise<Response> {
   const base = baseOf(url);
   const headers = {
-    "accept-language": languageOfTerminal(process.env),
+    "accept-language": language,
     ...(key !== undefined && { authorization: `Bearer ${checkedKey(key)}` }),
     ...(body !== undefined && { "content-type": "application/json" }),
   };

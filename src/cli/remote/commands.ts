@@ -64,6 +64,8 @@ export async function remoteOf({ keyFile, ...flags }: RemoteFlags): Promise<Remo
     url: await urlOf(flags),
     // Set to nothing counts as not set.
     key: keyFile === undefined ? process.env.ALT_LAS_API_KEY || undefined : readKey(keyFile),
+    // Programs read it, and what they read is the same on every terminal.
+    ...(flags.json === true && { language: "en" as const }),
   };
 }
 
