@@ -5,13 +5,17 @@
  *
  * What is not in the table stays as it is: the words of drivers, models and servers elsewhere are nobody's to translate.
  */
+import { Kept } from "../common/kept.ts";
 import { filled, type Phrase, phraseOf, valuesIn } from "./phrase.ts";
 
 /** Longer texts are lists of names, or somebody else's. */
 const LONGEST = 4000;
 
-/** How often a text is held against a phrase; hostile texts could be taken apart in many ways. */
-const MOST_TRIES = 50_000;
+/** Characters that are read for a text, again for each phrase it is held against; hostile ones could be taken apart in many ways. */
+const MOST_READ = 300_000;
+
+/** Texts whose other language is kept: lists have the same few again and again. */
+const MOST_KEPT = 1000;
 
 /** Of the phrases that fit a text, those with most text of their own are looked into. */
 const MOST_READINGS = 4;
@@ -35,11 +39,13 @@ interface Found {
 }
 
 export class PhraseBook {
-  /** Phrases that begin with a whole word, by that word. */
-  readonly #byFirstWord = new Map<string, Phrase[]>();
-  readonly #others: Phrase[] = [];
+  /** By a word that every text has which is that phrase; null: there is none. */
+  readonly #byWord = new Map<string | null, Phrase[]>();
   readonly #exact = new Map<string, string>();
-  #tries = 0;
+  readonly #kept = new Kept<string>(MOST_KEPT);
+  /** What was found in the text that is translated now: several readings have the same values. */
+  readonly #seen = new Map<string, Found | null>();
+  #characters = 0;
 
   /** @param table English phrases and those of the other language */
   constructor(table: Iterable<readonly [english: string, other: string]>) {
@@ -49,34 +55,49 @@ export class PhraseBook {
   #add(english: string, other: string): void {
     if (!english.includes("{}")) return void this.#exact.set(english, other);
     const phrase = phraseOf(english, other);
-    const word = firstWordOf(phrase.pieces[0]!);
-    if (word === null) return void this.#others.push(phrase);
-    const same = this.#byFirstWord.get(word);
-    if (same === undefined) this.#byFirstWord.set(word, [phrase]);
+    const word = longestWordOf(phrase);
+    const same = this.#byWord.get(word);
+    if (same === undefined) this.#byWord.set(word, [phrase]);
     else same.push(phrase);
+  }
+
+  /** Characters that were read for the text that was translated last. */
+  get characters(): number {
+    return this.#characters;
   }
 
   /** The text in the other language, as far as the table has it. */
   translated(text: string): string {
+    this.#characters = 0;
     if (text.length > LONGEST) return text;
-    this.#tries = 0;
-    return this.#found(text, 0)?.text ?? text;
+    const found = this.#kept.get(text, () => this.#found(text, 0)?.text ?? text);
+    this.#seen.clear();
+    return found;
   }
 
   /** The reading of a text that the table knows most of; null: it knows nothing of it. */
   #found(text: string, depth: number): Found | null {
+    const key = `${depth} ${text}`;
+    const known = this.#seen.get(key);
+    if (known !== undefined) return known;
+    const found = this.#read(text, depth);
+    this.#seen.set(key, found);
+    return found;
+  }
+
+  #read(text: string, depth: number): Found | null {
     const exact = this.#exact.get(text);
     if (exact !== undefined) return { text: exact, weight: text.length, own: text.length };
-    if (depth === DEEPEST || !/\p{L}{2}/u.test(text)) return null;
+    this.#characters += text.length;
+    if (depth === DEEPEST || this.#characters > MOST_READ || !/\p{L}{2}/u.test(text)) return null;
     const readings = [...this.#asPhrases(text, depth), this.#asSentences(text, depth)];
     return readings.reduce((best, one) => (one !== null && isBetter(one, best) ? one : best), null);
   }
 
   #asPhrases(whole: string, depth: number): Found[] {
-    const word = firstWordOf(whole);
-    const candidates = [...((word !== null && this.#byFirstWord.get(word)) || []), ...this.#others];
-    this.#tries += candidates.length;
-    if (this.#tries > MOST_TRIES) return [];
+    const words = new Set([null, ...whole.split(" ")]);
+    const candidates = [...words].flatMap((word) => this.#byWord.get(word) ?? []);
+    this.#characters += whole.length * candidates.length;
     const matches = candidates.flatMap((phrase) => {
       const values = valuesIn(whole, phrase);
       return values === null || spansLines(values, phrase) ? [] : [{ phrase, values }];
@@ -133,8 +154,11 @@ function asItIs(text: string): Found {
   return { text, weight: 0, own: 0 };
 }
 
-/** null: it does not begin with a whole word */
-function firstWordOf(text: string): string | null {
-  const end = text.indexOf(" ");
-  return end <= 0 ? null : text.slice(0, end);
+/** Of the words between spaces, or at an end of the text: what stands in places cannot be a part of them. */
+function longestWordOf({ pieces }: Phrase): string | null {
+  const words = pieces.flatMap((piece, at) => {
+    const all = piece.split(" ");
+    return all.slice(at === 0 ? 0 : 1, at === pieces.length - 1 ? all.length : -1);
+  });
+  return words.filter((word) => word !== "").toSorted((one, other) => other.length - one.length)[0] ?? null;
 }
