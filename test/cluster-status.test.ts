@@ -1,9 +1,13 @@
 /** How a cluster looks to an operator. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
 import { clusterCommand } from "../src/cli/remote/cluster.ts";
 import type { ClusterStatus, MachineStatus } from "../src/cluster/status.ts";
 import { warningsOf } from "../src/cluster/warnings.ts";
+import type { ClusterAnswer } from "../src/http/schemas/cluster.ts";
+import { runCommand } from "./helpers/command.ts";
+import { newFolder } from "./helpers/server-handle.ts";
 import { AS, get, KEYS, listening, refusal, testServer } from "./helpers/http.ts";
 
 const ONE: MachineStatus = {
@@ -65,6 +69,30 @@ test("admins see servers, machines and standbys of the database, by the API and 
       `${line}\n${printed}`,
     );
 });
+
+test("all of it is in the language of whoever looks", async (t) => {
+  const { app } = testServer(t, undefined, {
+    cluster: { status: seen, invite: () => Promise.reject(new Error("nobody is invited")) },
+  });
+  const headers = { ...AS.admin, "accept-language": "tr" };
+  const { machines, warnings } = (await get(app, "/cluster", headers)).json<ClusterAnswer>();
+  assert.equal(machines[1]!.reason, "two makinesi 3 sn boyunca yaşam belirtisi vermedi.");
+  assert.equal(warnings.length, 5);
+  for (const warning of warnings) assert.doesNotMatch(warning, ENGLISH);
+  const env = { LC_ALL: "", LC_MESSAGES: "", LANG: "tr_TR.UTF-8", ALT_LAS_API_KEY: KEYS.admin };
+  const url = `http://127.0.0.1:${await listening(app)}`;
+  const { stdout } = await runCommand(["cluster", "--url", url], { env });
+  assert.match(stdout, /^Küme the-cluster, dönem 7, /);
+  assert.match(stdout, /^SUNUCU +SÜRÜM +YÖNETİR/m);
+  assert.doesNotMatch(stdout, ENGLISH);
+  const { stdout: made } = await runCommand(
+    ["cluster", "init", join(newFolder(t), "keys"), "--nats", "nats://127.0.0.1:4222"],
+    { env },
+  );
+  assert.doesNotMatch(made, ENGLISH);
+});
+
+const ENGLISH = /(?<![\w.-])(?:the|is|of|over|each|its|for|with|has)(?![\w.:-])/i;
 
 test("a server that serves alone says so", async (t) => {
   const { app } = testServer(t);

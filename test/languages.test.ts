@@ -1,6 +1,7 @@
 /** Sentences in the language of whoever asks, over HTTP and on a terminal. Codes and names of fields are English in every language. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { viewIn } from "../src/http/reader-language.ts";
 import { runCommand } from "./helpers/command.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
 
@@ -130,6 +131,14 @@ test("what clients have sent stays as it is, though it reads like a sentence of 
   assert.equal((body["request"] as { readonly text: string }).text, text);
 });
 
+test("a failure as OpenAI's API has it is translated, and what the client has sent beside it is not", () => {
+  const english = "The task was not done 0.1 s after its submission.";
+  const sent = { metadata: { error: english }, tools: [{ message: english }], output: [{ message: english }] };
+  const { error, ...rest } = viewIn("tr", { error: { code: "timeout", message: english }, ...sent });
+  assert.deepEqual(error, { code: "timeout", message: "Görev, gönderildikten 0.1 sn sonra bitmemişti." });
+  assert.deepEqual(rest, sent);
+});
+
 test("why a GPU is as it is is told in the language of each reader", async () => {
   await server.request("POST", "/api/v1/gpus/0/drain", { body: {} });
   await server.became(0, "drained");
@@ -155,9 +164,10 @@ test("a command says what it has to say in the language of the terminal, and JSO
   const refused = await runCommand(["gpus", "9", "--url", server.url], { env });
   assert.deepEqual([refused.code, refused.stderr], [1, 'GPU "9" yok; GPU\'lar: 0.\n']);
   const page = await runCommand(["gpus", "0", "--url", server.url], { env });
-  assert.match(page.stdout, /^GPU +0: [^]*^Bellek [^]*^Sıcaklık /m);
+  assert.match(page.stdout, /^GPU +0: [^]*^Durum +boşaltıldı, başlangıcı 2[^]*^Bellek [^]*^Sıcaklık [^]*^OLAYLAR$/m);
   const json = await runCommand(["gpus", "0", "--json", "--url", server.url], { env });
-  assert.equal((JSON.parse(json.stdout) as { readonly status: string }).status, "drained");
+  const { status, reason } = JSON.parse(json.stdout) as { readonly status: string; readonly reason: string };
+  assert.deepEqual([status, reason], ["drained", "Drained by admin."], "programs read it");
 });
 
 test("a language that is not there makes an English command line", async () => {

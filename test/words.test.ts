@@ -7,7 +7,7 @@ import { acceptedLanguage, languageOfTerminal } from "../src/words/language.ts";
 import { PhraseBook } from "../src/words/phrase-book.ts";
 import { inLanguage, turkishPhrases } from "../src/words/words.ts";
 import { type Literal, literalsOf } from "./helpers/literals.ts";
-import { isShown, NOT_SHOWN, OF_COMMANDER, ROOMS } from "./helpers/shown-literals.ts";
+import { COMPOSED, isShown, NOT_SHOWN, OF_COMMANDER, ROOMS } from "./helpers/shown-literals.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const TABLE = turkishPhrases();
@@ -27,7 +27,12 @@ test("each sentence that a client or an operator is shown is in the table", () =
 test("the table has nothing that is said nowhere", () => {
   const contents = readFileSync(join(ROOT, "docs/README.md"), "utf8");
   const headings = Array.from(contents.matchAll(/^## (.+)$/gm), ([, heading]) => heading!);
-  const said = new Set([...[...LITERALS.values()].flat().map(({ text }) => text), ...OF_COMMANDER, ...headings]);
+  const said = new Set([
+    ...[...LITERALS.values()].flat().map(({ text }) => text),
+    ...OF_COMMANDER,
+    ...COMPOSED,
+    ...headings,
+  ]);
   const idle = [...Object.keys(TABLE), ...NOT_SHOWN].filter((text) => !said.has(text));
   assert.deepEqual(idle, []);
 });
@@ -89,12 +94,47 @@ test("a phrase that says little takes nothing apart that nobody knows", () => {
     assert.equal(inLanguage("tr", text), text);
 });
 
-test("a hostile sentence costs no more than others", () => {
+test("a hostile sentence is not read in all its ways", () => {
   const book = new PhraseBook(Object.entries(TABLE));
-  const hostile = `${"must be must be; got ".repeat(80)}. `.repeat(2);
-  const before = process.cpuUsage().user;
-  for (let n = 0; n < 5; n++) book.translated(hostile);
-  assert.ok((process.cpuUsage().user - before) / 5000 < 400, "milliseconds of processor time");
+  const pieces = [...new Set(Object.keys(TABLE).flatMap((english) => english.split("{}")))];
+  for (const hostile of [
+    `${"must be must be; got ".repeat(80)}. `.repeat(2),
+    "a of b: c. ".repeat(360),
+    `must be ${"left out, as of the task of ".repeat(140)}; got it.`,
+    `${": , and ; or (of) must be ; got ".repeat(120)}.`,
+    pieces.join("").slice(0, 4000),
+    pieces.toReversed().join(" ").slice(0, 4000),
+  ]) {
+    book.translated(hostile);
+    assert.ok(book.characters < 2_000_000, `${book.characters}: ${hostile.slice(0, 50)}`);
+  }
+});
+
+test("no sentence of ours is too long to be read in all its ways", () => {
+  const book = new PhraseBook(Object.entries(TABLE));
+  for (const english of Object.keys(TABLE)) {
+    book.translated(english.replaceAll("{}", "some value"));
+    assert.ok(book.characters < 300_000, `${book.characters}: ${english}`);
+  }
+});
+
+test("a text that was translated is not taken apart again while others like it come", () => {
+  const book = new PhraseBook(Object.entries(TABLE));
+  const english = Array.from({ length: 1001 }, (_, n) => `There is no task ${n}; a task_id is a UUID.`);
+  const turkish = book.translated(english[0]!);
+  book.translated(english[1]!);
+  assert.ok(book.characters > 0);
+  assert.equal(book.translated(english[0]!), turkish);
+  assert.equal(book.characters, 0);
+  for (const one of english.slice(1)) book.translated(one);
+  book.translated(english[0]!);
+  assert.ok(book.characters > 0, "it was forgotten for newer ones");
+});
+
+test("a GPU whose machine stops was drained by no user", () => {
+  assert.equal(inLanguage("tr", "Drained by ada."), "ada kullanıcısı boşalttı.");
+  const stopped = inLanguage("tr", "Drained by the stop of machine one.");
+  assert.equal(stopped, "one makinesi durdurulduğu için boşaltıldı.");
 });
 
 test("the language is the one with the highest weight that there is, and English where none is asked for", () => {

@@ -1,5 +1,6 @@
 /** The commands `cluster`, `cluster token` and `cluster init`. */
 import type { Command } from "commander";
+import { said } from "../words/terminal.ts";
 import { placesOf, remote, type RemoteFlags, type RemoteIo, remoteOf } from "./remote/commands.ts";
 
 export function addCluster(cli: Command, io: RemoteIo): void {
@@ -22,7 +23,7 @@ export function addCluster(cli: Command, io: RemoteIo): void {
       const { out, err } = placesOf(io);
       const { text, note } = await tokenCommand(await remoteOf(flags), flags.nats, flags.json === true);
       out.write(`${text}\n`);
-      if (note !== null) err.write(`${note}\n`);
+      if (note !== null) err.write(`${said(note)}\n`);
     });
   cluster
     .command("init <folder>")
@@ -30,6 +31,6 @@ export function addCluster(cli: Command, io: RemoteIo): void {
     .requiredOption("--nats <url>", "where servers and machines find the NATS server, like tls://nats.example.com:4222")
     .action(async (folder: string, { nats }: { nats: string }) => {
       const { initCommand } = await import("./cluster-init.ts");
-      placesOf(io).out.write(`${await initCommand(folder, nats)}\n`);
+      placesOf(io).out.write(`${said(await initCommand(folder, nats))}\n`);
     });
 }

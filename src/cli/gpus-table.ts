@@ -225,7 +225,7 @@ function listsOf(gpu: GpuDetails, columns: Columns, style: TableStyle): string[]
     String(pid),
     bytesOf(memory),
     percentOf(utilization),
-    own ? "this server's worker" : "another",
+    said(own ? "this server's worker" : "another"),
   ]);
   const isNarrow = columns !== null && columns < NARROW;
   const time = (at: string): string => (isNarrow ? clockOf(at, style.now) : at);
@@ -235,7 +235,7 @@ function listsOf(gpu: GpuDetails, columns: Columns, style: TableStyle): string[]
     ...(models === null ? [] : [models]),
     ...(running_tasks.length === 0 ? [] : [tasksTable(running_tasks, columns, style)]),
     ...(users.length === 0 ? [] : [table(["PROCESS", "MEMORY", "UTIL", "WHOSE"], users)]),
-    ...(history.length === 0 ? [] : [`EVENTS\n${history.join("\n")}`]),
+    ...(history.length === 0 ? [] : [`${said("EVENTS")}\n${history.join("\n")}`]),
   ];
 }
 
@@ -268,7 +268,7 @@ function tasksTable(tasks: GpuDetails["running_tasks"], columns: Columns, style:
 
 /** Adds what is said of a second figure, where it is known. */
 function listed(text: string, figure: number | null, say: (figure: number) => string): string {
-  return figure === null ? text : `${text}, ${say(figure)}`;
+  return figure === null ? text : `${text}, ${said(say(figure))}`;
 }
 
 function utilizationOf({ utilization }: GpuView, bars: number): string {

@@ -3,6 +3,7 @@ import { type Columns, gpuPage, gpusTable } from "./gpus-table.ts";
 import type { GpuDetails, GpusAnswer } from "../http/schemas/gpus.ts";
 import { ask, type Remote } from "./remote/client.ts";
 import { jsonText, legible } from "../common/legible.ts";
+import { said } from "../words/terminal.ts";
 import { wrap } from "./table.ts";
 
 export interface GpusOptions extends Remote {
@@ -23,6 +24,6 @@ export async function gpusCommand(options: GpusOptions): Promise<string> {
   const shown = legible(answer);
   if (gpuId !== undefined) return gpuPage(shown as GpuDetails, columns, { colour });
   const { gpus, notes = [] } = shown as GpusAnswer;
-  const said = notes.map((note) => wrap(`A GPU driver has no GPU to offer: ${note}`, columns ?? Infinity));
-  return [gpusTable(gpus, columns, { colour }), ...said].join("\n\n");
+  const told = notes.map((note) => wrap(said(`A GPU driver has no GPU to offer: ${note}`), columns ?? Infinity));
+  return [gpusTable(gpus, columns, { colour }), ...told].join("\n\n");
 }

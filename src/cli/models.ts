@@ -1,4 +1,5 @@
 /** `alt-las models` and `alt-las rm`: they ask the server that runs on the data directory, and do it themselves where none does. */
+import { said } from "../words/terminal.ts";
 import { wallTime } from "../common/clock.ts";
 import type { Config } from "../config/config.ts";
 import { askServer } from "../control/client.ts";
@@ -61,7 +62,7 @@ export function modelsTable(models: readonly ListedModel[], columns: Columns, no
   const lines = rows.flatMap((row, index) => {
     const { reason } = models[index]!;
     const cells = row.map((cell, column) => (column === WHERE ? shortened(cell, room) : cell));
-    return reason === null ? [cells] : [cells, wrap(reason, columns ?? Infinity, "  ")];
+    return reason === null ? [cells] : [cells, wrap(said(reason), columns ?? Infinity, "  ")];
   });
   return table(HEAD, lines);
 }
@@ -69,7 +70,7 @@ export function modelsTable(models: readonly ListedModel[], columns: Columns, no
 function noModels(columns: Columns): string {
   const names = TABLE.models.map(({ name }) => name).join(", ");
   const text = `There are no models by name. ${ALT_LAS} pull SOURCE fetches one; short names are ${names}.`;
-  return wrap(text, columns ?? Infinity);
+  return wrap(said(text), columns ?? Infinity);
 }
 
 function cellsOf(model: ListedModel, now: number): string[] {

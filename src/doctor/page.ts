@@ -1,5 +1,6 @@
 /** The page of `alt-las doctor` for people: it is pasted into issues, so it is plain text that is no wider than it has to be. */
 import { legible } from "../common/legible.ts";
+import { said } from "../words/terminal.ts";
 import { shownSize } from "../common/sizes.ts";
 import type { DoctorReport, Fact } from "./section.ts";
 
@@ -7,10 +8,10 @@ export function doctorPage(report: DoctorReport): string {
   const { at, facts, problems } = legible(report);
   const sections = Object.entries(facts).map(([name, values]) => [title(name), ...lines(values)].join("\n"));
   const wrong = problems.map(({ problem, mend }, index) => {
-    const said = `${index + 1}. ${problem.replaceAll("\n", "\n   ")}`;
-    return mend === null ? said : `${said}\n   To mend it: ${mend}`;
+    const sentence = `${index + 1}. ${said(problem).replaceAll("\n", "\n   ")}`;
+    return mend === null ? sentence : `${sentence}\n   ${said(`To mend it: ${mend}`)}`;
   });
-  const verdict = wrong.length === 0 ? ["Nothing is wrong."] : ["WHAT IS WRONG", ...wrong];
+  const verdict = wrong.length === 0 ? [said("Nothing is wrong.")] : [said("WHAT IS WRONG"), ...wrong];
   return [`ALT_LAS doctor, ${at}`, ...sections, verdict.join("\n")].join("\n\n");
 }
 

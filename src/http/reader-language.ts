@@ -15,10 +15,24 @@ const SENTENCES: ReadonlySet<string> = new Set([
   "text_gone",
   "crowded",
   "memory_note",
+  // Of failures as OpenAI's API has them.
+  "message",
+  // Lists of sentences.
+  "warnings",
+  "notes",
 ]);
 
 /** What clients have sent, or models have written. */
-const OF_OTHERS: ReadonlySet<string> = new Set(["request", "tool_calls", "embeddings", "logprobs"]);
+const OF_OTHERS: ReadonlySet<string> = new Set([
+  "request",
+  "tool_calls",
+  "embeddings",
+  "logprobs",
+  "output",
+  "tools",
+  "text",
+  "metadata",
+]);
 
 export function languageOf({ headers }: Pick<FastifyRequest, "headers">): Language {
   return acceptedLanguage(headers["accept-language"]);
@@ -39,10 +53,15 @@ function translatedView(language: Language, value: unknown): unknown {
   if (value === null || typeof value !== "object") return value;
   const fields = Object.entries(value).map(([name, field]) => {
     if (OF_OTHERS.has(name)) return [name, field] as const;
-    if (typeof field === "string") return [name, SENTENCES.has(name) ? sentenceIn(language, field) : field] as const;
-    return [name, translatedView(language, field)] as const;
+    return [name, SENTENCES.has(name) ? sentencesIn(language, field) : translatedView(language, field)] as const;
   });
   return Object.fromEntries(fields);
+}
+
+/** A sentence, a list of them, or something else. */
+function sentencesIn(language: Language, value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((item) => sentencesIn(language, item));
+  return typeof value === "string" ? sentenceIn(language, value) : translatedView(language, value);
 }
 
 /** Codes have no spaces. */

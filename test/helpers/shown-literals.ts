@@ -11,7 +11,7 @@ export const ROOMS: readonly string[] = [
   "src/gpu/{gpu,gpu-view,model-events,pool,served,start-plan,startup,succession}.ts",
   "src/gpu/{card/health,worker/stall-watch}.ts",
   "src/gpu/instance/*.ts",
-  "src/cluster/{cluster-pool,machine,remote-runs}.ts",
+  "src/cluster/{cluster-pool,join,joins,machine,remote-runs,warnings}.ts",
 ];
 
 /** Prose has one of these words; names, headers and queries have none. */
@@ -36,7 +36,6 @@ export function isShown(file: string, { text, before }: Literal): boolean {
     !COMMON.test(text) ||
     NOT_SHOWN.has(text) ||
     /^\s*[<#]/.test(text) ||
-    text.startsWith("Made in {}:\n") ||
     text.startsWith("data: ")
   )
     return false;
@@ -45,7 +44,19 @@ export function isShown(file: string, { text, before }: Literal): boolean {
   return !ELSEWHERE.some((pattern) => pattern.test(code));
 }
 
-/** Prose that stands in logs, in documents, or where the configuration is checked. */
+/** Texts that are put together, of several literals or of the names of fields. */
+export const COMPOSED: readonly string[] = [
+  "Drained by the stop of machine {}.",
+  "queued {}, prompt {}, first token after {}, generation {}",
+  "Installed",
+  "Data directory",
+  "Configuration",
+  "Task database",
+  "Control socket",
+  "Model cache",
+  "Compiled code",
+];
+
 /** What the library of the command line says. */
 export const OF_COMMANDER: readonly string[] = [
   "Usage:",
@@ -65,6 +76,7 @@ export const OF_COMMANDER: readonly string[] = [
   "Allowed choices are {}.",
 ];
 
+/** Prose that stands in logs, in documents, or where the configuration is checked. */
 export const NOT_SHOWN: ReadonlySet<string> = new Set([
   " by {}",
   "; {} more had no row of their own",

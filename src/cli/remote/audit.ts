@@ -1,4 +1,5 @@
 /** `alt-las audit`: who did what to what as a table, newest first. */
+import { said } from "../../words/terminal.ts";
 import { jsonText, legible } from "../../common/legible.ts";
 import type { AuditAnswer, AuditRowView } from "../../http/schemas/audit.ts";
 import { ask, type Remote } from "./client.ts";
@@ -27,17 +28,17 @@ export async function auditCommand(
   const answer = (await ask(remote, `audit?${query}`, "rows")) as AuditAnswer;
   if (look.json) return jsonText(answer, 2);
   const { rows, next } = legible(answer);
-  if (rows.length === 0) return "No row matches.";
+  if (rows.length === 0) return said("No row matches.");
   const table = fittedTable(
     COLUMNS,
     rows.map((row) => rowOf(row, look)),
     look.columns,
   );
-  return next === null ? table : `${table}\n\nOlder ones follow: --after ${next}`;
+  return next === null ? table : `${table}\n\n${said(`Older ones follow: --after ${next}`)}`;
 }
 
 function rowOf({ at, way, user, key, address, action, target, outcome, details }: AuditRowView, { now }: Look): Row {
-  const from = address ?? (way === "command" ? "this machine" : way);
+  const from = address ?? (way === "command" ? said("this machine") : way);
   return {
     cells: [whenOf(at, now), user ?? "-", key ?? "-", from, action, target ?? "-", outcome, details ?? "-"],
   };

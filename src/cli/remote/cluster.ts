@@ -4,6 +4,7 @@ import { ALT_LAS, shellWord } from "../../common/paste.ts";
 import { faultOfNats, isLoopback } from "../../config/config.ts";
 import { AltLasError } from "../../errors.ts";
 import type { ClusterAnswer, TokenAnswer } from "../../http/schemas/cluster.ts";
+import { said } from "../../words/terminal.ts";
 import { wrapped } from "../table.ts";
 import { ask, type Remote } from "./client.ts";
 import { type Column, fittedTable, type Row } from "./fitted-table.ts";
@@ -35,17 +36,17 @@ export async function clusterCommand(remote: Remote, look: Look & { readonly jso
   const { cluster, epoch, nats, servers, machines, database, warnings } = legible(answer);
   const { columns } = look;
   const parts = [
-    `Cluster ${cluster}, epoch ${epoch}, over ${nats.at}${nats.connected ? "" : " (not connected)"}`,
+    said(`Cluster ${cluster}, epoch ${epoch}, over ${nats.at}`) + (nats.connected ? "" : said(" (not connected)")),
     fittedTable(
       servers.some(({ address }) => address !== undefined) ? OF_SEVERAL : SERVERS,
       servers.map(serverRow),
       columns,
     ),
-    machines.length === 0 ? "No machine has joined." : fittedTable(MACHINES, machines.map(machineRow), columns),
+    machines.length === 0 ? said("No machine has joined.") : fittedTable(MACHINES, machines.map(machineRow), columns),
   ];
   if (database !== null && database.standbys.length > 0)
     parts.push(fittedTable(STANDBYS, database.standbys.map(standbyRow), columns));
-  else if (database !== null) parts.push(`PostgreSQL at ${database.at} has no standby.`);
+  else if (database !== null) parts.push(said(`PostgreSQL at ${database.at} has no standby.`));
   return [...parts, ...warnings.map((warning) => wrapped(warning, "", columns))].join("\n\n");
 }
 

@@ -1,5 +1,6 @@
 /** The picture of `alt-las top`. */
 import { wallTime } from "../../common/clock.ts";
+import { said } from "../../words/terminal.ts";
 import { gpusTable } from "../gpus-table.ts";
 import { type Columns, shortened, widthOf } from "../table.ts";
 import { fittedTable, type Row } from "./fitted-table.ts";
@@ -45,9 +46,9 @@ export function picture(seen: Sight, frame: Frame): string[] {
 
 function headOf({ running, queued }: Sight, frame: Frame): string[] {
   const { url, columns, colour, now = wallTime(), trouble } = frame;
-  const counts = `${running.total} running, ${queued.total} queued`;
+  const counts = said(`${running.total} running, ${queued.total} queued`);
   const line = `ALT_LAS ${url.replace(/^https?:\/\//, "")}  ${clockOf(new Date(now).toISOString(), now)}  ${counts}`;
-  const hint = columns === null ? "" : "  q: quit";
+  const hint = columns === null ? "" : `  ${said("q: quit")}`;
   const shown = columns === null || widthOf(line + hint) <= columns ? line + hint : shortened(line, columns);
   const lines = [painted("bold", shown, colour)];
   if (trouble) lines.push(painted("red", columns === null ? trouble : shortened(legible(trouble), columns), colour));
@@ -72,7 +73,7 @@ function shares(wanted: readonly number[], room: number): number[] {
 /** With a last line that says what is not shown. */
 function cut(lines: readonly string[], room: number): readonly string[] {
   if (lines.length <= room) return lines;
-  return room === 0 ? [] : [...lines.slice(0, room - 1), `… ${lines.length - room + 1} more lines`];
+  return room === 0 ? [] : [...lines.slice(0, room - 1), said(`… ${lines.length - room + 1} more lines`)];
 }
 
 /** Those that have something to do; the others are only counted. */

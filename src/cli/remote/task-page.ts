@@ -60,16 +60,16 @@ function factsOfState(task: Listed, { colour, now = wallTime() }: Look): Fact[] 
 function momentOf(at: string, now: number): string {
   const clock = clockOf(at, now);
   const when = whenOf(at, now);
-  return when.endsWith("ago") ? `${clock} (${when})` : clock;
+  return clock.startsWith(when) ? clock : `${clock} (${when})`;
 }
 
 function afterWords(seconds: number | null): string {
-  return seconds === null ? "" : `, after ${tookWords(seconds)}`;
+  return seconds === null ? "" : said(`, after ${tookWords(seconds)}`);
 }
 
 function waitFacts({ reason, sentence, since, ahead }: NonNullable<TaskView["waiting"]>, now: number): Fact[] {
   const before = ahead === 0 ? "" : ` ${ahead} of the same user ${ahead === 1 ? "comes" : "come"} before it.`;
-  return [["Waits", `${sentence}${before} (${reason}, since ${whenOf(since, now)})`]];
+  return [["Waits", `${sentence}${said(before)} (${reason}, ${said(`since ${whenOf(since, now)}`)})`]];
 }
 
 function factsOfRequest(task: Listed): Fact[] {
@@ -132,7 +132,7 @@ function tokenWords({ prompt_tokens, completion_tokens, cached_tokens }: Tokens,
 
 function costFacts({ gpu_seconds, energy_joules }: NonNullable<TaskView["usage"]>): Fact[] {
   const parts = [
-    gpu_seconds === null ? null : `${tookWords(gpu_seconds)} of a GPU`,
+    gpu_seconds === null ? null : said(`${tookWords(gpu_seconds)} of a GPU`),
     energy_joules === null ? null : `${Number(energy_joules.toPrecision(3))} J`,
   ].filter((part) => part !== null);
   return parts.length === 0 ? [] : [["Cost", parts.join(", ")]];
@@ -147,7 +147,7 @@ function requestPart({ request }: Listed, { colour }: Look): string | null {
     ...messages.map(({ role, content }) => `${role}: ${content}`),
     ...input.map((item) => (typeof item === "string" ? item : `${item.length} tokens`)),
   ];
-  return lines.length === 0 ? null : `REQUEST\n${painted("dim", legibleText(lines.join("\n")), colour)}`;
+  return lines.length === 0 ? null : `${said("REQUEST")}\n${painted("dim", legibleText(lines.join("\n")), colour)}`;
 }
 
 function placementPart({ placement }: Listed, { columns }: Look): string | null {
@@ -157,9 +157,11 @@ function placementPart({ placement }: Listed, { columns }: Look): string | null 
     String(gpu_id),
     score === null ? "-" : String(Number(score.toFixed(3))),
   ]);
-  const rest = Object.entries(others).map(([why, count]) => `${count} ${count === 1 ? "GPU" : "GPUs"}: ${why}`);
+  const rest = Object.entries(others).map(
+    ([why, count]) => `${count} ${count === 1 ? "GPU" : said("GPUs")}: ${said(why)}`,
+  );
   return [
-    `PLACEMENT (${strategy})`,
+    said(`PLACEMENT (${strategy})`),
     wrapped(reason, "", columns),
     ...(scored.length > 1 ? [table(["GPU", "SCORE"], scored)] : []),
     ...rest.map((line) => wrapped(line, "", columns)),
@@ -181,7 +183,7 @@ function textParts({ result }: Listed, { colour }: Look): string[] {
   if (result === undefined) return [];
   const { text, reasoning, embeddings, tool_calls: calls = [] } = result;
   if (embeddings !== undefined)
-    return [`${embeddings.length} vectors of ${embeddings[0]?.length ?? 0} numbers; --json prints them.`];
+    return [said(`${embeddings.length} vectors of ${embeddings[0]?.length ?? 0} numbers; --json prints them.`)];
   return [
     ...(reasoning === undefined || reasoning === "" ? [] : [painted("dim", legibleText(reasoning), colour)]),
     ...(text === "" ? [] : [legibleText(text)]),

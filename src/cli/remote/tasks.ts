@@ -1,4 +1,5 @@
 /** `alt-las tasks`: tasks as a table, newest first. */
+import { said } from "../../words/terminal.ts";
 import type { TasksAnswer, TaskView } from "../../http/schemas/tasks.ts";
 import { wallTime } from "../../common/clock.ts";
 import { type Columns, widest, wrap } from "../table.ts";
@@ -30,10 +31,12 @@ export async function tasksCommand(
   if (look.json) return jsonText(answer, 2);
   const { tasks, total } = legible(answer);
   const shown = Object.values(tasks);
-  if (shown.length === 0) return total === 0 ? "No task matches." : `No task from there on; ${total} match.`;
+  if (shown.length === 0) return said(total === 0 ? "No task matches." : `No task from there on; ${total} match.`);
   const lines = [tasksTable(shown, look)];
-  if (shown.length < total)
-    lines.push(wrap(`${shown.length} of ${total} tasks; --limit and --offset show others.`, look.columns ?? Infinity));
+  if (shown.length < total) {
+    const note = said(`${shown.length} of ${total} tasks; --limit and --offset show others.`);
+    lines.push(wrap(note, look.columns ?? Infinity));
+  }
   return lines.join("\n\n");
 }
 

@@ -1,4 +1,5 @@
 /** Times as people read them in a terminal: local and short. */
+import { said } from "../../words/terminal.ts";
 import { wallTime } from "../../common/clock.ts";
 
 /** Local time of day, and the day where it is another one. @param at ISO 8601 @param now Unix milliseconds */
@@ -24,7 +25,7 @@ const HOUR = 3_600_000;
 
 /** When something was: "12 s ago" within an hour, then "14:03", of another day "08-10 14:03". */
 export function whenOf(at: string, now = wallTime()): string {
-  if (now - Date.parse(at) < HOUR) return `${ageOf(at, now)} ago`;
+  if (now - Date.parse(at) < HOUR) return said(`${ageOf(at, now)} ago`);
   const [first = "", ...rest] = clockOf(at, now).split(" ");
   return rest.length === 0 ? first.slice(0, 5) : [first, ...rest].join(" ");
 }
