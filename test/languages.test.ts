@@ -1,6 +1,7 @@
 /** Sentences in the language of whoever asks, over HTTP and on a terminal. Codes and names of fields are English in every language. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { newFolder } from "./helpers/server-handle.ts";
 import { viewIn } from "../src/http/reader-language.ts";
 import { runCommand } from "./helpers/command.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
@@ -173,4 +174,12 @@ test("a command says what it has to say in the language of the terminal, and JSO
 test("a language that is not there makes an English command line", async () => {
   const { stdout } = await runCommand(["help", "drain"], { env: { ...TURKISH_TERMINAL, LC_ALL: "de_DE.UTF-8" } });
   assert.match(stdout, /^Usage: alt-las drain /);
+});
+
+test("`where` says in the language of the terminal which places are used, and why", async (t) => {
+  const cwd = newFolder(t);
+  const { stdout } = await runCommand(["where", "--data-dir", "data"], { cwd, env: TURKISH_TERMINAL });
+  assert.match(stdout, /^Veri klasörü +\/.*\n +\(--data-dir ile adlandırıldı; henüz yok\)$/m);
+  assert.match(stdout, /^Yapılandırma +\S+\n +\(varsayılanlar geçerli: .*\)$/m);
+  assert.doesNotMatch(stdout, /\b(?:the|no|neither|is|by)\b/);
 });
