@@ -66,6 +66,14 @@ test("a hundred senders of large messages at once are all heard", () => {
   assert.equal(got.length, 100);
 });
 
+test("a message above the limit of its subject is dropped unread, whole or in pieces", () => {
+  const taken = new Pieces(4096);
+  const large = { text: "x".repeat(5000) };
+  for (const most of [PIECE_BYTES, 1000])
+    for (const piece of piecesOf(large, most)) assert.equal(taken.take("one", piece), undefined);
+  for (const piece of piecesOf({ a: 1 }, PIECE_BYTES)) assert.deepEqual(taken.take("one", piece), { a: 1 });
+});
+
 test("messages that never end take a bounded memory, and give it back", () => {
   const pieces = [...piecesOf({ text: "x".repeat(10_000) }, 1000)];
   const taken = new Pieces(20_000);

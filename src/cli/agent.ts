@@ -16,13 +16,13 @@ export interface AgentOrigin {
   readonly dataDir: string;
   /** As `--name`. */
   readonly name: string | undefined;
-  /** As `--join`. */
+  /** As `--join`. An empty one counts as absent: a variable may stand there that was not set. */
   readonly join: string | undefined;
 }
 
 /** Resolves when the agent has started; it goes on and ends the process itself. */
 export async function agent({ config, dataDir, name, join }: AgentOrigin, log: Logger): Promise<void> {
-  const given = join ?? config.cluster.nats;
+  const given = join === "" ? config.cluster.nats : (join ?? config.cluster.nats);
   if (given === undefined)
     throw new AltLasError("bad_config", "An agent needs the address of the cluster: --join URL, or cluster.nats.");
   const [url = "", token] = given.split("#", 2);

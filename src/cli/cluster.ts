@@ -13,15 +13,21 @@ export function addCluster(cli: Command, io: RemoteIo): void {
     const { columns, colour } = out;
     out.write(`${await clusterCommand(await remoteOf(flags), { columns, colour, json: flags.json === true })}\n`);
   });
-  remote(cluster.command("token"))
-    .description("print the line that lets one new machine join, within an hour; for admins")
+  remote(cluster.command("token [name]"))
+    .description(
+      "print the line that lets one machine join, within an hour: a new one, or the one of that name; for admins",
+    )
     .option("--nats <url>", "where that machine finds the NATS server (default: where the server does)")
-    .action(async (_flags: object, command: Command) => {
+    .action(async (machine: string | undefined, _flags: object, command: Command) => {
       // What follows is taken for an option of `cluster`, where that has one of the same name.
       const flags = command.optsWithGlobals<RemoteFlags & { nats?: string }>();
       const { tokenCommand } = await import("./remote/cluster.ts");
       const { out, err } = placesOf(io);
-      const { text, note } = await tokenCommand(await remoteOf(flags), flags.nats, flags.json === true);
+      const { text, note } = await tokenCommand(await remoteOf(flags), {
+        nats: flags.nats,
+        machine,
+        json: flags.json === true,
+      });
       out.write(`${text}\n`);
       if (note !== null) err.write(`${said(note)}\n`);
     });

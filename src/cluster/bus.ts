@@ -12,8 +12,13 @@ export interface Bus {
   readonly isUp: boolean;
   /** @param nobody called when it is known that nobody listens there */
   send(subject: string, message: object, nobody?: () => void): void;
-  /** @param subject its last part may be `*` @param heard gets the last part of the subject, too @returns what ends it */
-  listen(subject: string, heard: (message: object, last: string) => void): () => void;
+  /**
+   * @param subject its last part may be `*`
+   * @param heard gets the last part of the subject, too
+   * @param most bytes of a message; a larger one is not told, and takes no memory
+   * @returns what ends it
+   */
+  listen(subject: string, heard: (message: object, last: string) => void, most?: number): () => void;
   /** @returns what ends it */
   watch(events: BusEvents): () => void;
   /** All that was sent goes out first. */

@@ -64,6 +64,7 @@ export class ClusterPool implements AnyPool {
   readonly #others: OtherServers;
   /** What machines have told before the tasks of an earlier run were taken over; null: they are. */
   #early: EarlyStates | null = new EarlyStates();
+  readonly #heardAll = Promise.withResolvers<void>();
   #joined: (() => void) | null = null;
 
   constructor(parts: ClusterPoolParts, events: PoolEvents) {
@@ -82,7 +83,7 @@ export class ClusterPool implements AnyPool {
    */
   async planStart(): Promise<void> {
     const { bus, ids, log, isAlone, beat = BEAT_MS } = this.#parts;
-    const all = Promise.withResolvers<void>();
+    const all = this.#heardAll;
     // One whose data directory is new does not know whom to wait for.
     const isNew = ids.machines.size === 0;
     const missing = (): string[] => [...ids.machines].filter((name) => this.#machines.get(name)?.whyGone !== null);
@@ -226,8 +227,9 @@ export class ClusterPool implements AnyPool {
     return readinessOf(this.#present);
   }
 
-  isPresent(machine: string): boolean {
-    return this.#machines.get(machine)?.whyGone === null;
+  /** Known once a start has heard the machines that were here before. */
+  isPresent(machine: string): Promise<boolean> {
+    return this.#heardAll.promise.then(() => this.#machines.get(machine)?.whyGone === null);
   }
 
   status(): Pick<ClusterStatus, "id" | "epoch" | "machines"> {

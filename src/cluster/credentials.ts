@@ -57,13 +57,28 @@ export async function machineJwt(seed: string, machine: string, key: string): Pr
   return signed(seed, machine, key, { publish: agentMaySay(machine), subscribe: agentMayHear(machine) });
 }
 
-/** @param now Unix milliseconds @returns the part behind the `#` of what an agent is given */
-export async function newToken(seed: string, now: number): Promise<string> {
+/** Bytes of a message of one who has a token. */
+const TOKEN_PAYLOAD = 4096;
+
+/**
+ * @param now Unix milliseconds
+ * @param machine for whom it is; left out: for any machine that is new
+ * @returns the part behind the `#` of what an agent is given
+ */
+export async function newToken(seed: string, now: number, machine?: string): Promise<string> {
   const { createUser } = await library();
-  const [id, user] = [randomUUID(), createUser()];
-  const may = { publish: [JOINS + id], subscribe: [JOINED + id], until: Math.floor(now / 1000) + TOKEN_SECONDS };
+  const [id, user] = [randomUUID() + (machine === undefined ? "" : `-${machine}`), createUser()];
+  const until = Math.floor(now / 1000) + TOKEN_SECONDS;
+  const may = { publish: [JOINS + id], subscribe: [JOINED + id], until, payload: TOKEN_PAYLOAD };
   return `${await signed(seed, id, user.getPublicKey(), may)}.${text(user.getSeed())}`;
 }
+
+/** @param id of a token, which its holder cannot choose @returns for whom it is; undefined: for any machine that is new */
+export function machineOf(id: string): string | undefined {
+  return id.slice(UUID_LENGTH + 1) || undefined;
+}
+
+const UUID_LENGTH = 36;
 
 /** @returns null: it is no token */
 export function tokenOf(given: string): Token | null {
@@ -125,6 +140,8 @@ interface May {
   readonly subscribe: readonly string[];
   /** Unix seconds; absent: for ever. */
   readonly until?: number;
+  /** Bytes of a message; absent: what the NATS server takes. */
+  readonly payload?: number;
 }
 
 async function newCredentials(seed: string, name: string, may: May): Promise<string> {
@@ -132,9 +149,10 @@ async function newCredentials(seed: string, name: string, may: May): Promise<str
   return credentialsFile(await signed(seed, name, await keyOf(own), may), own);
 }
 
-async function signed(seed: string, name: string, key: string, { publish, subscribe, until }: May): Promise<string> {
+async function signed(seed: string, name: string, key: string, may: May): Promise<string> {
+  const { publish, subscribe, until, payload = -1 } = may;
   const { encodeUser, fromPublic, fromSeed } = await library();
-  const allow = { pub: { allow: [...publish] }, sub: { allow: [...subscribe] } };
+  const allow = { pub: { allow: [...publish] }, sub: { allow: [...subscribe] }, payload };
   return encodeUser(name, fromPublic(key), fromSeed(bytes(seed)), allow, until === undefined ? {} : { exp: until });
 }
 

@@ -1,10 +1,10 @@
-/** New machines at the server that leads: each token lets one in, and is told so twice when its answer was lost. */
+/** New machines at the server that leads: each token lets one in, under one name, and is told so twice when its answer was lost. */
 import type { Logger } from "pino";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { IdempotencyRecord } from "../store/idempotency.ts";
 import type { Store } from "../store/store.ts";
 import type { Bus } from "./bus.ts";
-import { machineJwt } from "./credentials.ts";
+import { machineJwt, machineOf } from "./credentials.ts";
 import { type JoinAnswer, type JoinRequest, JOINED, JOINS, MACHINE_NAME } from "./messages.ts";
 
 export interface JoinsParts {
@@ -17,17 +17,23 @@ export interface JoinsParts {
   readonly seed: string;
   readonly log: Logger;
   /** Whether an agent of that name is here now. */
-  isPresent(machine: string): boolean;
+  isPresent(machine: string): Promise<boolean>;
+  /** Whether one was here at any time. */
+  isKnown(machine: string): boolean;
 }
 
 /** Tokens that are looked at, at the same time: whoever has one may ask as often as it likes. */
 const MOST = 64;
+/** Bytes of what it asks. */
+const MOST_BYTES = 4096;
 const NOBODY = "";
 
 export class Joins {
   readonly #parts: JoinsParts;
-  /** By the ids of tokens. */
+  /** Ids of tokens. */
   readonly #open = new Set<string>();
+  /** Names of machines: of two that ask for one at once, the second sees that the first has it. */
+  readonly #names = new Set<string>();
 
   constructor(parts: JoinsParts) {
     this.#parts = parts;
@@ -35,35 +41,36 @@ export class Joins {
 
   /** @returns what ends it */
   listen(): () => void {
-    return this.#parts.bus.listen(`${JOINS}*`, (message, token) => void this.#hear(token, message));
+    const hear = (message: object, token: string): void => void this.#hear(token, message);
+    return this.#parts.bus.listen(`${JOINS}*`, hear, MOST_BYTES);
   }
 
   /** One that is not answered is asked again. */
   async #hear(token: string, message: object): Promise<void> {
     const { bus, log } = this.#parts;
-    if (!isRequest(message) || this.#open.has(token) || this.#open.size >= MOST) return;
+    if (!isRequest(message) || this.#open.has(token) || this.#names.has(message.machine)) return;
+    if (this.#open.size >= MOST) return;
     this.#open.add(token);
+    this.#names.add(message.machine);
     try {
       bus.send(JOINED + token, await this.#answer(token, message));
     } catch (error) {
       log.error({ err: error }, `a machine could not join: ${messageOf(error)}`);
     } finally {
       this.#open.delete(token);
+      this.#names.delete(message.machine);
     }
   }
 
-  async #answer(token: string, { machine, key }: JoinRequest): Promise<JoinAnswer> {
-    const { seed, log, isPresent } = this.#parts;
-    const before = await this.#usedBy(token);
-    if (before !== null && before.fingerprint !== key)
-      return {
-        refused: `The token has been used, by machine ${before.answer}: a token lets one machine in. ${ANOTHER}`,
-      };
-    if (before === null && isPresent(machine))
-      return { refused: `The cluster has a machine ${machine} that lives. Give this one another name: --name NAME.` };
+  async #answer(token: string, request: JoinRequest): Promise<JoinAnswer> {
+    const { seed, log } = this.#parts;
+    const { machine, key } = request;
+    const before = await this.#find(tokenKey(token));
+    const refused = before === null ? await this.#whyNew(token, request) : whyAgain(before, request);
+    if (refused !== null) return { refused };
     try {
       const jwt = await machineJwt(seed, machine, key);
-      if (before === null) await this.#use(token, machine, key);
+      if (before === null) await this.#use(token, request);
       log.info({ machine }, "a machine was let in with a token");
       return { jwt };
     } catch (error) {
@@ -72,21 +79,49 @@ export class Joins {
     }
   }
 
-  #usedBy(token: string): Promise<IdempotencyRecord | null> {
-    return this.#parts.store.idempotency.find(NOBODY, recordKey(token));
+  /** A name is given away once: whoever has it may speak for that machine. An admin may give it again, by a token with that name. */
+  async #whyNew(token: string, { machine, key }: JoinRequest): Promise<string | null> {
+    const { isPresent, isKnown } = this.#parts;
+    const meant = machineOf(token);
+    if (meant !== undefined && meant !== machine) return `The token is for machine ${meant}: --name ${meant}.`;
+    if (await isPresent(machine))
+      return `The cluster has a machine ${machine} that lives. Give this one another name: --name NAME.`;
+    if (meant !== undefined) return null;
+    const has = await this.#find(machineKey(machine));
+    if (!isKnown(machine) && (has === null || has.fingerprint === key)) return null;
+    return `The cluster knows a machine ${machine}. Give this one another name (--name NAME), or a token of its own: alt-las cluster token ${machine}.`;
   }
 
-  async #use(token: string, machine: string, key: string): Promise<void> {
-    const { store, now } = this.#parts;
-    const record = { user: NOBODY, key: recordKey(token), fingerprint: key, answer: machine, createdAt: now() };
-    await store.save([], [{ kind: "idempotency", record }]);
+  #find(key: string): Promise<IdempotencyRecord | null> {
+    return this.#parts.store.idempotency.find(NOBODY, key);
   }
+
+  /** Machines that have no GPU, or have not come since, are in no other list. */
+  async #use(token: string, { machine, key: fingerprint }: JoinRequest): Promise<void> {
+    const { store, now } = this.#parts;
+    const about = { user: NOBODY, fingerprint, answer: machine, createdAt: now() };
+    const records = [tokenKey(token), machineKey(machine)].map((key) => ({ ...about, key }));
+    await store.save(
+      [],
+      records.map((record) => ({ kind: "idempotency", record })),
+    );
+  }
+}
+
+/** A token that has been used is for the same key and the same name alone. @returns one sentence; null: it is for them */
+function whyAgain({ fingerprint, answer }: IdempotencyRecord, { machine, key }: JoinRequest): string | null {
+  if (fingerprint === key && answer === machine) return null;
+  return `The token has been used, by machine ${answer}: a token lets one machine in. ${ANOTHER}`;
 }
 
 const ANOTHER = "alt-las cluster token prints another one.";
 
-function recordKey(token: string): string {
+function tokenKey(token: string): string {
   return `token ${token}`;
+}
+
+function machineKey(machine: string): string {
+  return `machine ${machine}`;
 }
 
 function isRequest(message: object): message is JoinRequest {

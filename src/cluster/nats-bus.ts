@@ -114,8 +114,8 @@ class NatsBus implements Bus {
       this.#connection.publish(subject, piece, reply === undefined ? {} : { reply });
   }
 
-  listen(subject: string, heard: (message: object, last: string) => void): () => void {
-    const pieces = new Pieces();
+  listen(subject: string, heard: (message: object, last: string) => void, most?: number): () => void {
+    const pieces = new Pieces(most);
     this.#pieces.add(pieces);
     const subscription = this.#subscribe(subject, ({ data, subject: to }) => {
       const last = to.slice(to.lastIndexOf(".") + 1);

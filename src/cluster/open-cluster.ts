@@ -51,13 +51,14 @@ export async function openCluster({ config, dataDir, log, store, now, lead }: Cl
   const superseded = new AbortController();
   const isAlone = config.store.url !== undefined;
   const parts = { bus, ids, log, isAlone, superseded: (why: string) => superseded.abort(new StoreTaken(why)) };
+  const isKnown = (machine: string) => ids.machines.has(machine);
   let pool: ClusterPool;
   return {
     superseded: superseded.signal,
     openPool: (events) => {
       pool = new ClusterPool(parts, events);
-      if (seed !== null)
-        new Joins({ bus, store, now, seed, log, isPresent: (machine) => pool.isPresent(machine) }).listen();
+      const isPresent = (machine: string) => pool.isPresent(machine);
+      if (seed !== null) new Joins({ bus, store, now, seed, log, isPresent, isKnown }).listen();
       return pool;
     },
     status: async () => {
@@ -66,10 +67,10 @@ export async function openCluster({ config, dataDir, log, store, now, lead }: Cl
       const whole = { ...seen, database: await databaseStatus(config) };
       return { ...whole, warnings: [...warningsOf(whole)] };
     },
-    invite: async () => {
+    invite: async (machine) => {
       if (seed === null) throw new AltLasError("conflict", NO_KEY);
       const at = wallTime();
-      return { nats: hostOf(nats), token: await newToken(seed, at), expiresAt: at + TOKEN_SECONDS * 1000 };
+      return { nats: hostOf(nats), token: await newToken(seed, at, machine), expiresAt: at + TOKEN_SECONDS * 1000 };
     },
     close: () => bus.close(),
   };

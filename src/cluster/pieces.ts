@@ -47,13 +47,14 @@ export class Pieces {
   /** Of all messages that are not complete. */
   #bytes = 0;
 
-  /** @param most bytes of all messages together that are not complete */
+  /** @param most bytes of a message, or of all of them together that are not complete */
   constructor(most = MOST_BYTES_TOGETHER) {
     this.#most = most;
   }
 
   /** @returns the message that is complete with it; undefined: none is, or it is damaged, or no object */
   take(sender: string, data: Uint8Array): object | undefined {
+    if (data.byteLength > this.#most) return undefined;
     const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
     if (bytes[0] === WHOLE) return parsed(bytes.subarray(1));
     if (bytes[0] !== PIECE || bytes.length <= HEAD_BYTES) return undefined;

@@ -70,6 +70,6 @@ export interface Invitation {
 export interface ClusterApi {
   /** @throws {AltLasError} `store_unavailable`: the database cannot be asked */
   status(): Promise<ClusterStatus>;
-  /** @throws {AltLasError} `conflict`: this server may let nobody in */
-  invite(): Promise<Invitation>;
+  /** @param machine for whom it is; left out: for any that is new @throws {AltLasError} `conflict`: this server may let nobody in */
+  invite(machine?: string): Promise<Invitation>;
 }

@@ -4,8 +4,9 @@ import type { ClusterStatus, MachineStatus, ServerStatus } from "../cluster/stat
 import { isoTime } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
 import { administration } from "./access.ts";
-import { ClusterAnswer, TokenAnswer } from "./schemas/cluster.ts";
-import { EmptyRequest, NoQuery } from "./schemas/common.ts";
+import { noteForAudit } from "./auditing.ts";
+import { ClusterAnswer, TokenAnswer, TokenRequest } from "./schemas/cluster.ts";
+import { NoQuery } from "./schemas/common.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { ignoreTypeOfNothing } from "./validate.ts";
 
@@ -33,14 +34,17 @@ function tokenRoute(app: FastifyInstance, cluster: ServerParts["cluster"]): void
     description: "A 409 where `cluster.signing_key` is not set. Needs the role admin.",
     tags: ["gpus"],
     querystring: NoQuery,
-    body: EmptyRequest,
+    body: TokenRequest,
     response: { 201: TokenAnswer },
     refusals: ["forbidden" as const, "not_found" as const, "conflict" as const],
   };
   const onRequest = [administration("Letting machines in"), ignoreTypeOfNothing];
-  app.post("/cluster/tokens", { schema, config: { audit: "machine.invite" }, onRequest }, async (_request, reply) => {
+  const options = { schema, config: { audit: "machine.invite" as const }, onRequest };
+  app.post<{ Body: TokenRequest }>("/cluster/tokens", options, async (request, reply) => {
     if (cluster === undefined) throw new AltLasError("not_found", ALONE);
-    const { nats, token, expiresAt } = await cluster.invite();
+    const { machine } = request.body;
+    if (machine !== undefined) noteForAudit(request, { target: machine });
+    const { nats, token, expiresAt } = await cluster.invite(machine);
     return reply.code(201).send({ join: `${nats}#${token}`, expires_at: isoTime(expiresAt) });
   });
 }

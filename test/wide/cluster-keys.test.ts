@@ -4,7 +4,8 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { connect, credsAuthenticator, type NatsConnection } from "@nats-io/transport-node";
-import { newAccount, newToken } from "../../src/cluster/credentials.ts";
+import { credentialsFile, newAccount, newToken, tokenOf } from "../../src/cluster/credentials.ts";
+import { JOINS } from "../../src/cluster/messages.ts";
 import { AgentProcess } from "../helpers/agent-process.ts";
 import { gpus, ready } from "../helpers/cluster-server.ts";
 import { runCommand } from "../helpers/command.ts";
@@ -33,12 +34,17 @@ async function world(t: Owner): Promise<World> {
 }
 
 /** The line that a new machine is given. */
-async function token({ server }: World): Promise<string> {
-  const { stdout, stderr } = await runCommand(["cluster", "token", "--url", server.url], {
+async function token({ server }: World, ...name: readonly string[]): Promise<string> {
+  const { stdout, stderr } = await runCommand(["cluster", "token", ...name, "--url", server.url], {
     env: { ALT_LAS_API_KEY: server.key },
   });
   assert.match(stderr, /Other machines do not find nats:\/\/127\.0\.0\.1:\d+: --nats URL/);
-  return /^\S+(?: \S+)? agent --join '([^']+)'\n$/.exec(stdout)![1]!;
+  const [, line, ...named] = /^\S+(?: \S+)? agent --join '([^']+)'(?: --name (\S+))?\n$/.exec(stdout)!;
+  assert.deepEqual(
+    named.filter((one) => one !== undefined),
+    name,
+  );
+  return line!;
 }
 
 const OTHERS = ["alt-las.agent.two.*", "alt-las.agent.>", "alt-las.news.*", "alt-las.join.*", ">"];
@@ -61,8 +67,9 @@ async function refusals(connection: NatsConnection): Promise<string> {
 }
 
 test("a token lets one machine in, once, and the machine is in again without one", { skip }, async (t) => {
-  const { nats, server, keys } = await world(t);
-  const given = await token({ nats, server, keys });
+  const cluster = await world(t);
+  const { nats, server } = cluster;
+  const given = await token(cluster);
   const folder = newFolder(t);
   const one = await AgentProcess.start(t, { join: given, name: "one" }, folder);
   await ready(server, 1);
@@ -72,21 +79,32 @@ test("a token lets one machine in, once, and the machine is in again without one
   const again = await AgentProcess.start(t, { join: given, name: "two" });
   assert.equal(await again.exit, 1);
   assert.match(again.said, /The token has been used, by machine one: a token lets one machine in/);
-  const name = await AgentProcess.start(t, { join: await token({ nats, server, keys }), name: "one" });
+  const name = await AgentProcess.start(t, { join: await token(cluster), name: "one" });
   assert.match(name.said, /The cluster has a machine one that lives\. Give this one another name/);
   // Started anew as its unit of systemd would, with the line that it was given.
   await one.stop();
   const known = await AgentProcess.start(t, { join: given, name: "one" }, folder);
   await ready(server, 1);
   await known.stop();
+  const thief = await AgentProcess.start(t, { join: await token(cluster), name: "one" });
+  assert.match(thief.said, /The cluster knows a machine one\. .* alt-las cluster token one\./);
+  const anew = await AgentProcess.start(t, { join: await token(cluster, "one"), name: "one" });
+  await ready(server, 1);
+  await anew.stop();
   const renamed = await AgentProcess.start(t, { join: given, name: "three" }, folder);
   assert.match(renamed.said, /machine\.creds has the credentials of machine one, and this is machine three/);
   const stranger = await AgentProcess.start(t, { join: nats.url, name: "four" });
   assert.match(stranger.said, /cannot be used: .*uthori/);
   const nonsense = await AgentProcess.start(t, { join: `${nats.url}#abc`, name: "five" });
   assert.match(nonsense.said, /What stands behind # in --join is no token: alt-las cluster token prints another one/);
-  const audited = await server.request<{ rows: { action: string }[] }>("GET", "/api/v1/audit?action=machine.invite");
-  assert.equal(audited.body.rows.length, 2);
+  const audited = await server.request<{ rows: { target: string | null }[] }>(
+    "GET",
+    "/api/v1/audit?action=machine.invite",
+  );
+  assert.deepEqual(
+    audited.body.rows.map(({ target }) => target),
+    ["one", null, null, null],
+  );
 });
 
 test("a machine's credentials, and a token, allow nothing that is another's", { skip }, async (t) => {
@@ -106,6 +124,11 @@ test("a machine's credentials, and a token, allow nothing that is another's", { 
   const said = await refusals(one);
   for (const subject of OTHERS) assert(said.includes(`Subscription to "${subject}"`), said);
   for (const subject of OTHERS_TO) assert(said.includes(`Publish to "${subject}"`), said);
+  const { id, jwt, seed } = tokenOf(given.split("#")[1]!)!;
+  const authenticator = credsAuthenticator(Buffer.from(credentialsFile(jwt, seed)));
+  const holder = await connect({ servers: nats.url, authenticator });
+  assert.throws(() => holder.publish(JOINS + id, new Uint8Array(5000)), /max_payload/);
+  await holder.close();
   await spy.flush();
   assert.deepEqual(heard, []);
   await spy.close();

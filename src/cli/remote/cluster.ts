@@ -78,19 +78,27 @@ function standbyRow({ name, state, synchronous, lag_bytes: bytes, lag_seconds: s
 
 type Standby = NonNullable<ClusterAnswer["database"]>["standbys"][number];
 
-/** @param nats where the new machine finds the NATS server; undefined: where the server does */
+export interface TokenWish {
+  /** Where the new machine finds the NATS server; undefined: where the server does. */
+  readonly nats: string | undefined;
+  /** Its name; undefined: any that is new. */
+  readonly machine: string | undefined;
+  readonly json: boolean;
+}
+
 export async function tokenCommand(
   remote: Remote,
-  nats: string | undefined,
-  json: boolean,
+  { nats, machine, json }: TokenWish,
 ): Promise<{ readonly text: string; readonly note: string | null }> {
   const fault = nats === undefined ? null : faultOfNats(nats);
   if (fault !== null) throw new AltLasError("bad_config", `--nats ${fault}`);
-  const answer = (await ask(remote, "cluster/tokens", "join", { method: "POST", body: {} })) as TokenAnswer;
+  const body = machine === undefined ? {} : { machine };
+  const answer = (await ask(remote, "cluster/tokens", "join", { method: "POST", body })) as TokenAnswer;
   const [at, token] = answer.join.split("#") as [string, string];
   const join = `${nats ?? at}#${token}`;
   if (json) return { text: jsonText({ ...answer, join }, 2), note: null };
   const isHere = isLoopback(new URL(nats ?? at).hostname.replace(/^\[|\]$/g, ""));
   const note = `Other machines do not find ${nats ?? at}: --nats URL names the address that they know.`;
-  return { text: `${ALT_LAS} agent --join ${shellWord(join)}`, note: isHere ? note : null };
+  const name = machine === undefined ? "" : ` --name ${machine}`;
+  return { text: `${ALT_LAS} agent --join ${shellWord(join)}${name}`, note: isHere ? note : null };
 }

@@ -1,6 +1,6 @@
 /** `GET /cluster`, `POST /cluster/tokens`. */
 import { Type, type Static } from "../../common/type.ts";
-import { orNull, Time } from "./common.ts";
+import { closed, orNull, Time } from "./common.ts";
 
 const Machine = Type.Object({
   name: Type.String(),
@@ -48,6 +48,20 @@ export const ClusterAnswer = Type.Object({
   warnings: Type.Array(Type.String({ description: "A sentence a person can act on." })),
 });
 export type ClusterAnswer = Static<typeof ClusterAnswer>;
+
+export const TokenRequest = closed(
+  {
+    machine: Type.Optional(
+      Type.String({
+        pattern: "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$",
+        allowed: "1 to 63 letters, digits, _ and -, a letter or digit first",
+        description: "For whom it is, if the cluster may know that machine; none: for any that is new.",
+      }),
+    ),
+  },
+  { title: "ClusterTokenRequest", default: {}, examples: [{ machine: "one" }] },
+);
+export type TokenRequest = Static<typeof TokenRequest>;
 
 export const TokenAnswer = Type.Object({
   join: Type.String({
