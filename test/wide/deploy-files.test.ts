@@ -63,10 +63,14 @@ test(
   },
 );
 
+interface ClusterService extends Service {
+  readonly command: object;
+}
+
 test("Compose takes the file of a cluster, and its configurations are sound", { skip: withoutCompose }, async () => {
   const env = "ALT_LAS_API_KEY=k POSTGRES_PASSWORD=p JOIN='tls://nats:4222#token'";
   const said = await succeed(`${env} docker-compose -f compose.cluster.yaml --profile agent config`, DEPLOY);
-  const { services } = parse(said) as { services: Readonly<Record<string, Service & { readonly command: object }>> };
+  const { services } = parse(said) as { services: Readonly<Record<string, ClusterService>> };
   const names = ["agent", "nats-1", "nats-2", "nats-3", "postgres", "server-1", "server-2"];
   assert.deepEqual(Object.keys(services).toSorted(), names);
   for (const name of ["agent", "server-1", "server-2"])
@@ -74,6 +78,29 @@ test("Compose takes the file of a cluster, and its configurations are sound", { 
   assert(JSON.stringify(services["agent"]!.command).includes("tls://nats:4222#token"));
   for (const file of ["cluster.yaml", "agent.yaml"])
     parseConfig(readText(file).replace("${POSTGRES_PASSWORD}", "p"), file);
+});
+
+interface Written {
+  readonly networks?: object;
+  readonly volumes: readonly string[];
+  readonly environment: object;
+  readonly healthcheck: object;
+}
+
+test("each service of a cluster has the secrets and networks that it needs, and no others", () => {
+  const { services } = parse(readText("compose.cluster.yaml"), { merge: true }) as {
+    services: Record<string, Written>;
+  };
+  const { agent, "nats-1": nats } = services as Record<"agent" | "nats-1", Written>;
+  assert.deepEqual([agent.environment, agent.healthcheck, agent.networks], [{}, { disable: true }, undefined]);
+  assert.deepEqual(
+    agent.volumes.filter((volume) => volume.includes("keys")),
+    ["./keys/ca.pem:/etc/alt-las/ca.pem:ro"],
+  );
+  assert.deepEqual(Object.keys(nats.networks!), ["default", "routes"]);
+  const mounted = nats.volumes.map((volume) => volume.split(":")[0]!.replace("./keys/", "")).toSorted();
+  assert.deepEqual(mounted, ["./routes.conf", "ca.pem", "cert.pem", "key.pem", "nats.conf"]);
+  assert.match(readText("routes.conf"), /^cluster \{\n[^}]* tls \{\n[^}]*verify: true\n/m);
 });
 
 /** The units, with programs that are here. */
