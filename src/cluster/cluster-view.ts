@@ -2,7 +2,7 @@
 import { type GpuFacts, isServing, mayServeAgain } from "../gpu/facts.ts";
 import type { Drain } from "../gpu/inventory/known-gpus.ts";
 import type { ModelStatus } from "../gpu/models.ts";
-import type { GpuStatus, Readiness } from "../gpu/status.ts";
+import type { GpuStatus, InstanceStatus, Readiness } from "../gpu/status.ts";
 import type { Machine } from "./machine.ts";
 import { BEAT_MS } from "./messages.ts";
 import type { MachineStatus } from "./status.ts";
@@ -26,12 +26,25 @@ export function withDrain(
 }
 
 /** A GPU with its id in the cluster, its machine, and what is true of it when that is gone. */
-export function withoutMachine(gpu: GpuStatus, machine: Pick<Machine, "name" | "whyGone" | "idOf">): GpuStatus {
+export function withoutMachine(
+  gpu: GpuStatus,
+  machine: Pick<Machine, "name" | "whyGone" | "idOf" | "facts">,
+): GpuStatus {
   const id = machine.idOf(gpu.id);
-  const instances = gpu.instances.map((one) => ({ ...one, gpuId: id }));
+  const facts = machine.facts.get(id)?.instances;
+  const instances = gpu.instances.map((one) => ({ ...sizesOf(facts, one.id), ...one, gpuId: id }));
   const known = { ...gpu, id, machine: machine.name, instances };
   if (machine.whyGone === null) return known;
   return { ...known, status: "faulted", reason: machine.whyGone, pid: null, processes: null };
+}
+
+/** What agents of the version before tell of an instance in its facts alone. */
+function sizesOf(
+  facts: GpuFacts["instances"] | undefined,
+  id: number,
+): Pick<InstanceStatus, "slots" | "context" | "kvBytesPerToken"> {
+  const { slots = 0, context = null, kvBytesPerToken = 0 } = facts?.find((one) => one.id === id) ?? {};
+  return { slots, context, kvBytesPerToken: kvBytesPerToken === 0 ? null : kvBytesPerToken };
 }
 
 /** @param present the machines that are there */

@@ -60,9 +60,10 @@ const InstanceLook = Type.Object({
   loadSeconds: Figure,
   lastUsedAt: orNull(Time),
   running: Count,
-  slots: Count,
-  context: Figure,
-  kvBytesPerToken: Figure,
+  // The first version of the messages has them in facts alone.
+  slots: Type.Optional(Count),
+  context: Type.Optional(Figure),
+  kvBytesPerToken: Type.Optional(Figure),
 });
 
 const GpuLook = Type.Object({
