@@ -131,6 +131,15 @@ test("a text that was translated is not taken apart again while others like it c
   assert.ok(book.characters > 0, "it was forgotten for newer ones");
 });
 
+test("a GPU that was drawn among equals has its whole reason translated", () => {
+  for (const reason of [
+    "has the lowest load, 0.25, drawn among 2 equals",
+    "has had the first 1,000 characters of this prompt and a load within 0.1 of the least, 0.25, drawn among 2 equals",
+    "has the most free memory, 4.00 GiB, drawn among 2 equals",
+  ])
+    assert.doesNotMatch(inLanguage("tr", `GPU 0 ${reason}.`), /drawn|equals|has/);
+});
+
 test("a GPU whose machine stops was drained by no user", () => {
   assert.equal(inLanguage("tr", "Drained by ada."), "ada kullanıcısı boşalttı.");
   const stopped = inLanguage("tr", "Drained by the stop of machine one.");

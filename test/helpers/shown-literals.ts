@@ -48,6 +48,7 @@ export function isShown(file: string, { text, before }: Literal): boolean {
 export const COMPOSED: readonly string[] = [
   "Drained by the stop of machine {}.",
   "queued {}, prompt {}, first token after {}, generation {}",
+  "{}, drawn among {} equals",
   "named by {}; {}",
   "the defaults hold: there is no {}",
   "the defaults hold: there is neither {} nor {}",
