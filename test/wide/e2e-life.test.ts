@@ -13,6 +13,7 @@ import { type TaskSummary, type TaskView } from "../../src/http/schemas/tasks.ts
 import { LiveClient, type ServerEvent } from "../helpers/events.ts";
 import { runCommand } from "../helpers/command.ts";
 import { startLocalServer } from "../helpers/local-server.ts";
+import { withStore } from "../helpers/store-section.ts";
 import { Server } from "../helpers/server.ts";
 import { type ServerHandle } from "../helpers/server-handle.ts";
 
@@ -295,9 +296,11 @@ test("a caller over its own limits gets 429, whoever meets a full queue 503, eac
   const server = await startLocalServer(t, { config, devices: "simulated:1" });
   await server.loaded();
   const file = join(server.folder, "config.yaml");
-  writeFileSync(file, config);
+  writeFileSync(file, withStore(config, server.folder));
   const files = ["--config", file, "--data-dir", server.dataDir];
   const { stdout } = await runCommand(["keys", "add", "--user", "bob", ...files]);
+  // A list is as of now, and what it has found counts from then on.
+  await server.request("GET", "/api/v1/keys");
   const bob = { authorization: `Bearer ${/altlas_\S+/.exec(stdout)![0]}` };
   const submit = (headers?: Record<string, string>) =>
     server.request("POST", "/api/v1/predict", { body: { text: "x" }, ...(headers && { headers }) });

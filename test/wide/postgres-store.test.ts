@@ -101,7 +101,7 @@ test("a database that only reads, and too few connections, are each a sentence",
   await client.query("CREATE ROLE few LOGIN PASSWORD 'few' CONNECTION LIMIT 3");
   await client.query("CREATE DATABASE few OWNER few");
   const url = server.url("few").replace(/\/\/.*@/, "//few:few@");
-  await refused(t, url, { code: "bad_config", message: /takes no more connections: .* ALT_LAS needs 5/ });
+  await refused(t, url, { code: "bad_config", message: /takes no more connections: .* ALT_LAS needs 7/ });
   await client.query("ALTER ROLE few CONNECTION LIMIT 5");
   const store = new PostgresStore({ url, schema: "alt_las", dataDir: testFolder(t) });
   await store.open();
