@@ -40,7 +40,10 @@ export const ERRORS = {
       "a budget of the caller, its team or its key is used up; the sentence says until when, and so does Retry-After",
   },
   headers_too_large: { status: 431, meaning: "the request's headers are too large" },
-  internal_error: { status: 500, meaning: "a bug; the sentence gives the request id" },
+  internal_error: {
+    status: 500,
+    meaning: "a bug, or nobody knows whether it was done; the sentence gives the request id",
+  },
   queue_full: { status: 503, meaning: "the queue is at its limit; see Retry-After" },
   overloaded: { status: 503, meaning: "the requests under way take all the memory there is for them; see Retry-After" },
   files_full: {

@@ -222,6 +222,77 @@ test("a body in chunks goes on in chunks, and a request without one says so", as
   assert.doesNotMatch(heard.text, /content-length|transfer-encoding/i);
 });
 
+test("a client is asked to repeat only what the leader cannot have done, or may do twice", async (t) => {
+  const world = await standby(t, (request) => request.resume().on("end", () => request.socket.destroy()));
+  const send = async (method: string, headers: http.OutgoingHttpHeaders = {}) => {
+    const answer = await ask(world, "/api/v1/predict", { method, headers }, method === "GET" ? undefined : "{}");
+    const { code } = JSON.parse(answer.text) as { code: string };
+    return [answer.status, code, answer.headers["retry-after"]];
+  };
+  const again = [503, "not_ready", "1"];
+  assert.deepEqual(await send("POST"), [500, "internal_error", undefined]);
+  assert.deepEqual(await send("DELETE", { "content-length": 2 }), [500, "internal_error", undefined]);
+  assert.deepEqual(await send("POST", { "idempotency-key": "1" }), again);
+  assert.deepEqual(await send("GET"), again);
+  // Clients of OpenAI's API send again whatever is a failure of the server.
+  const completion = await ask(world, "/v1/completions", { method: "POST" }, "{}");
+  assert.deepEqual([completion.status, completion.headers["x-should-retry"]], [500, "false"]);
+  world.leader = { ...world.leader!, url: "http://127.0.0.1:1" };
+  assert.deepEqual(await send("POST"), again);
+});
+
+test("a POST that the old leader may have done is not sent again when another one leads", async (t) => {
+  const world = await standby(t, () => {
+    world.leader = { ...world.leader!, id: "b" };
+    world.server.leaderChanged();
+  });
+  const { status, text } = await ask(world, "/api/v1/predict", { method: "POST" }, "{}");
+  assert.deepEqual([status, (JSON.parse(text) as { code: string }).code], [500, "internal_error"]);
+});
+
+test("only what has no body is sent again when a kept connection turns out to be closed", async (t) => {
+  const seen: string[] = [];
+  const answered = new WeakSet<Socket>();
+  const world = await standby(t, async (request, response) => {
+    let body = "";
+    for await (const chunk of request.setEncoding("utf8")) body += chunk as string;
+    seen.push(body);
+    if (answered.has(request.socket)) return void request.socket.destroy();
+    answered.add(request.socket);
+    response.end("answered");
+  });
+  const options = { headers: { "content-length": 4 } };
+  assert.equal((await ask(world, "/x")).status, 200);
+  assert.equal((await ask(world, "/x")).status, 200);
+  assert.equal((await ask(world, "/x", options, "body")).status, 503);
+  assert.deepEqual(seen, ["", "", "", "body"]);
+});
+
+test("a leader that takes no connection is no leader", async (t) => {
+  const world = await standby(t, () => {});
+  const { leader, port } = await listener(t);
+  world.leader = { ...world.leader!, url: `https://127.0.0.1:${port}` };
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const answer = ask(world, "/api/v1/predict", { method: "POST" }, "{}");
+  await once(leader, "heard");
+  t.mock.timers.tick(5000);
+  assert.equal((await answer).status, 503);
+  t.mock.timers.reset();
+});
+
+test("a client that waits to be asked for its body is asked for it", async (t) => {
+  const world = await standby(t, (request, response) => void request.pipe(response));
+  const head = "POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+  const socket = bare(t, world, head);
+  assert.deepEqual(await once(socket, "data"), ["HTTP/1.1 100 Continue\r\n\r\n"]);
+  socket.write("hello");
+  const [answer] = (await once(socket, "data")) as [string];
+  assert.match(answer, /^HTTP\/1\.1 200 OK\r\n/);
+  // HTTP/1.0 knows of no such answer.
+  const [first] = (await once(bare(t, world, `${head.replace("1.1", "1.0")}hello`), "data")) as [string];
+  assert.match(first, /^HTTP\/1\.1 200 OK\r\n/);
+});
+
 /** A stream that was opened at both ends. */
 async function stream(t: TestContext) {
   const begun = Promise.withResolvers<{ request: IncomingMessage; response: ServerResponse }>();

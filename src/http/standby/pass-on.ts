@@ -3,14 +3,17 @@
  *
  *  1. The client's own credentials go with its request, and its address. So does its `Host`, by which the leader knows foreign pages.
  *  2. A client that leaves takes its request to the leader with it, and a leader that dies the answer to its client.
- *  3. Only what may be repeated is sent again, and only when a connection that was kept open turns out to be closed.
+ *  3. Only what may be repeated is sent again, and only when a connection that was kept open turns out to be closed. A client is asked to repeat
+ *     only what the leader cannot have done, or what may be done twice.
  *  4. What was passed on already is refused: no request goes round.
  */
 import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import https from "node:https";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { onHalfClose } from "../disconnects.ts";
+import { inviteBody } from "../bodies.ts";
 import { PASSED_ON, type Proxies } from "../proxies.ts";
+import { TaskFailure } from "../task-failure.ts";
 import type { Tls } from "../tls.ts";
 import { nobodyLeads } from "./leading.ts";
 
@@ -45,6 +48,8 @@ const WITH_BODY: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
 /** By which proxies say whom they ask for. */
 const OF_PROXIES = /^(?:forwarded|x-forwarded-.*)$/;
 const MOST_IDLE = 64;
+/** Milliseconds for a connection to the leader to come about. */
+const CONNECTING = 5000;
 
 export class PassOn {
   readonly #agents: { readonly http: http.Agent; readonly https: https.Agent };
@@ -71,7 +76,7 @@ export class PassOn {
     this.#agents.https.destroy();
   }
 
-  /** @throws {AltLasError} `not_ready`: it cannot be reached */
+  /** @throws {AltLasError} `not_ready`: it cannot be reached; `internal_error`: nobody knows whether it has done what was asked */
   async pass(request: FastifyRequest, reply: FastifyReply, leader: LeadingServer): Promise<void> {
     if (request.headers[PASSED_ON] !== undefined) throw nobodyLeads();
     const answer = await this.#answerOf(request, reply, leader);
@@ -82,13 +87,15 @@ export class PassOn {
   async #answerOf(request: FastifyRequest, reply: FastifyReply, leader: LeadingServer): Promise<IncomingMessage> {
     for (let tries = 1; ; tries++) {
       const asked = this.#ask(request, leader);
+      const isThere = connecting(asked);
       try {
         return await answerOf(asked, request, reply);
       } catch (error) {
-        const isRepeatable = request.method === "GET" || request.method === "HEAD";
-        if (asked.reusedSocket && isRepeatable && tries < 3 && !request.raw.destroyed) continue;
-        request.log.debug({ err: error }, "a request cannot be passed on");
-        throw nobodyLeads();
+        const { method, raw, headers, log } = request;
+        const isRead = method === "GET" || method === "HEAD";
+        if (asked.reusedSocket && isRead && !hasBody(raw) && tries < 3 && !raw.socket.destroyed) continue;
+        log.debug({ err: error, request_id: request.id }, "a request cannot be passed on");
+        throw isRead || headers["idempotency-key"] !== undefined || !isThere() ? nobodyLeads() : nobodyKnows(request);
       }
     }
   }
@@ -126,6 +133,28 @@ export class PassOn {
   }
 }
 
+/** Not `not_ready`, upon which clients send a task again that may be there. */
+function nobodyKnows({ id }: FastifyRequest): TaskFailure {
+  const sentence = `The server that leads the cluster did not answer, so nobody knows whether it did what was asked. Look before you ask again (request id ${id}).`;
+  return new TaskFailure("internal_error", sentence);
+}
+
+/** Gives up a connection that does not come about. @returns whether it is there, and with it perhaps the request at the leader */
+function connecting(asked: ClientRequest): () => boolean {
+  let isThere = false;
+  const late = setTimeout(() => asked.destroy(new Error("no connection comes about")), CONNECTING);
+  const there = (): void => {
+    isThere = true;
+    clearTimeout(late);
+  };
+  asked.once("close", () => clearTimeout(late));
+  asked.once("socket", (socket) => {
+    if (asked.reusedSocket) there();
+    else socket.once(asked.protocol === "https:" ? "secureConnect" : "connect", there);
+  });
+  return () => isThere;
+}
+
 /** A name is asked for by TLS; an address is none. */
 function nameOf({ hostname }: URL): string {
   return /^[\d.]+$|^\[/.test(hostname) ? "" : hostname;
@@ -136,6 +165,10 @@ function framingOf({ method, headers }: IncomingMessage): readonly string[] {
   if (headers["transfer-encoding"] !== undefined) return ["Transfer-Encoding", "chunked"];
   const length = headers["content-length"] ?? (WITH_BODY.has(method!) ? "0" : null);
   return length === null ? [] : ["Content-Length", length];
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
 }
 
 /** The headers of a message that belong to what it says; names and values in turn. */
@@ -152,7 +185,8 @@ function carried({ rawHeaders, headers }: IncomingMessage, isOurs: (name: string
 }
 
 /** Sends the body, and waits for the head of the answer. @throws the connection broke, or the client has left */
-function answerOf(asked: ClientRequest, { raw }: FastifyRequest, reply: FastifyReply): Promise<IncomingMessage> {
+function answerOf(asked: ClientRequest, request: FastifyRequest, reply: FastifyReply): Promise<IncomingMessage> {
+  const { raw } = request;
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const ends = leaveTogether(asked, raw, reply.raw);
   asked.on("error", reject);
@@ -166,8 +200,9 @@ function answerOf(asked: ClientRequest, { raw }: FastifyRequest, reply: FastifyR
   asked.on("information", ({ statusCode }) => {
     if (statusCode === 102 && raw.httpVersion === "1.1" && !reply.raw.headersSent) reply.raw.writeProcessing();
   });
-  if (raw.complete && raw.readableLength === 0) asked.end();
+  if (!hasBody(raw)) asked.end();
   else {
+    inviteBody(request);
     raw.once("end", () => asked.addTrailers(raw.trailers as Record<string, string>));
     raw.pipe(asked);
   }
