@@ -92,6 +92,30 @@ test("proxies that are listed have no such bound", async (t) => {
   for (let i = 0; i < 5; i++) assert.match(await answer(await opened(t, port)), /401/);
 });
 
+test("connections over which another server passes requests on count for nobody", async (t) => {
+  const member = {
+    secret: "secret",
+    leads: () => true,
+    servers: () => Promise.resolve([]),
+    share: () => Promise.resolve(),
+  };
+  const limits = "limits: { unauthenticated_connections: 2 }\ncallers: { users: { user: { max_connections: 1 } } }";
+  const { app } = testServer(t, testConfig(limits), { member });
+  const port = await listening(app);
+  const passed = { "x-forwarded-alt-las": "secret 203.0.113.9" };
+  const clients: Client[] = [];
+  for (let i = 0; i < 4; i++) {
+    clients.push(await opened(t, port));
+    assert.match(await answer(clients[i]!, passed), /401/);
+  }
+  for (let round = 0; round < 2; round++)
+    for (const client of clients) assert.match(await answer(client, { ...passed, ...AS.user }), /200/);
+  // Another secret is none.
+  for (let i = 0; i < 2; i++)
+    assert.match(await answer(await opened(t, port), { "x-forwarded-alt-las": "secreT 203.0.113.9" }), /401/);
+  assert.match(await refusal(await opened(t, port)), /429/);
+});
+
 test("a proxy on this machine that is not listed is told of, once", async (t) => {
   const forwarded = { "x-forwarded-for": "203.0.113.9" };
   for (const [trust, lines] of [

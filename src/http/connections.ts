@@ -5,6 +5,7 @@
  *  2. One that has shown them counts for that caller, who has a share. All callers leave a few to those who have shown none yet.
  *  3. All together leave some descriptors to the store, the workers, webhooks and the log.
  *  4. When connections run short, one on which no request is under way is closed for one that is new: the one idle longest.
+ *  5. One over which another server of the cluster passes requests on counts for nobody, and stays: that one would send its next request into it.
  *
  * A connection over a bound is closed at once, with an answer where that costs nothing; the log says so once a minute.
  */
@@ -65,6 +66,8 @@ interface Connection {
   address: string | null;
   /** The caller that showed credentials on it last. */
   caller: string | null;
+  /** Whether another server passes requests on over it. */
+  isPassage: boolean;
 }
 
 export class Connections implements Watcher {
@@ -98,7 +101,7 @@ export class Connections implements Watcher {
    */
   proven({ socket }: IncomingMessage, caller: string): void {
     const connection = this.#known.get(socket);
-    if (connection === undefined || connection.caller === caller) return;
+    if (connection === undefined || connection.isPassage || connection.caller === caller) return;
     const { ofCaller, ofCallers } = this.#options.limits;
     const { most, why } = this.#mostOf(caller, ofCaller);
     if ((this.#ofCaller.get(caller) ?? 0) >= most && !this.#closeIdle((idle) => idle.caller === caller)) {
@@ -128,7 +131,9 @@ export class Connections implements Watcher {
   /** Another server passes the requests of many clients on over it. */
   passesOn({ socket }: IncomingMessage): void {
     const connection = this.#known.get(socket);
-    if (connection?.address != null) this.#release(connection);
+    if (connection === undefined || connection.isPassage) return;
+    connection.isPassage = true;
+    this.#release(connection);
   }
 
   busy(socket: Socket): void {
@@ -138,7 +143,7 @@ export class Connections implements Watcher {
 
   quiet(socket: Socket): void {
     const connection = this.#known.get(socket);
-    if (connection !== undefined && !socket.destroyed) this.#quiet.add(connection);
+    if (connection !== undefined && !connection.isPassage && !socket.destroyed) this.#quiet.add(connection);
   }
 
   flooded({ remoteAddress = "" }: Socket): void {
@@ -159,7 +164,7 @@ export class Connections implements Watcher {
     if (address !== null && (this.#ofAddress.get(address) ?? 0) >= this.#options.limits.ofAddress) {
       return this.#refuse(socket, address);
     }
-    const connection: Connection = { socket, address, caller: null };
+    const connection: Connection = { socket, address, caller: null, isPassage: false };
     this.#known.set(socket, connection);
     if (address !== null) add(this.#ofAddress, address, 1);
     this.#inAll++;

@@ -212,6 +212,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
   setUpValidation(app, parts.live, { memory, queue: new BodyQueue() });
   countAnswers(app, memory);
   setUpRequests(app, parts, { proxies, accessLog });
+  if (parts.member) knowPassages(app, { proxies, connections });
   setUpOpenapi(app, version, config.api);
   // After the plugins: their hooks come first, so that refusals too have the headers that CORS wants.
   app.after(() => refuseUnknownRoutes(app, BASE_PATH, config.api));
@@ -230,9 +231,17 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
       connections.proven(raw, caller.name);
       done();
     });
-    if (parts.member) (await import("./standby/leading.ts")).answerAsLeader(closed, parts, { connections, proxies });
+    if (parts.member) (await import("./standby/leading.ts")).answerAsLeader(closed, parts);
     closed.addHook("onRequest", boundOpenRequests(parts.live));
     closedRoutes(closed, parts, tickets);
+  });
+}
+
+/** Before anybody is asked for credentials: those of the clients of another server say nothing of its connections. */
+function knowPassages(app: FastifyInstance, { proxies, connections }: Omit<Surroundings, "accessLog">): void {
+  app.addHook("onRequest", ({ raw }, _reply, done) => {
+    if (proxies.passedFor(raw.headers) !== null) connections.passesOn(raw);
+    done();
   });
 }
 

@@ -2,9 +2,7 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { AltLasError } from "../../errors.ts";
 import { isFinal } from "../../task.ts";
-import type { Connections } from "../connections.ts";
 import type { TaskPath } from "../lookup.ts";
-import type { Proxies } from "../proxies.ts";
 import type { ServerParts } from "../server-parts.ts";
 
 /** The only route whose answer may stay what it was, whoever leads. */
@@ -17,11 +15,9 @@ export const TASK_ROUTE = "/api/v1/task/:task_id";
 export function answerAsLeader(
   closed: FastifyInstance,
   { tasks, member }: Pick<ServerParts, "tasks" | "member">,
-  { connections, proxies }: { readonly connections: Connections; readonly proxies: Proxies },
 ): void {
   const { leads, share } = member!;
   closed.addHook("onRequest", async (request) => {
-    if (proxies.passedFor(request.headers) !== null) connections.passesOn(request.raw);
     if (!leads() && !(await isAboutEnded(request, tasks))) throw nobodyLeads();
   });
   closed.addHook("preSerialization", async (request, _reply, payload) => {

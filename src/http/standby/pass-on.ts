@@ -10,8 +10,8 @@
 import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import https from "node:https";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { onHalfClose } from "../disconnects.ts";
 import { inviteBody } from "../bodies.ts";
+import { onHalfClose } from "../disconnects.ts";
 import { PASSED_ON, type Proxies } from "../proxies.ts";
 import { TaskFailure } from "../task-failure.ts";
 import type { Tls } from "../tls.ts";
