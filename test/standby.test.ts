@@ -2,9 +2,14 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import http, { type IncomingMessage, type ServerResponse } from "node:http";
+import https from "node:https";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { text as textOf } from "node:stream/consumers";
 import { test, type TestContext } from "node:test";
+import { setDefaultCACertificates, type TLSSocket } from "node:tls";
 import { Credentials } from "../src/auth/credentials.ts";
 import { parseConfig } from "../src/config/config.ts";
 import { close, listen } from "../src/http/listen.ts";
@@ -12,6 +17,7 @@ import type { LeadingServer } from "../src/http/standby/pass-on.ts";
 import { createStandby, type StandbyServer } from "../src/http/standby/server.ts";
 import { createLogger } from "../src/log/log.ts";
 import { newTask, type Task } from "../src/task.ts";
+import { newCertificate } from "./helpers/certificate.ts";
 import { testFolder } from "./helpers/store.ts";
 
 const SECRET = "secret-of-the-leader";
@@ -24,14 +30,14 @@ interface World {
   leader: LeadingServer | null;
 }
 
-async function standby(t: TestContext, answer: http.RequestListener): Promise<World> {
+async function standby(t: TestContext, answer: http.RequestListener, yaml = ""): Promise<World> {
   const leader = Object.assign(http.createServer(answer), { httpAllowHalfOpen: true }).listen(0, "127.0.0.1");
   await once(leader, "listening");
   t.after(() => {
     leader.close();
     leader.closeAllConnections();
   });
-  const config = parseConfig("auth: { enabled: false }", "config.yaml", { port: 0 });
+  const config = parseConfig(`auth: { enabled: false }\n${yaml}`, "config.yaml", { port: 0 });
   const log = createLogger("silent", { write: () => {} });
   const { port } = leader.address() as AddressInfo;
   const world = { leader: { id: "a", url: `http://127.0.0.1:${port}`, secret: SECRET } as LeadingServer | null };
@@ -291,6 +297,46 @@ test("a client that waits to be asked for its body is asked for it", async (t) =
   // HTTP/1.0 knows of no such answer.
   const [first] = (await once(bare(t, world, `${head.replace("1.1", "1.0")}hello`), "data")) as [string];
   assert.match(first, /^HTTP\/1\.1 200 OK\r\n/);
+});
+
+test("the leader is shown the certificate as it was renewed, also where a connection was kept", async (t) => {
+  const authority = newCertificate("Authority of our own");
+  const folder = testFolder(t);
+  const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+  const put = (name: string): void => {
+    const made = newCertificate(name, authority);
+    writeFileSync(cert, made.cert);
+    writeFileSync(key, made.key);
+  };
+  put("first.example.com");
+  const world = await standby(t, () => {}, `server: { tls: { cert: ${cert}, key: ${key} } }`);
+  const own = newCertificate("localhost", authority);
+  const settings = { ...own, requestCert: true, rejectUnauthorized: false };
+  const leader = https.createServer(settings, ({ socket }, response) => {
+    response.end(String((socket as TLSSocket).getPeerCertificate().subject.CN));
+  });
+  await once(leader.listen(0, "127.0.0.1"), "listening");
+  t.after(() => {
+    leader.close();
+    leader.closeAllConnections();
+  });
+  setDefaultCACertificates([authority.cert]);
+  world.leader = { ...world.leader!, url: `https://localhost:${(leader.address() as AddressInfo).port}` };
+  const shown = async (): Promise<string> => {
+    const sent = https.get({
+      host: "127.0.0.1",
+      port: world.port,
+      path: "/x",
+      agent: false,
+      rejectUnauthorized: false,
+    });
+    const [answer] = (await once(sent, "response")) as [IncomingMessage];
+    return textOf(answer);
+  };
+  assert.equal(await shown(), "first.example.com");
+  put("second.example.com");
+  world.server.app.renewCertificate();
+  assert.equal(await shown(), "second.example.com");
 });
 
 /** A stream that was opened at both ends. */

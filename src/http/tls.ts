@@ -54,6 +54,8 @@ declare module "fastify" {
     renewCertificate(): string | null;
     /** Why a certificate that is there now was not taken up, in words for everybody; null: none was refused. */
     certificateTrouble(): string | null;
+    /** What it shows to whom connects now; null: HTTPS is not configured. */
+    certificateInUse(): Pick<Tls, "cert" | "key"> | null;
   }
 }
 
@@ -69,6 +71,7 @@ export function renewable(app: FastifyInstance, { settings, inUse, log }: Renewe
   let now = inUse;
   let trouble: string | null = null;
   app.decorate("certificateTrouble", () => trouble);
+  app.decorate("certificateInUse", () => now);
   app.decorate("renewCertificate", () => {
     if (now === null || !(app.server instanceof TlsServer)) return null;
     try {

@@ -25,6 +25,8 @@ export interface LeadingServer {
   readonly secret: string;
 }
 
+type Certificate = Pick<Tls, "cert" | "key"> | null;
+
 /** RFC 9110, section 7.6.1: of the connection, and not of the request. */
 const OF_CONNECTION: ReadonlySet<string> = new Set([
   "connection",
@@ -52,17 +54,19 @@ const MOST_IDLE = 64;
 const CONNECTING = 5000;
 
 export class PassOn {
-  readonly #agents: { readonly http: http.Agent; readonly https: https.Agent };
+  readonly #http = new http.Agent({ keepAlive: true, maxFreeSockets: MOST_IDLE });
+  readonly #https = new https.Agent({ keepAlive: true, maxFreeSockets: MOST_IDLE });
   readonly #proxies: Proxies;
+  readonly #certificate: () => Certificate;
+  /** The certificate that connections to the leader show. */
+  #shown: Certificate = null;
   /** Requests under way, by the server that has them. */
   readonly #under = new Map<ClientRequest, string>();
 
-  /** @param tls of this server, which another one may ask for */
-  constructor(proxies: Proxies, tls: Pick<Tls, "cert" | "key"> | null) {
+  /** @param certificate of this server, which another one may ask for; it may be renewed */
+  constructor(proxies: Proxies, certificate: () => Certificate) {
     this.#proxies = proxies;
-    const kept = { keepAlive: true, maxFreeSockets: MOST_IDLE };
-    const own = tls === null ? {} : { cert: tls.cert, key: tls.key };
-    this.#agents = { http: new http.Agent(kept), https: new https.Agent({ ...kept, ...own }) };
+    this.#certificate = certificate;
   }
 
   /** Ends what another server than this one has under way: it leads no more, and may never answer. */
@@ -72,8 +76,8 @@ export class PassOn {
 
   close(): void {
     this.cut(null);
-    this.#agents.http.destroy();
-    this.#agents.https.destroy();
+    this.#http.destroy();
+    this.#https.destroy();
   }
 
   /** @throws {AltLasError} `not_ready`: it cannot be reached; `internal_error`: nobody knows whether it has done what was asked */
@@ -108,7 +112,7 @@ export class PassOn {
       port: target.port || (isEncrypted ? 443 : 80),
       // Host is the client's: it says nothing of whose certificate is wanted.
       ...(isEncrypted && { servername: nameOf(target) }),
-      agent: isEncrypted ? this.#agents.https : this.#agents.http,
+      agent: isEncrypted ? this.#encrypted() : this.#http,
       method: request.method,
       path: request.originalUrl,
       headers: this.#headersOf(request, secret),
@@ -117,6 +121,16 @@ export class PassOn {
     this.#under.set(asked, id);
     asked.once("close", () => this.#under.delete(asked));
     return asked;
+  }
+
+  /** Connections that have shown a certificate which was renewed since are used no more: by its options Node knows those that it may use. */
+  #encrypted(): https.Agent {
+    const now = this.#certificate();
+    if (now === this.#shown) return this.#https;
+    this.#shown = now;
+    Object.assign(this.#https.options, now === null ? {} : { cert: now.cert, key: now.key });
+    for (const socket of Object.values(this.#https.freeSockets).flat()) socket?.destroy();
+    return this.#https;
   }
 
   #headersOf({ raw, id }: FastifyRequest, secret: string): string[] {

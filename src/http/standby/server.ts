@@ -12,7 +12,6 @@ import { maySeeInside } from "../public-words.ts";
 import { openApp, setUpRequests } from "../server.ts";
 import type { AppParts, ServerParts } from "../server-parts.ts";
 import { StreamTickets } from "../tickets.ts";
-import { readTls } from "../tls.ts";
 import { viewOfTask } from "../views.ts";
 import { nobodyLeads, TASK_ROUTE } from "./leading.ts";
 import { type LeadingServer, PassOn } from "./pass-on.ts";
@@ -41,7 +40,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export function createStandby(parts: StandbyParts): StandbyServer {
   const { app, proxies, accessLog } = openApp(parts);
   const { leader } = parts;
-  const passOn = new PassOn(proxies, readTls(parts.config.server.tls));
+  const passOn = new PassOn(proxies, () => app.certificateInUse());
   let isRetired = false;
   app.addHook("onClose", async () => passOn.close());
   setUpRequests(app, parts, { proxies, accessLog });
