@@ -1,4 +1,4 @@
-/** What commands on this machine may ask a running server through its control socket; each is a line, and its work is done elsewhere. */
+/** The routes of a running server's control socket, for commands on this machine; each is a line, and its work is done elsewhere. */
 import type { BackupParts } from "./backup/backup.ts";
 import { BACKUP_ROUTE } from "./backup/leftovers.ts";
 import type { LiveSettings } from "./config/config.ts";

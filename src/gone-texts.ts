@@ -1,4 +1,4 @@
-/** What is left of a task whose texts are not stored, or not any more. */
+/** The rest of a task whose texts are not stored, or not any more. */
 import { ERRORS, type ErrorCode } from "./errors.ts";
 import type { Attempt, Task, TaskError } from "./task.ts";
 

@@ -62,7 +62,7 @@ export interface RunningServer extends WayIn, Listening {
   readonly models: readonly ModelEntry[];
   /** The new name of a damaged task database, which is in quarantine; null: it was sound. */
   readonly quarantinedTo: string | null;
-  /** What this version changes for the configuration, at its first start on data of an earlier one; null: it is not that start. */
+  /** The changes of this version for the configuration, at its first start on data of an earlier one; null: it is not that start. */
   readonly upgrade: Upgrade | null;
   /** Aborted when the store is lost: nothing can be stored or read any more, and the process has to end with a failure. */
   readonly lost: AbortSignal;
@@ -82,7 +82,7 @@ export interface RunningServer extends WayIn, Listening {
   stop(): Promise<void>;
 }
 
-/** What a server has that begins to lead a cluster of several. */
+/** The parts of a server that begins to lead a cluster of several. */
 export interface Lead {
   /** It is open: the database is this server's. */
   readonly store: ServerStore;
@@ -325,7 +325,7 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
   return { tasks, pool, models };
 }
 
-/** Who takes over what changes while the server runs. All was checked by then, and nothing of it can fail in its middle. */
+/** The parts that take over changes while the server runs. All was checked by then, and nothing of it can fail in its middle. */
 function usersOf(parts: Place & Ground & ReturnType<typeof assemble>): LiveUsers {
   const { devices, log, models, pool, tasks, app } = parts;
   const apply = (next: Config, before: Config): void => {

@@ -59,7 +59,7 @@ export async function startMember(start: MemberStart): Promise<RunningServer> {
   return member.start();
 }
 
-/** What stands by: until it leads, and then for connections that were open before. */
+/** The server that stands by: until it leads, and then for connections that were open before. */
 interface Standby extends StandbyServer {
   readonly listening: Listening;
   readonly live: LiveSettings;
@@ -297,7 +297,7 @@ class ClusterServer {
   }
 }
 
-/** Who takes over what changes of the configuration while it stands by. */
+/** The parts that take over changes of the configuration while it stands by. */
 function usersOf({ app }: StandbyServer, log: Logger): Parameters<LiveSettings["use"]>[0] {
   const apply = (next: Config, before: Config): void => {
     if (next.log.level === before.log.level) return;

@@ -1,4 +1,4 @@
-/** What is read for a scrape, from the parts of the server. */
+/** Values read for a scrape, from the parts of the server. */
 import type { Config } from "./config/config.ts";
 import type { AnyPool } from "./gpu/any-pool.ts";
 import { readinessOf, type ReadinessParts } from "./http/readiness.ts";

@@ -20,9 +20,9 @@ export interface TextDelta {
 
 /** A token that a model could write, with the logarithm of its probability. */
 export interface LikelyToken {
-  /** What it stands for; bytes that are no whole character are shown as U+FFFD. */
+  /** The text that it stands for; bytes that are no whole character are shown as U+FFFD. */
   readonly token: string;
-  /** Of what it stands for. */
+  /** Of that text. */
   readonly bytes: readonly number[];
   /** Natural logarithm of the probability that the model gives it, before anything is cut off or changed by how it is drawn. */
   readonly logprob: number;
@@ -36,7 +36,7 @@ export interface TokenLogprob extends LikelyToken {
   readonly length: number;
 }
 
-/** What a model has written for itself before its answer, between marks that its chat template names. Its length is in UTF-16 units. */
+/** Reasoning of a model before its answer, between marks that its chat template names. Its length is in UTF-16 units. */
 export interface ReasoningDelta {
   readonly kind: "reasoning";
   readonly text: string;
@@ -158,7 +158,7 @@ export function growing(delta: Delta): GrowingDelta {
 export interface Content {
   /** The generated text alone, without the prompt. */
   readonly text: string;
-  /** What the model wrote for itself before it; absent: nothing. */
+  /** The reasoning of the model before it; absent: none. */
   readonly reasoning?: string;
   /** The calls that the model has made; absent: none. */
   readonly toolCalls?: readonly ToolCall[];

@@ -64,13 +64,13 @@ export interface ToolCall {
 export interface Tool {
   readonly name: string;
   readonly description?: string;
-  /** What its arguments have to be; absent: it takes none. */
+  /** The schema of its arguments; absent: it takes none. */
   readonly parameters?: JsonSchema;
   /** Whether the arguments of a call must match wherever that can be made sure. */
   readonly strict?: boolean;
 }
 
-/** What the arguments of a tool have to be, as grammars are made of it: they are an object, whatever the schema says. */
+/** The schema of a tool's arguments, as grammars are made of it: they are an object, whatever the schema says. */
 export function argumentsSchema(parameters: JsonSchema): JsonSchema {
   return typeof parameters === "boolean" ? parameters : { ...parameters, type: "object" };
 }
@@ -99,7 +99,7 @@ export type AnswerFormat =
       readonly strict: boolean;
     };
 
-/** What a text has to be, beside how it is drawn. */
+/** The demands on an answer, beside how it is drawn. */
 interface Wanted {
   /** Absent: any text. */
   readonly format?: AnswerFormat;
@@ -192,7 +192,7 @@ interface TextSize {
 
 const NO_TEXT: TextSize = { bytes: 0, characters: 0 };
 
-/** What a request says of its answer's form and of tools, as JSON: the model reads it, too. */
+/** The size of a request's answer form and tools, as JSON: the model reads them, too. */
 function formSizeOf(request: Request): TextSize {
   if (request.kind === "embedding") return NO_TEXT;
   const schema = request.format?.kind === "schema" ? sizeAsJson(request.format.schema) : NO_TEXT;
@@ -227,7 +227,7 @@ export function limited<Asked extends Request>(request: Asked, tokens: number): 
 /** A number for each block of a prompt's beginning; each stands for all the text up to its end. */
 export type Chain = readonly number[];
 
-/** What a model can do; the words of the API. An engine tells those of its model when it has loaded it. */
+/** The capabilities of models; the words of the API. An engine tells those of its model when it has loaded it. */
 export const CAPABILITIES = ["chat", "completion", "embedding", "json_schema", "tools", "logprobs", "vision"] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
@@ -258,7 +258,7 @@ export interface RequestFacts {
   readonly estimatedTokens: number;
   /** Equal for prompts that begin alike; empty: the text is short, or it was never hashed. */
   readonly prefix: Chain;
-  /** What it asks of a model; most have `PLAIN_NEEDS`. A drawn seed is none of these: an engine without seeds may ignore it. */
+  /** The needs that a model has to meet; most have `PLAIN_NEEDS`. A drawn seed is none of these: an engine without seeds may ignore it. */
   readonly needs: readonly Need[];
 }
 

@@ -1,4 +1,4 @@
-/* What a task has cost, and when its parts were: counted while it runs, and kept with it. */
+/* Costs of a task, and times of its parts: counted while it runs, and kept with it. */
 
 /**
  * The use of one task. The scheduler begins it with each attempt (`beginUse`); from then on the worker that runs the attempt counts here, in
@@ -21,7 +21,7 @@ export interface TaskUse {
   energyJoules: number | null;
 }
 
-/** What the times of a task follow from; Unix milliseconds. */
+/** The values that the times of a task follow from; Unix milliseconds. */
 interface Times {
   readonly use: Readonly<TaskUse> | null;
   readonly startedAt: number | null;

@@ -43,7 +43,7 @@ export interface TaskInput extends TaskSettings {
   readonly request: Request;
   /** Set: without a `model` it means any, whichever model has its type. */
   readonly anyModel?: boolean;
-  /** What the API that it came by has to know of it later, in that API's own words; it is stored beside the task. Absent: nothing. */
+  /** Facts that the API that it came by needs later, in that API's own words; stored beside the task. Absent: none. */
   readonly note?: string;
   /** How long its texts may be stored at most; absent: as the configuration says for its user. */
   readonly texts?: Texts | undefined;
@@ -229,7 +229,7 @@ export interface Task extends TaskSettings, RequestFacts {
   placement: Placement | null;
   result: TaskResult | null;
   error: TaskError | null;
-  /** What it has cost so far; null: it has not run, or under an earlier version only. */
+  /** Its costs so far; null: it has not run, or under an earlier version only. */
   use: TaskUse | null;
   /** In memory until it is stored, and while the budget allows; null: the store has it. Only `Requests` changes it in a live task. */
   request: Request | null;

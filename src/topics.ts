@@ -1,5 +1,5 @@
 /**
- * What the core tells those who observe it, each topic a channel of `node:diagnostics_channel`. The core only publishes: metrics, traces and
+ * Events of the core for its observers, each topic a channel of `node:diagnostics_channel`. The core only publishes: metrics, traces and
  * the operators' event stream subscribe, and are not loaded where nobody wants them. Where nobody listens, a topic costs one look at a flag.
  */
 import { channel, type Channel } from "node:diagnostics_channel";
@@ -133,7 +133,7 @@ export const DELIVERY_TRIED = new Topic<{
   readonly isDelivered: boolean;
 }>("delivery.tried");
 
-/** What an operator is told: each kind of thing, and what may happen to it. */
+/** The events that an operator is told: each kind of thing, and what may happen to it. */
 export const OPERATOR_EVENTS = {
   /** The states that it goes into, and what happens beside. */
   gpu: [...GPU_STATES, "resumed", "crowded", "free", "xid", "double_bit_ecc"],

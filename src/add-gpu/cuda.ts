@@ -15,7 +15,7 @@ import { inTenths } from "./progress.ts";
 import { archOf, type Machine, type Plan, planFor, planLines, type Refusal, runsOn } from "./plan.ts";
 import type { Tried } from "./trial.ts";
 
-/** What it works with; a test has stand-ins for some. */
+/** The parts that it works with; a test has stand-ins for some. */
 export interface Surroundings {
   /** The folder of ALT_LAS. */
   readonly root: string;
@@ -37,7 +37,7 @@ export interface Surroundings {
   say(line: string): void;
 }
 
-/** What cannot be gone on with, and the command that mends it. */
+/** Reason for giving up, and the command that mends it. */
 class Stop extends Error {
   readonly mend: string;
 
@@ -54,7 +54,7 @@ const ROOM_FOR_COMPILING = 700 * 2 ** 20;
 
 const LICENCE = "https://docs.nvidia.com/cuda/eula/";
 
-/** Whether every NVIDIA GPU of this machine generates a token in the end. What is wrong has been said otherwise, with what mends it. */
+/** Whether every NVIDIA GPU of this machine generates a token in the end. Otherwise the fault has been said, and its remedy. */
 export async function addCuda(surroundings: Surroundings): Promise<boolean> {
   let lock: FileLock | undefined;
   try {
@@ -90,7 +90,7 @@ function lockFor(root: string): FileLock {
   }
 }
 
-/** What is going to be done, before it is. */
+/** The lines that announce the steps before they are taken. */
 function stepLines({ root, isForOther, notFoundBySystem }: Surroundings, { build, compileFor }: Plan): string[] {
   const lacks = build.needs.flatMap(({ libraries }) => notFoundBySystem(libraries));
   return [
@@ -134,7 +134,7 @@ async function prepare(surroundings: Surroundings, machine: Machine, plan: Plan)
   const library = libraryOf(root, build);
   const isReady = await runsAsItIs(library, machine);
   const compileFor = isReady ? [] : plan.compileFor;
-  // What was compiled for other cards has taken the place of PTX that the driver compiles for these.
+  // Machine code for other cards has taken the place of PTX that the driver compiles for these.
   if (!isReady && compileFor.length === 0 && existsSync(originalOf(library))) renameSync(originalOf(library), library);
   const own = join(root, "cuda", build.version);
   const lacks = build.needs.flatMap(({ libraries }) => surroundings.notFoundBySystem(libraries));

@@ -1,7 +1,7 @@
 /**
  * The machine code and the PTX in a library that nvcc has built. Its section .nv_fatbin is a row of fatbins, one for each module, and each
  * of them a row of entries: one kind of code for one architecture. NVIDIA's fatbinary_section.h names the section; the layout of the
- * entries is nowhere described, and was read from what nvcc 12.4 and 13.1 write. What is not known here is refused.
+ * entries is nowhere described, and was read from what nvcc 12.4 and 13.1 write. An unknown layout is refused.
  */
 import type { FileHandle } from "node:fs/promises";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
@@ -139,7 +139,7 @@ export function fatbinOf(room: number, needed: readonly FatbinEntry[], others: r
   fatbin.writeUInt32LE(FATBIN.magic, 0);
   fatbin.writeUInt16LE(1, 4);
   fatbin.writeUInt16LE(FATBIN.bytes, 6);
-  // What is left behind the entries belongs to nobody; a reader that walks over the section skips zeros.
+  // The rest behind the entries belongs to nobody; a reader that walks over the section skips zeros.
   fatbin.writeBigUInt64LE(BigInt(at - FATBIN.bytes), 8);
   return fatbin;
 }

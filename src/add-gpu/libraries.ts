@@ -18,7 +18,7 @@ const LINUX = /^manylinux\w*_x86_64$/;
 /**
  * Has `files` of a wheel in a folder; those that are there already are left alone.
  * @param files names without folders
- * @throws {Error} one sentence: the wheel cannot be had, or lacks one of them. What has come of it stays for the next call.
+ * @throws {Error} one sentence: the wheel cannot be had, or lacks one of them. The files fetched by then stay for the next call.
  */
 export async function takeFromWheel(
   index: Pick<WheelIndex, "find" | "fetch">,

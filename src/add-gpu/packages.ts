@@ -6,7 +6,7 @@ import { join, relative } from "node:path";
 import { npm } from "../common/npm.ts";
 import { renameSync } from "../common/rename.ts";
 
-/** What a package's package.json says. */
+/** The fields of a package's package.json. */
 interface Package {
   readonly name: string;
   readonly version: string;

@@ -1,4 +1,4 @@
-/** What has to be done so that this machine's NVIDIA GPUs compute. It decides only, and does nothing. */
+/** Plans the steps by which this machine's NVIDIA GPUs come to compute. It decides only, and does nothing. */
 import { ADD_GPU } from "../common/paste.ts";
 import type { CudaBuild } from "./builds.ts";
 
@@ -24,7 +24,7 @@ export interface Plan {
   readonly build: CudaBuild;
   /** As many as cards. */
   readonly ways: readonly { readonly card: Card; readonly way: Way }[];
-  /** What ptxas has to compile for, compute capabilities times ten. */
+  /** The compute capabilities that ptxas has to compile for, times ten. */
   readonly compileFor: readonly number[];
 }
 

@@ -55,7 +55,7 @@ export async function tryGpus(root: string, settings: object = { gpu: { cpu_fall
     server.stderr.setEncoding("utf8").on("data", (text: string) => (words = (words + text).slice(-2000)));
     const url = await addressIn(server.stdout);
     if (url === null) throw new Error(`The server does not start: ${words.trim().split("\n").at(-1)}`);
-    // What it prints later must not fill the pipe.
+    // Later output of the server must not fill the pipe.
     server.stdout.resume();
     return await askAll(`${url}/api/v1`, key);
   } finally {

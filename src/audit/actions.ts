@@ -1,4 +1,4 @@
-/** What the audit log tells of: a closed list. A code of it is stored for months and read by programs, so none ever means something else. */
+/** The actions of the audit log: a closed list. A code is stored for months and read by programs, so none ever means something else. */
 
 /** Each action, and what it is when it has been done. docs/audit.md has the same list. */
 export const AUDIT_ACTIONS = {

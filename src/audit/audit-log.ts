@@ -10,7 +10,7 @@ import type { AuditEntry, AuditFilter, AuditRow, AuditStore, AuditWay } from "..
 import type { Store } from "../store/store.ts";
 import { AUDIT_ACTIONS, type AuditAction } from "./actions.ts";
 
-/** What was done, as those tell it who did it. Nothing of it may be a secret. */
+/** An action, as told by its doer. Nothing of it may be a secret. */
 export interface AuditEvent {
   readonly way: AuditWay;
   /** null: nobody has said. */
@@ -24,7 +24,7 @@ export interface AuditEvent {
   readonly target: string | null;
   /** `ok`, or the code of the failure. */
   readonly outcome: string;
-  /** What else there is to say, for people; null: nothing. */
+  /** Further words, for people; null: none. */
   readonly details: string | null;
 }
 

@@ -38,7 +38,7 @@ const validate = checkFor(RowSchema);
 /** Files that are taken over at once. */
 const AT_ONCE = 500;
 
-/** What a command has done. */
+/** An action of a command, and its outcome. */
 export type CommandEvent = Pick<CommandRow, "action" | "target" | "outcome" | "details">;
 
 /** @throws {AltLasError} `bad_config`: it cannot be written */

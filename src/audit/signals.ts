@@ -1,4 +1,4 @@
-/** What signals of the system bring about, for the audit log. */
+/** Actions brought about by signals of the system, for the audit log. */
 import type { ReloadReport } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import type { Audit } from "./audit-log.ts";

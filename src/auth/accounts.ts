@@ -28,7 +28,7 @@ export function storeIn({ accounts, dataDir, patience }: Omit<AccountsContext, "
   return accounts ?? new FileAccounts(dataDir, patience);
 }
 
-/** What a user may have beside its role. */
+/** Settings that a user may have beside its role. */
 interface UserSettings {
   /** "": none. */
   readonly team?: string | undefined;
@@ -166,7 +166,7 @@ function refuseRemoved({ removed = [] }: Accounts, name: string): void {
   refuse("conflict", sentence);
 }
 
-/** What a removed user had is forgotten, so its name is free for anybody. */
+/** Forgets what a removed user had, so its name is free for anybody. */
 export async function freeName(context: Omit<AccountsContext, "config">, given: string): Promise<void> {
   const name = nameOf(given);
   const store = storeIn(context);

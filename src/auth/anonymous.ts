@@ -25,7 +25,7 @@ export function nameOf(written: string): string {
   return written.normalize("NFC");
 }
 
-/** What an operator has to know of the user; null: nothing. */
+/** The warning about the user that an operator needs; null: none. */
 export function warningOfAnonymous(
   { anonymous_user: name }: Config["auth"],
   role: string | undefined,

@@ -53,7 +53,7 @@ export class Credentials {
   readonly #passwords: PasswordChecker;
   readonly #refusals: RefusalLog;
   readonly #proven = new ProvenKeys();
-  /** Who has proven itself from where. */
+  /** The callers that have proven themselves, and from where. */
   readonly signIns: SignIns;
   /** When each key was used last. */
   readonly keyUse: KeyUse;
@@ -63,7 +63,7 @@ export class Credentials {
   /** Ends what the place of users and keys needs; not before the last write of what `watch` began. */
   readonly close: () => void;
   #tables: Tables;
-  /** What `#tables` are of. */
+  /** The accounts that `#tables` are of. */
   #accounts: Accounts;
   readonly #now: () => number;
   readonly #listeners = new Set<() => void>();

@@ -1,4 +1,4 @@
-/** What a server knows of `credentials.json` without waiting for its disk. */
+/** The content of `credentials.json`, as a server knows it without waiting for its disk. */
 import { statSync } from "node:fs";
 import { ABSENT, FileWatch, versionOf, versionOfError } from "../common/file-watch.ts";
 import { messageOf } from "../errors.ts";

@@ -30,7 +30,7 @@ const FileSchema = Type.Object(
         strict,
       ),
     ),
-    // What they had may still be stored under their names.
+    // Data of removed users may still be stored under their names.
     removed: Type.Optional(Type.Array(Type.Object({ name: UserSchema.properties.name, at: CreatedAt }, strict))),
   },
   strict,

@@ -17,7 +17,7 @@ export class KeyUse {
   readonly #log: Logger;
   /** Those who have come with a key since the times were taken last. */
   readonly #used = new Set<Caller>();
-  /** What is not written yet. */
+  /** Times that are not written yet. */
   #times = new Map<string, string>();
   #timer: NodeJS.Timeout | null = null;
 

@@ -26,7 +26,7 @@ export interface KeyView {
   readonly createdAt: string | null;
 }
 
-/** What a key may do of what its user may. */
+/** Limits of a key within what its user may do. */
 export interface KeyLimits {
   readonly scopes?: readonly string[] | undefined;
   readonly models?: readonly string[] | undefined;

@@ -34,7 +34,7 @@ export async function withAccounts<T>(
   }
 }
 
-/** What was in the data directory before the tasks, and with them the users, came to PostgreSQL. */
+/** The accounts that were in the data directory before the tasks, and with them the users, came to PostgreSQL. */
 export function fileBefore({ config, dataDir }: Place, tell: (sentence: string) => void): Earlier {
   const path = credentialsPath(dataDir);
   return {

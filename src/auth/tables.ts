@@ -14,17 +14,17 @@ export interface Caller {
   readonly team: string | null;
   /** The name of the API key that it came with; null: it came with a password, or authentication is off. */
   readonly keyName: string | null;
-  /** What its key is held to; null: all that the role may. */
+  /** The scopes that its key is held to; null: all that the role may. */
   readonly scopes: ReadonlySet<Scope> | null;
   /** The models that its tasks may ask for, by names or aliases; null: all. */
   readonly models: readonly string[] | null;
   /** When its key ends, in Unix milliseconds; null: never. */
   readonly expiresAt: number | null;
-  /** What of the issuer of auth.oidc it came with; absent: nothing. */
+  /** The proof by the issuer of auth.oidc that it came with; absent: none. */
   readonly by?: "token" | "session";
 }
 
-/** What callers are that have no team, and whose key is held to nothing. */
+/** The fields of callers that have no team, and whose key is held to nothing. */
 export const UNBOUND = { team: null, keyName: null, scopes: null, models: null, expiresAt: null } as const;
 
 interface User {

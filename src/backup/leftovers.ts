@@ -1,4 +1,4 @@
-/** What a server has to know of backups before anybody asks for one, which takes a library for tar files. */
+/** The part of backups that every server needs. Making one takes a library for tar files, which is loaded when somebody asks for it. */
 import { readdir, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 

@@ -3,7 +3,7 @@ import type { FileInfo } from "../files/source.ts";
 import type { BatchFile, BatchFileFilter, BatchProgress } from "../store/batch-files.ts";
 import type { BatchState } from "../store/tasks.ts";
 
-/** What a client asks for. */
+/** A client's request for a batch. */
 export interface NewBatchFile {
   readonly user: string;
   readonly keyName: string | null;
@@ -27,7 +27,7 @@ export interface BatchFileState {
   readonly progress: BatchProgress | null;
 }
 
-/** What is known of a batch once it has tasks. */
+/** The progress of a batch that has tasks. */
 export function progressOf({ batch, counts }: BatchState): BatchProgress {
   const { completed, failed, canceled } = counts;
   const { size, finishedAt, lines } = batch;

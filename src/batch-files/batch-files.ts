@@ -22,7 +22,7 @@ export class BatchFiles implements BatchFileApi {
   readonly #runs = new Map<string, { readonly user: string; readonly done: Promise<void> }>();
   /** On their way to the disk: they count as well. */
   readonly #created = new Set<BatchFile>();
-  /** What decides about one batch follows each other. */
+  /** Decisions about one batch follow each other. */
   readonly #turns = new Mutex();
   readonly #longLines = new Mutex();
   readonly #stopping = new AbortController();

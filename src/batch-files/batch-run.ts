@@ -163,7 +163,7 @@ export class BatchRun {
 
   // --- the end ---------------------------------------------------------------------------------------------------
 
-  /** What has come of it, when its end is stored: a database that is away takes that later. null: there is none, or the server stops */
+  /** Its outcome, when its end is stored: a database that is away takes that later. null: there is none, or the server stops */
   async #outcome(): Promise<BatchProgress | null> {
     const { tasks, pause } = this.#parts;
     while (!this.#signal.aborted) {

@@ -12,7 +12,7 @@ const MOST_FAULTS = 100;
 /** Lines that are no JSON objects, at the start of a file, after which it is taken for something else than JSONL. */
 const FOREIGN_LINES = 5;
 
-/** What the lines come to. */
+/** The result of checking the lines. */
 export interface Checked {
   readonly lines: number;
   /** None: they can be a batch. */
@@ -39,7 +39,7 @@ export async function checkLines(parts: AsyncIterable<readonly Line[]>, endpoint
   return { lines, faults: isForeign(lines, faults) ? [FOREIGN] : faults };
 }
 
-/** Whether none of several lines is a JSON object: a picture, or JSON with line breaks. What is wrong with each would say nothing. */
+/** Whether none of several lines is a JSON object: a picture, or JSON with line breaks. The fault of each would say nothing. */
 function isForeign(lines: number, faults: readonly LineFault[]): boolean {
   return lines > 1 && faults.length === lines && faults.every(({ code }) => code === NO_JSON);
 }

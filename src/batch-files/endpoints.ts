@@ -1,16 +1,16 @@
-/** What the lines of a batch may ask for, as the feeder and the writer of results see it: the API's own rooms know the rest. */
+/** The endpoints of lines of a batch, as the feeder and the writer of results see them: the API's own rooms know the rest. */
 import type { Request } from "../request.ts";
 import type { BatchFile } from "../store/batch-files.ts";
 import type { StrategyName, TaskInput } from "../task.ts";
 import type { ListedSnapshot } from "../tasks/task-api.ts";
 
-/** What the body of a line asks for. */
+/** The task that the body of a line asks for. */
 export interface LineInput {
   readonly input: Omit<TaskInput, "note">;
   readonly strategy: StrategyName;
   /** Set: it runs there or nowhere. */
   readonly pinnedGpuId: number | null;
-  /** What the answer has to know of the body and its task does not say; JSON. Absent: nothing. */
+  /** Facts of the body that the answer needs and its task does not have; JSON. Absent: none. */
   readonly kept?: unknown;
 }
 
@@ -20,11 +20,11 @@ export interface LineAnswer {
   readonly body: object;
 }
 
-/** What is known of a line that has ended. */
+/** A line that has ended. */
 export interface EndedLine {
   readonly task: ListedSnapshot;
   readonly kept: unknown;
-  /** What it was asked; null: the task was removed meanwhile. */
+  /** The request of its task; null: the task was removed meanwhile. */
   readonly request: () => Promise<Request | null>;
 }
 

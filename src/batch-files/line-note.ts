@@ -1,4 +1,4 @@
-/** What is noted beside the task of a line (`TaskInput.note`). Its names are stored. */
+/** The note beside the task of a line (`TaskInput.note`). Its names are stored. */
 export interface LineNote {
   readonly api: "line";
   readonly custom_id: string;

@@ -1,4 +1,4 @@
-/** What batches of files work with. */
+/** The parts of the server that batches of files use. */
 import type { Clock } from "../common/clock.ts";
 import type { FileSource } from "../files/source.ts";
 import type { Logger } from "../log/log.ts";

@@ -1,4 +1,4 @@
-/** What a line of a batch says around the body of its request. */
+/** Fields of a line of a batch around the body of its request. */
 import { parseJson } from "../common/parse-json.ts";
 import { shown } from "../common/validation.ts";
 import { AltLasError } from "../errors.ts";

@@ -91,7 +91,7 @@ async function taskResult(
   return answered(id, customId, await endpoint.answerOf({ task, kept: note?.kept, request }));
 }
 
-/** What ended a task that is nothing that its request did; null: that is another thing. */
+/** The error of a task that was ended by something else than its request; null: it was not. */
 function endedBy({ status, error, finishedClock }: ListedSnapshot, { deadline }: BatchFile): ResultLine["error"] {
   if (status === "canceled") return { code: "batch_cancelled", message: "This request was canceled before its end." };
   const isLate = error?.code === "timeout" && (finishedClock ?? 0) >= deadline;

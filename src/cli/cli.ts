@@ -171,7 +171,7 @@ async function serverLog({
 /** A configuration takes libraries for YAML and for schemas, which `version` and the help can do without. */
 const context = () => import("./context.ts");
 
-/** What only a running server can do. */
+/** Commands that only a running server can carry out. */
 function addForRunning(cli: Command, io: Io): void {
   cli
     .command("reload")

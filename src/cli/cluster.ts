@@ -19,7 +19,7 @@ export function addCluster(cli: Command, io: RemoteIo): void {
     )
     .option("--nats <url>", "where that machine finds the NATS server (default: where the server does)")
     .action(async (machine: string | undefined, _flags: object, command: Command) => {
-      // What follows is taken for an option of `cluster`, where that has one of the same name.
+      // An option that follows is taken for one of `cluster`, where that has one of the same name.
       const flags = command.optsWithGlobals<RemoteFlags & { nats?: string }>();
       const { tokenCommand } = await import("./remote/cluster.ts");
       const { out, err } = placesOf(io);

@@ -1,4 +1,4 @@
-/** What commands work on. Loaded by those that need it. */
+/** The configuration and the data that commands work on. Loaded by those that need them. */
 import type { Command } from "commander";
 import type { AccountsContext } from "../auth/accounts.ts";
 import { withAccounts } from "../auth/open-accounts.ts";

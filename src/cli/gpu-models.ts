@@ -5,7 +5,7 @@ import { shortened, table } from "./table.ts";
 /** Cells of the list of models in a table of GPUs. */
 const MOST = 40;
 
-/** What requests call its models: those that are there by name, the others as a number. Servers before 0.2 tell no instances. */
+/** Its models, as requests call them: those that are there by name, the others as a number. Servers before 0.2 tell no instances. */
 export function modelsOn({ model_name: only, instances = [] }: GpuView): string {
   if (only !== null) return only;
   const there = instances.filter(({ state }) => state === "ready" || state === "loading");

@@ -63,7 +63,7 @@ interface Layout {
   readonly shown: readonly number[];
 }
 
-/** What requests call the model takes only room that all else leaves, bars included. */
+/** The column of the names by which requests ask for models takes only room that all else leaves, bars included. */
 const LAST = HEAD.indexOf("MODEL");
 
 /**

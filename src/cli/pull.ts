@@ -25,7 +25,7 @@ export interface PullOptions {
   readonly signal: AbortSignal;
 }
 
-/** What tells how far a fetch is. */
+/** The display of how far a fetch is. */
 export interface Progress {
   show(progress: FetchProgress): void;
   note(sentence: string): void;

@@ -10,7 +10,7 @@ import type { Device } from "../gpu/inventory/devices.ts";
 import type { ModelEntry } from "../models/registry.ts";
 import { tableModel } from "../models/table.ts";
 
-/** What a server can be tried with. */
+/** Facts by which a first request to a server is made. */
 interface Tried {
   readonly config: Config;
   readonly url: string;

@@ -15,7 +15,7 @@ import { VERSION } from "../common/version.ts";
 import type { DataDir } from "./data-dir.ts";
 import { type Columns, padded, widthOf, wrapped } from "./table.ts";
 
-/** What is printed with `--json`; a path is absolute, null: there is none. */
+/** The report that is printed with `--json`; a path is absolute, null: there is none. */
 export interface WhereReport {
   readonly version: string;
   readonly installed: Place & { readonly as: InstalledAs };
@@ -40,7 +40,7 @@ export interface WhereOptions {
   readonly environment: NodeJS.ProcessEnv;
 }
 
-/** Looks, and changes nothing. What cannot be looked at is told as a reason, and keeps nothing else from being told. */
+/** Looks, and changes nothing. A place that cannot be looked at is told as a reason, and keeps nothing else from being told. */
 export function whereReport({ dataDir, config, environment }: WhereOptions): WhereReport {
   const folder = resolve(dataDir.path);
   const data = dataIn(folder);

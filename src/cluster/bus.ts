@@ -6,7 +6,7 @@
  *  2. Messages may be lost, and may come twice.
  *  3. No event is told within a call.
  *  4. While it is down nothing is sent, and nothing is kept for later.
- *  5. What is no JSON object is not told.
+ *  5. A message that is no JSON object is not told.
  */
 export interface Bus {
   readonly isUp: boolean;

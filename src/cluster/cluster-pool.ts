@@ -62,7 +62,7 @@ export class ClusterPool implements AnyPool {
   readonly #leadership: Leadership;
   readonly #complaints: Complaints;
   readonly #others: OtherServers;
-  /** What machines have told before the tasks of an earlier run were taken over; null: they are. */
+  /** States that machines have told before the tasks of an earlier run were taken over; null: they are. */
   #early: EarlyStates | null = new EarlyStates();
   readonly #heardAll = Promise.withResolvers<void>();
   #joined: (() => void) | null = null;
@@ -129,7 +129,7 @@ export class ClusterPool implements AnyPool {
       this.#understand(machine.name, () => this.#runs.reconcile(machine, state));
   }
 
-  /** Calling it twice is harmless. What runs goes on; the next server that leads decides about it. */
+  /** Calling it twice is harmless. Running tasks go on; the next server that leads decides about them. */
   async stop(): Promise<void> {
     for (const end of this.#ends.splice(0)) end();
     this.#questions.drop();

@@ -38,7 +38,7 @@ export function withoutMachine(
   return { ...known, status: "faulted", reason: machine.whyGone, pid: null, processes: null };
 }
 
-/** What agents of the version before tell of an instance in its facts alone. */
+/** Sizes of an instance, which agents of the version before tell in its facts alone. */
 function sizesOf(
   facts: GpuFacts["instances"] | undefined,
   id: number,

@@ -9,7 +9,7 @@ import { agentMayHear, agentMaySay, JOINED, JOINS, SERVERS_MAY } from "./message
 /** Seconds for which a token may be used. */
 export const TOKEN_SECONDS = 3600;
 
-/** What `alt-las cluster init` makes. */
+/** The account that `alt-las cluster init` makes. */
 export interface Account {
   /** For the configuration of the NATS servers. */
   readonly operator: string;

@@ -1,4 +1,4 @@
-/** What machines have told before the tasks of an earlier server are taken over: which of their runs may be adopted. */
+/** States that machines have told before the tasks of an earlier server are taken over: which of their runs may be adopted. */
 import type { Task } from "../task.ts";
 import type { Machine } from "./machine.ts";
 import type { AgentState, News } from "./messages.ts";
@@ -21,7 +21,7 @@ export class EarlyStates {
     this.#states.delete(machine);
   }
 
-  /** What has become of the runs of a machine since. */
+  /** Takes over news of the runs of a machine since. */
   hear(machine: Machine, news: News): void {
     const state = this.#states.get(machine);
     if (state === undefined) return;

@@ -17,7 +17,7 @@ import {
   type ToAgent,
 } from "./messages.ts";
 
-/** What is not about the GPUs themselves. */
+/** News that is not about the GPUs themselves. */
 export type RunNews = Exclude<News, { type: "facts" | "look" }>;
 
 export interface MachineEvents {

@@ -50,7 +50,7 @@ export interface JoinRequest {
   readonly key: string;
 }
 export interface JoinAnswer {
-  /** What it may do, signed. */
+  /** Its permissions, signed. */
   readonly jwt?: string;
   /** Why it may not join. */
   readonly refused?: string;
@@ -87,7 +87,7 @@ export interface Beat extends Leader {
   readonly at?: number;
 }
 
-/** What a run needs of its task. */
+/** The facts of a task that its run needs. */
 export interface WireRun {
   readonly key: string;
   readonly instance: InstanceRef;
@@ -174,7 +174,7 @@ export interface AgentGpu {
   readonly key: string;
   /** In the cluster, as an earlier leader has said; absent: none has. */
   readonly gpuId?: number | undefined;
-  /** Who drained it, as a leader has said; absent: it is in service. */
+  /** The user that drained it, as a leader has said; absent: it is in service. */
   readonly drainedBy?: string | undefined;
 }
 

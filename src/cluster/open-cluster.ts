@@ -1,4 +1,4 @@
-/** What a server of a cluster has instead of GPUs of its own. */
+/** The cluster that a server has instead of GPUs of its own. */
 import { hostname } from "node:os";
 import { wallTime } from "../common/clock.ts";
 import { VERSION } from "../common/version.ts";

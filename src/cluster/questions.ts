@@ -1,4 +1,4 @@
-/** What the server has asked agents, and waits for. Each question is answered: by its agent, or with null when that never will. */
+/** Questions to agents whose answers the server waits for. Each is answered: by its agent, or with null when that never will. */
 import type { Machine } from "./machine.ts";
 import type { AgentState, Command } from "./messages.ts";
 

@@ -28,7 +28,7 @@ export type Todo =
 
 export class Role {
   readonly #limits: RoleLimits;
-  /** What the lease said at the last look, and the looks at which it said the same; null: there was none. */
+  /** The text of the lease at the last look, and the looks at which it said the same; null: there was none. */
   #seen: { readonly lease: string; looks: number } | null = null;
   /** Looks since the last one that succeeded. */
   #missed = 0;

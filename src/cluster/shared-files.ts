@@ -1,6 +1,6 @@
 /**
  * Small files of the data directory that stand in the database, too, so that the next server to lead has them: values that were set while the
- * server ran, and what is known of the GPUs of all machines. What the database has counts.
+ * server ran, and what is known of the GPUs of all machines. The database's version counts.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -24,7 +24,7 @@ export class SharedFiles {
   readonly #store: SharedFileStore;
   readonly #dataDir: string;
   readonly #log: Pick<Logger, "warn">;
-  /** What is stored, by name. */
+  /** The stored files, by name. */
   readonly #stored = new Map<string, string>();
   #turn: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;

@@ -28,7 +28,7 @@ export interface ServerStatus {
   readonly heartbeatAge?: number;
 }
 
-/** A standby of the PostgreSQL server. What a role may not see of it is null. */
+/** A standby of the PostgreSQL server. Values that the server's role may not see are null. */
 export interface StandbyStatus {
   readonly name: string | null;
   /** Such as `streaming`. */
@@ -66,7 +66,7 @@ export interface Invitation {
   readonly expiresAt: number;
 }
 
-/** What operators may ask of a cluster. */
+/** The requests that operators may make of a cluster. */
 export interface ClusterApi {
   /** @throws {AltLasError} `store_unavailable`: the database cannot be asked */
   status(): Promise<ClusterStatus>;

@@ -1,4 +1,4 @@
-/** What an agent says in its log of servers that it cannot obey, and of one whose clock is another: once for each. */
+/** An agent's log lines about servers that it cannot obey, and about one whose clock is another: once for each. */
 import type { Logger } from "pino";
 import { wallTime } from "../common/clock.ts";
 import { type Beat, PROTOCOL } from "./messages.ts";

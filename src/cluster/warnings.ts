@@ -1,4 +1,4 @@
-/** What an operator should know of a cluster. */
+/** Warnings of a cluster for its operator. */
 import { apart, MOST_APART } from "./strangers.ts";
 import type { ClusterStatus } from "./status.ts";
 import { PROTOCOL } from "./messages.ts";

@@ -1,4 +1,4 @@
-/** What checks values by our schemas. Apart from the sentences about what is wrong, which need no library. */
+/** Checks of values by our schemas. Apart from the sentences about what is wrong, which need no library. */
 import { createRequire } from "node:module";
 import type { Ajv, ErrorObject } from "ajv";
 import { fits } from "./fits.ts";

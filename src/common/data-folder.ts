@@ -112,7 +112,7 @@ export function foreignOwner(folder: string, error: unknown, me = process.geteui
   return `The data directory ${path} ${whose}: ${mended(owner, me, path)}`;
 }
 
-/** What to do about a folder that is another user's. */
+/** Advice about a folder that is another user's. */
 function mended(owner: number, me: number, path: string): string {
   const toWhom = userName(me) ?? me;
   // The numbers are the same on the host, and the names are not.

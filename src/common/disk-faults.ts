@@ -1,4 +1,4 @@
-/** What a disk says when it takes no more, in words. */
+/** Faults of a disk that takes no more, in words. */
 import { shownSize } from "./sizes.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 

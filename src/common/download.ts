@@ -1,8 +1,8 @@
 /**
  * Brings one file over HTTP to its place, so that a file under its final name is always whole.
  *
- *  1. What an earlier run left is hashed. The rest is asked for with `Range`, and with `If-Range` where the server's mark for the version is
- *     known. Without a mark only a known SHA-256 could tell a mix of two versions; without both, it begins anew.
+ *  1. Bytes that an earlier run left are hashed. The rest is asked for with `Range`, and with `If-Range` where the server's mark for the
+ *     version is known. Without a mark only a known SHA-256 could tell a mix of two versions; without both, it begins anew.
  *  2. Bytes are hashed while they are written. A server that begins anew (200 for a range) is followed.
  *  3. A connection that breaks off, and a server that says "later", are tried again from where it stands.
  *  4. The whole file must have the size and the SHA-256 that are known, and the right first bytes. Else it is removed; if a part was of an
@@ -25,7 +25,7 @@ export interface Progress {
   received?(bytes: number): void;
 }
 
-/** What a download works with. */
+/** The tools of a download. */
 export interface Tools {
   readonly web: Web;
   readonly progress: Progress;

@@ -1,4 +1,4 @@
-/** What a system says of a file or a folder, in words for the person who named it. */
+/** Faults of a file or a folder, as the system tells them, in words for the person who named it. */
 import { messageOf } from "../errors.ts";
 
 const WORDS: ReadonlyMap<string | undefined, string> = new Map([
@@ -8,7 +8,7 @@ const WORDS: ReadonlyMap<string | undefined, string> = new Map([
   ["ENOTDIR", "a file is in its way"],
 ]);
 
-/** Why a path cannot be used: the end of a sentence, without its full stop. What is not of the path is told as the system has it. */
+/** Why a path cannot be used: the end of a sentence, without its full stop. A fault of another kind is told as the system has it. */
 export function pathFault(error: unknown): string {
   return WORDS.get((error as NodeJS.ErrnoException).code) ?? messageOf(error).replace(/\.$/, "");
 }

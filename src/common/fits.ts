@@ -39,7 +39,7 @@ const IS: Readonly<Record<string, (value: unknown) => boolean>> = {
   null: (value) => value === null,
 };
 
-/** What each keyword asks of a value. Those about one type ask nothing of another. */
+/** The rule of each keyword for a value. Rules about one type ask nothing of another. */
 const RULES: Readonly<Record<string, (wanted: never, value: unknown, schema: Schema, fills: boolean) => boolean>> = {
   type: (wanted: string | string[], value) => [wanted].flat().some((name) => IS[name]?.(value) ?? false),
   const: (wanted, value) => isDeepStrictEqual(wanted, value),

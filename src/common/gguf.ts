@@ -1,4 +1,4 @@
-/** What the names and the first bytes of GGUF files say, before anything reads them. */
+/** Facts from the names and the first bytes of GGUF files, before anything reads them. */
 
 /** The first bytes of every GGUF file. */
 export const MAGIC = "GGUF";

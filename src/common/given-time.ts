@@ -1,6 +1,6 @@
 /** Times as people and programs write them. */
 
-/** What is allowed, in words. */
+/** The allowed form, in words. */
 export const A_TIME = 'a time with its zone, like "2025-08-10T12:34:56Z"';
 
 /** ISO 8601 with a zone; without one it would mean something else on another machine. */

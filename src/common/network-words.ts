@@ -1,4 +1,4 @@
-/** What the way to a server says when it fails, for programs and in words; and how long a server asks to be left alone. */
+/** Failures on the way to a server, for programs and in words; and how long a server asks to be left alone. */
 import { wallTime } from "./clock.ts";
 
 /** Seconds for which a server may ask to be left alone. */

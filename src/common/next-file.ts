@@ -7,7 +7,7 @@ import { wallTime } from "./clock.ts";
 /** Milliseconds without a write after which nobody writes it any more. */
 const LEFT = 60 * 60_000;
 
-/** A new name beside a file. What processes that were killed left under such names is removed. */
+/** A new name beside a file. Files that killed processes left under such names are removed. */
 export function nextName(path: string): string {
   try {
     removeLeft(path);

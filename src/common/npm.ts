@@ -3,7 +3,7 @@ import { execFileSync, execSync, type StdioOptions } from "node:child_process";
 import { SYSTEM } from "./system.ts";
 
 /**
- * What npm prints; what it says of its work goes to standard error.
+ * Returns the output of npm; what it says of its work goes to standard error.
  * @param cwd the folder that it works in
  * @throws what the system or npm says
  */

@@ -11,7 +11,7 @@ import { AltLasError, messageOf } from "../errors.ts";
 /** The variable by which child processes are told of the file. */
 const VARIABLE = "ALT_LAS_CA";
 
-/** What a child process has to be told. */
+/** Variables of the environment that a child process has to be given. */
 export function authorityForChildren(): Readonly<Record<string, string>> {
   return believed === null ? {} : { [VARIABLE]: believed };
 }

@@ -11,8 +11,8 @@ import { diskFault } from "./disk-faults.ts";
 const GATHERED = 2 ** 20;
 
 /**
- * What is kept of it between two runs: the bytes, and beside them the server's mark for this version of the file. Two that write the same
- * file at once do no harm: each writes the same bytes at the same places.
+ * The part of a file that is kept between two runs: the bytes, and beside them the server's mark for this version of the file. Two that
+ * write the same file at once do no harm: each writes the same bytes at the same places.
  */
 export class PartialFile implements AsyncDisposable {
   /** Bytes at its beginning that are known, and hashed: what comes next belongs there. */
@@ -145,7 +145,7 @@ export class PartialFile implements AsyncDisposable {
     await rm(this.#etagPath, { force: true });
   }
 
-  /** What came so far stays on disk. */
+  /** The bytes that came so far stay on disk. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       await this.flush();

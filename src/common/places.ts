@@ -10,7 +10,7 @@ import { posix, win32 } from "node:path";
 import { type Installation, INSTALLATION } from "./installation.ts";
 import { SYSTEM } from "./system.ts";
 
-/** What decides on the places. */
+/** Facts that decide on the places. */
 export interface Surroundings {
   readonly installation: Installation;
   readonly environment: NodeJS.ProcessEnv;

@@ -2,7 +2,7 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 
 /**
- * What is in a file. It never waits for a writer, and takes nothing that never ends: what is no plain file (a FIFO, a device) is refused.
+ * Reads a file. It never waits for a writer, and takes nothing that never ends: what is no plain file (a FIFO, a device) is refused.
  * @param most bytes; those of /proc say that they have none, and others grow while they are read
  * @throws {Error} of the system, or one whose words end a sentence
  */

@@ -7,12 +7,12 @@ import { rename as systemRename } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { type System, SYSTEM } from "./system.ts";
 
-/** What Windows says of a file that is open. */
+/** Error codes for a file that is open, on Windows. */
 const IN_USE: ReadonlySet<string | undefined> = new Set(["EPERM", "EACCES", "EBUSY"]);
 /** Milliseconds before each further try: a second in all. */
 const PAUSES: readonly number[] = [10, 20, 40, 80, 150, 300, 400];
 
-/** What a test replaces. */
+/** Parts that a test replaces. */
 interface Renaming {
   readonly system?: System;
   readonly move?: (from: string, to: string) => void;

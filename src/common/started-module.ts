@@ -3,7 +3,7 @@
  * what the compiler made of it. The compiler renames what is imported, and knows nothing of what is started.
  */
 
-/** What our modules end in, here. */
+/** The ending of our modules' names, here. */
 const ENDING = import.meta.url.slice(import.meta.url.lastIndexOf("."));
 
 /** Whether this is the package as npm installs it, and not a clone of the repository. */

@@ -19,7 +19,7 @@ export interface System {
   readonly endsWithTerminal: boolean;
   /** Programs that npm installs are scripts of the system's shell, which only that shell starts. */
   readonly npmNeedsShell: boolean;
-  /** What may follow the name of a program in its file's name. */
+  /** Endings that may follow the name of a program in its file's name. */
   readonly programEndings: readonly string[];
 }
 

@@ -8,7 +8,7 @@ export const AT_ONCE = 64;
 /** The same, of things of which each takes a microsecond or two. */
 export const SMALL_AT_ONCE = 1000;
 
-/** What `look` finds, which is asked once in a turn of the event loop, however many want to know. */
+/** Returns the finding of `look`, which is asked once in a turn of the event loop, however many want to know. */
 export function onceATurn<Value>(look: () => Value): () => Value {
   let known: { readonly value: Value } | null = null;
   return () => {
@@ -20,7 +20,7 @@ export function onceATurn<Value>(look: () => Value): () => Value {
   };
 }
 
-/** What `map` makes of each, in their order. A list that is done in one go waits for no turn. */
+/** The results of `map`, in the order of the items. A list that is done in one go waits for no turn. */
 export async function mapInTurns<From, To>(
   items: readonly From[],
   map: (item: From) => To,

@@ -1,6 +1,7 @@
 /**
- * What is made of TypeBox: JSON Schemas, each with its type. The types are TypeBox's own; what makes the schemas is here, because its library
- * is hundreds of modules, and loading those was a quarter of a start. A test holds both to the same schemas (schema-types.test.ts).
+ * The part of TypeBox that is used: JSON Schemas, each with its type. The types are TypeBox's own; the code that makes the schemas is here,
+ * because its library is hundreds of modules, and loading those was a quarter of a start. A test holds both to the same schemas
+ * (schema-types.test.ts).
  */
 import type { Type as TypeBox } from "typebox";
 

@@ -1,4 +1,4 @@
-/** What is wrong with a value that does not fit its schema, in sentences. */
+/** Sentences about the faults of a value that does not fit its schema. */
 import type { ErrorObject, ValidateFunction } from "ajv";
 import { isMistyped } from "./mistyped.ts";
 

@@ -255,7 +255,7 @@ function isFollowed(from: URL, to: URL): boolean {
   return to.protocol === "https:" || (to.protocol === "http:" && from.protocol === "http:");
 }
 
-/** What was thrown by a request, or while its answer was read. */
+/** The setback of an error that a request threw, or that came while its answer was read. */
 export function setbackOf(error: unknown, url: URL, signal: AbortSignal): unknown {
   signal.throwIfAborted();
   if (error instanceof AltLasError || !(error instanceof Error)) return error;

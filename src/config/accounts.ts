@@ -4,7 +4,7 @@ import { ALT_LAS } from "../common/paste.ts";
 import { TEXTS } from "../texts.ts";
 import { liveSection, LONGEST_SECONDS, section } from "./section.ts";
 
-/** What a name of a user may be. */
+/** The allowed names of users. */
 export const UserName = {
   pattern: "^[\\p{L}\\p{N}][\\p{L}\\p{M}\\p{N}._@-]{0,63}$",
   allowed: "1 to 64 letters, digits, '.', '_', '@' or '-', of which the first is a letter or a digit",
@@ -14,11 +14,11 @@ export const ROLES = ["admin", "user", "viewer"] as const;
 export const RoleSchema = Type.Enum([...ROLES]);
 export type Role = (typeof ROLES)[number];
 
-/** What a key may be held to. Each route asks for one of them (src/http/access.ts). */
+/** Scopes that a key may be held to. Each route asks for one of them (src/http/access.ts). */
 export const SCOPES = ["submit", "read", "admin", "metrics"] as const;
 export type Scope = (typeof SCOPES)[number];
 
-/** What a key may do of what its user may, and for how long. */
+/** Limits of a key within what its user may do, and in time. */
 const keyLimits = {
   expires_at: Type.Optional(
     Type.String({
@@ -107,7 +107,7 @@ function mostOf(what: string, also: { readonly default?: number } = {}) {
   );
 }
 
-/** What one caller may have stored or open. @param many the default of what nobody has so many of who does no harm */
+/** Limits on what one caller may have stored or open. @param many the default of what nobody has so many of who does no harm */
 function holdings(many: { readonly default?: number }) {
   return {
     max_stored_bytes: mostOf("Bytes of the texts of its stored tasks, prompts and answers"),
@@ -135,7 +135,7 @@ const AmountOrNone = Type.Union([Amount, Type.Literal("unlimited")], {
   allowed: 'a whole number from 1, or "unlimited"',
 });
 
-/** What may be used in a day or a month of the calendar, in UTC. */
+/** Budgets for a day or a month of the calendar, in UTC. */
 function budgetsOf<Of extends TSchema>(amount: Of) {
   return {
     tokens_per_day: budgetOf(amount, "Tokens of prompts and answers in a day of UTC"),
@@ -145,7 +145,7 @@ function budgetsOf<Of extends TSchema>(amount: Of) {
   };
 }
 
-/** What the members of a team may have together. */
+/** Limits on what the members of a team may have together. */
 const teamLimits = {
   max_queued: Type.Optional(
     Type.Integer({ minimum: 0, description: "Tasks of all members that may wait; over it: 429. null: no limit." }),

@@ -57,7 +57,7 @@ export function fillTemplates(value: unknown, schema: TSchema, environment: Node
 const REFERENCE = /\$\$\{|\$\{([^}]*)(\}?)/g;
 const INSIDE = /^((?:file|credential):.+?|[A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s;
 
-/** What a reference refers to. @returns undefined: it is not there; a `fault`: it cannot be used */
+/** The value that a reference refers to. @returns undefined: it is not there; a `fault`: it cannot be used */
 function lookUp(
   name: string,
   environment: NodeJS.ProcessEnv,

@@ -241,7 +241,7 @@ export class LiveSettings {
     }
   }
 
-  /** What the file says anew counts for good, also when it says the old again. */
+  /** A value that the file says anew counts for good, also when it is the old one again. */
   #forget({ values, outdated }: Settled): void {
     if (outdated.length === 0) return;
     try {

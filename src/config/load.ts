@@ -132,7 +132,7 @@ export function checked(value: unknown): { readonly config: Config; readonly fin
   return { config: deepFreeze(config), findings: [...findings, ...brokenRules(config, findings, [])] };
 }
 
-/** What the rules between keys say, but for those about values that are wrong themselves. */
+/** Findings of the rules between keys, but for those about values that are wrong themselves. */
 function brokenRules(config: Config, wrong: readonly Finding[], checks: readonly Check[]): readonly Finding[] {
   const rules = [checkTogether, ...checks].flatMap((check) => check(config));
   return rules.filter(

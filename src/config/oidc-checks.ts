@@ -39,7 +39,7 @@ export function* checkSignOn({ auth }: Config): Iterable<Finding> {
     yield finding(SECTION, "needs both claims.role and roles, or neither.", ISSUER);
 }
 
-/** What is wrong with the issuer's address, after its name; null: nothing. */
+/** The fault of the issuer's address, in words after its name; null: none. */
 export function faultOfAddress(address: string): string | null {
   const url = URL.parse(address);
   if (url === null) return "must be an address like https://login.example.com";

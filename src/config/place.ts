@@ -7,7 +7,7 @@ export function configFile(named: string | undefined): string | undefined {
   return configPlace(named)?.path;
 }
 
-/** What `--config` means, for the help. */
+/** The meaning of `--config`, for the help. */
 export const CONFIG_WORDS = `configuration file (default: ${["./config.yaml", userConfigFile()?.path].filter((path) => path !== undefined).join(", else ")}, if it exists)`;
 
 /** As `configFile`, with why: the one named, else ./config.yaml if it exists, else that of the user, if it exists. */

@@ -1,9 +1,9 @@
-/** What has changed in a configuration that was read again. */
+/** The changes of a configuration that was read again. */
 import { isDeepStrictEqual } from "node:util";
 import { countsFrom, keyName, leavesOf, valueAt } from "./keys.ts";
 import type { Config } from "./schema.ts";
 
-/** What became of a configuration that was read again. */
+/** The outcome of reading a configuration again. */
 export interface ReloadReport {
   /** The names of models, each in one of the lists at most. */
   readonly models: {
@@ -19,7 +19,7 @@ export interface ReloadReport {
   readonly hidden: readonly string[];
   /** Sentences about values that were set while the server ran, and hold no more. */
   readonly ended: readonly string[];
-  /** What became of the certificate, in a sentence; null: there is none, or it is the same. */
+  /** A sentence on what became of the certificate; null: there is none, or it is the same. */
   readonly certificate: string | null;
 }
 

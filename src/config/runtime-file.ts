@@ -14,7 +14,7 @@ const RuntimeValue = Type.Object(
     /** The keys from the root to the value. */
     path: Type.Array(Type.String(), { minItems: 1 }),
     value: Type.Unknown(),
-    /** What the file, the environment or the command line said then; null: nothing. While they say the same, `value` holds. */
+    /** The value that the file, the environment or the command line had then; null: none. While they say the same, `value` holds. */
     instead_of: Type.Unknown(),
     /** The user who set it. */
     by: Type.String({ minLength: 1 }),

@@ -7,7 +7,7 @@ import { checked } from "./load.ts";
 import { RuntimeFile, type RuntimeValue } from "./runtime-file.ts";
 import type { Config } from "./schema.ts";
 
-/** What becomes of runtime values with a configuration that was read. */
+/** The outcome for runtime values with a configuration that was read. */
 export interface Settled {
   readonly config: Config;
   /** Those that hold. */
@@ -18,7 +18,7 @@ export interface Settled {
   readonly unfit: readonly string[];
 }
 
-/** What was set while the server ran, as a start finds it. */
+/** Values that were set while the server ran, as a start finds them. */
 export interface Opened extends Settled {
   readonly file: RuntimeFile;
   /** Sentences about all that is ignored. */
@@ -76,7 +76,7 @@ export function compose(base: Config, values: readonly RuntimeValue[]): ReturnTy
   return checked(composed);
 }
 
-/** What a configuration says at a path, as the file of runtime values can keep it; null: nothing. */
+/** The value of a configuration at a path, as the file of runtime values can keep it; null: none. */
 export function saidBy(config: Config, path: Path): unknown {
   return valueAt(config, path) ?? null;
 }

@@ -13,7 +13,7 @@ export const UNIX_PEERS = "unix";
 
 const HOST = ["server", "host"];
 
-/** What paths of the server begin with, also those that it understands without their beginning. */
+/** Beginnings of the server's paths, also of those that it understands without their beginning. */
 const OWN_BEGINNINGS = new Set(
   "api auth v1 dashboard docs livez readyz healthz metrics openapi.json chat completions embeddings models responses".split(
     " ",
@@ -91,7 +91,7 @@ export function* checkProxies({ server: { trust_proxy } }: Config): Iterable<Fin
   }
 }
 
-/** What is listed for webhooks has to be names, addresses and networks. */
+/** Entries of the lists for webhooks have to be names, addresses and networks. */
 export function* checkWebhooks({ webhooks }: Config): Iterable<Finding> {
   for (const list of ["allow", "deny"] as const)
     for (const [index, text] of webhooks[list].entries())

@@ -8,7 +8,7 @@ export interface ConfigView {
   readonly config: unknown;
   /** The same keys, each with where its value comes from: see `Source`. */
   readonly sources: unknown;
-  /** What was set while the server ran, and holds. */
+  /** Values that were set while the server ran, and hold. */
   readonly runtime: readonly RuntimeView[];
   /** Keys that may be changed while the server runs; `*` stands for a name. */
   readonly changeable: readonly string[];
@@ -17,7 +17,7 @@ export interface ConfigView {
 interface RuntimeView {
   readonly key: string;
   readonly value: unknown;
-  /** What the file, the environment or the command line says; null: nothing. */
+  /** The value of the file, the environment or the command line; null: none. */
   readonly instead_of: unknown;
   readonly by: string;
   readonly at: string;

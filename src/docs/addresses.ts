@@ -14,7 +14,7 @@ export function addressOf(path: string): string {
   return path.startsWith(DOCS) ? path.slice(DOCS.length) : OTHERS + path;
 }
 
-/** What a link leads to; null: to a place within its page, or out of the repository. */
+/** The target of a link; null: a place within its page, or out of the repository. */
 export interface Target {
   /** From the root of the repository. */
   readonly path: string;

@@ -27,7 +27,7 @@ export interface CodeBlock {
   readonly text: string;
 }
 
-/** What a link becomes; null: what it leads to is not here, and its text alone is shown. */
+/** Returns the address that a link gets; null: its target is not here, and its text alone is shown. */
 export type ResolveLink = (href: string) => string | null;
 
 /** @param source Markdown of this repository: HTML in it goes out as it is */

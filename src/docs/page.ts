@@ -1,4 +1,4 @@
-/** What is around the text of each page: the way to the other ones, the search, and what this page has. */
+/** The frame around the text of each page: the way to the other ones, the search, and the contents of this page. */
 import { htmlText } from "../common/html-text.ts";
 import { linkTo } from "./addresses.ts";
 import type { Language } from "../words/language.ts";
@@ -21,7 +21,7 @@ const FEW = 3;
 
 const NAMES: Readonly<Record<Language, string>> = { en: "English", tr: "Türkçe" };
 
-/** What the search says, for its script. */
+/** The words of the search, for its script. */
 const SEARCH_SAYS = {
   one: "1 part found",
   several: "{} parts found",
@@ -95,7 +95,7 @@ function navigation({ address, language }: Page, groups: readonly Group[], say: 
   return parts.join("");
 }
 
-/** What the page has, behind a line that opens. */
+/** The contents of the page, behind a line that opens. */
 function contents({ headings }: Page, say: Say): string {
   const parts = headings.filter(({ token }) => token.depth === 2);
   if (parts.length < FEW) return "";

@@ -1,4 +1,4 @@
-/** What the search looks through: each page, cut at its headings. */
+/** The sections that the search looks through: each page, cut at its headings. */
 import { type Document, plainText } from "./markdown.ts";
 
 /** Read by files/search.js. */

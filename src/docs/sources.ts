@@ -41,7 +41,7 @@ export async function readSources(root: string): Promise<Sources> {
   };
 }
 
-/** What pages link to, in the repository. */
+/** The paths that pages link to, in the repository. */
 function namedBy(documents: ReadonlyMap<string, Document>): string[] {
   const targets = [...documents].flatMap(([path, { links }]) => links.map((href) => targetOf(path, href)?.path));
   const within = targets.filter((path) => path !== undefined && !path.startsWith(".."));

@@ -31,7 +31,7 @@ export async function cards(inherit: readonly string[]): Promise<Cards> {
   return { ...cardFacts(found, silent, pci), found, silent, pci };
 }
 
-/** What is to be seen of them. @param silent sentences of drivers that are installed and list no GPU */
+/** Facts and problems of the cards. @param silent sentences of drivers that are installed and list no GPU */
 export function cardFacts(found: Found, silent: readonly string[], pci: readonly PciGpu[]): Section {
   const listed = found.gpus.map(({ name, pciBusId, memoryTotal, computeCapability }) => ({
     name,

@@ -1,4 +1,4 @@
-/** What is wrong with how a server listens, that a start would not refuse. */
+/** Problems of how a server listens that a start would not refuse. */
 import { X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { SYSTEM } from "../common/system.ts";

@@ -47,7 +47,7 @@ function tableWords({ name, bytes, liveRows, deadRows, vacuumed }: TableHealth):
   return `${name}: ${shownSize(bytes)}, about ${liveRows} rows and ${deadRows} dead ones, vacuumed ${vacuumed ?? "never"}`;
 }
 
-/** What makes PostgreSQL forget what it has acknowledged, and why that is so. */
+/** Settings of PostgreSQL that must not be off, and why. */
 const UNSAFE: readonly (readonly [setting: string, why: string])[] = [
   ["fsync", "a crash of its machine may lose or damage all tasks"],
   ["full_page_writes", "a crash of its machine may damage tasks"],

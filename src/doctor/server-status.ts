@@ -1,4 +1,4 @@
-/** What a running server says of itself to `alt-las doctor`, through its control socket. */
+/** The status that a running server tells `alt-las doctor` through its control socket. */
 import { getHeapStatistics } from "node:v8";
 import { openFiles, type OpenFiles } from "../common/open-files.ts";
 import { VERSION } from "../common/version.ts";

@@ -34,7 +34,7 @@ export async function server(dataDir: string, hasFolder: boolean, url: string | 
   return { ...(await elsewhere(url)), runs: false };
 }
 
-/** What a server's own words come to. */
+/** The section made of a server's own status. */
 export function told(status: ServerStatus): Section {
   const { version, node, pid, uptime_seconds, ready, reason, gpus, open_files: files, ...rest } = status;
   const problems: Problem[] = [];
@@ -103,7 +103,7 @@ async function elsewhere(url: string | null): Promise<Section> {
   return { ...nobody, problems: [{ problem, mend: `${ALT_LAS} serve --port 0` }] };
 }
 
-/** What a server says of itself to everybody: it has other data, or its socket cannot be reached from here. */
+/** The section made of a server's public words: it has other data, or its socket cannot be reached from here. */
 function toldByAll({ version, status, reason, gpus }: Readonly<Record<string, unknown>>, url: string): Section {
   const counts = isObject(gpus) ? Object.entries(gpus).filter(([, count]) => count !== 0) : [];
   const isReady = status === "ready";

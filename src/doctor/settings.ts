@@ -70,7 +70,7 @@ function secretsInFile(path: string): string[] {
   }
 }
 
-/** What somebody has set; all else has its default. */
+/** The values that somebody has set; all others have their defaults. */
 function valuesOf(config: Config, dataDir: string, problems: Problem[]): string[] {
   const set = [...leavesOf(config)].flatMap(({ path, value }) => {
     const source = sourceOf(config, path);

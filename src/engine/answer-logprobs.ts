@@ -1,6 +1,6 @@
 /**
- * Puts the tokens of an answer beside its text, with their probabilities. What comes out of `AnswerText` is cut where it may be told, which
- * can be within a token; here it waits until its token is whole, so that the lengths of a delta's tokens add up to its text.
+ * Puts the tokens of an answer beside its text, with their probabilities. Text from `AnswerText` is cut where it may be told, which can be
+ * within a token; here it waits until its token is whole, so that the lengths of a delta's tokens add up to its text.
  */
 import type { Delta, TokenLogprob } from "../output.ts";
 
@@ -60,7 +60,7 @@ export class AnswerLogprobs {
     this.#tell(this.#taken.splice(0, whole), 0);
   }
 
-  /** What was generated before it is told by no token. */
+  /** Text generated before that place is told by no token. */
   #beginAt(textAt: number): void {
     this.#from = textAt;
     this.#taken = this.#taken.filter(({ start, end }) => end > textAt || start === textAt);

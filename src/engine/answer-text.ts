@@ -6,7 +6,7 @@ import type { Delta, ToolCallDelta } from "../output.ts";
 import { Search } from "./search.ts";
 import { ToolReader, type ToolShape } from "./tools/tool-reader.ts";
 
-/** What stands around a model's reasoning, like `<think>` and `</think>`. None begins with white space. */
+/** The marks around a model's reasoning, like `<think>` and `</think>`. None begins with white space. */
 export interface ReasoningMarks {
   readonly open: string;
   readonly close: string;
@@ -17,7 +17,7 @@ export function marksOf(marks: ReasoningMarks | null): readonly string[] {
   return marks === null ? [] : [marks.open, marks.close];
 }
 
-/** What to look for in the text of one answer. */
+/** The parts to look for in the text of one answer. */
 export interface AnswerShape {
   /** The text ends before the first of these; none is empty. They are looked for neither in the reasoning nor in calls of tools. */
   readonly stop: readonly string[];
@@ -25,7 +25,7 @@ export interface AnswerShape {
   readonly marks: ReasoningMarks | null;
   /** Whether the prompt has opened the reasoning already. */
   readonly isInside?: boolean;
-  /** Whether a grammar begins with the text. What a token that closes the reasoning has behind the mark is then none of it, and is not told. */
+  /** Whether a grammar begins with the text. Text that the token of the closing mark has behind it is then none of it, and is not told. */
   readonly isFormed?: boolean;
   /** Absent: the model was told of no tools. */
   readonly tools?: ToolShape;

@@ -1,4 +1,4 @@
-/** What every engine that counts tokens itself asks of the inputs of an embedding. */
+/** Checks of embeddings and their inputs, for every engine that counts tokens itself. */
 import type { EmbeddingRequest } from "../request.ts";
 import { EngineFailure } from "./failures.ts";
 

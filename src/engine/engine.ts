@@ -128,7 +128,7 @@ export interface SimulatedOptions {
 export interface SimulatedModel {
   /** Only on this GPU; absent: on all. */
   readonly gpu_id?: number;
-  /** What requests call it. */
+  /** Its name in requests. */
   readonly name?: string;
   readonly capabilities?: readonly SimulatedCapability[];
 }
@@ -182,9 +182,9 @@ export interface SimulatedFaults {
 export interface EngineInfo {
   /** The model's name, for people. */
   readonly model: string;
-  /** What requests call the model, before the pool makes the names of several models unique. */
+  /** The model's name in requests, before the pool makes the names of several models unique. */
   readonly modelName: string;
-  /** What the model can do here; never empty. */
+  /** The capabilities of the model here; never empty. */
   readonly capabilities: readonly Capability[];
   /** The sampling fields that are honoured, beside `max_length`, `temperature` and, where there are seeds, `seed`. */
   readonly honours: readonly SamplingName[];
@@ -263,7 +263,7 @@ export interface DeviceMemory {
 export interface Generation {
   readonly request: Request;
   readonly signal: AbortSignal;
-  /** Who asks, where the answer has a form: one user's forms are made in turns with those of others. Absent: nobody in particular. */
+  /** The user who asks, where the answer has a form: the forms of several users are made in turns. Absent: nobody in particular. */
   readonly by?: string;
   /** Called once, before anything is emitted, with the number of tokens the prompt has; null: that is not known yet. */
   readonly begin?: (promptTokens: number | null) => void;

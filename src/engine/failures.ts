@@ -12,7 +12,7 @@ const FAILURES = {
   prompt_too_long: { fails: "prompt_too_long" },
   /** The model's chat template refuses the messages. */
   invalid_input: { fails: "invalid_input" },
-  /** The engine, or the model, cannot do what was asked for. What is known before is refused before the queue. */
+  /** The engine, or the model, cannot do what was asked for. Where that is known before, the request is refused before the queue. */
   unsupported: { fails: "unsupported" },
   /** The device has no memory left for the model, or for this task. */
   out_of_memory: { interrupts: "out_of_memory" },

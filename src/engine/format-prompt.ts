@@ -1,7 +1,7 @@
 /**
  * Tells a model the form that its answer must have. A grammar keeps the answer to the form, but it does not say what belongs in it: a small
- * model that knows nothing of the schema fills it with white space and nonsense. Chat templates say nothing of it, so a message does. What
- * is added is text like any other of the caller's: nothing in it is a special token.
+ * model that knows nothing of the schema fills it with white space and nonsense. Chat templates say nothing of it, so a message does. The
+ * added text is like any other of the caller's: nothing in it is a special token.
  */
 import type { AnswerFormat, Message } from "../request.ts";
 import { EngineFailure } from "./failures.ts";

@@ -36,7 +36,7 @@ export class Search {
     return { before: text.slice(0, sure), after: undefined };
   }
 
-  /** What was held back, when nothing comes any more; it is given once. */
+  /** Returns the text held back, when nothing comes any more; it is given once. */
   end(): string {
     const held = this.#held;
     this.#held = "";

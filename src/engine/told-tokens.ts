@@ -132,7 +132,7 @@ export class ToldTokens {
     }
   }
 
-  /** What lies before its place belongs to the token that has begun a character, or to tokens that were lost. */
+  /** Text before the token's place belongs to the token that has begun a character, or to tokens that were lost. */
   #withBegun(token: ToldToken, { at, length }: Place): TokenLogprob[] {
     const begun = this.#begun;
     this.#begun = [];

@@ -34,10 +34,10 @@ export interface FilesParts {
   readonly log: StoreLog;
 }
 
-/** What a client says of a file that it has sent. */
+/** The facts that a client states of a file that it has sent. */
 export type FileFacts = Pick<StoredFile, "purpose" | "filename" | "lifetime">;
 
-/** What makes it the same file, and whose it is now. */
+/** The identity of a file, and whose it is now. */
 type Identity = FileIdentity & Pick<StoredFile, "team">;
 
 /** Uploads at once, of one user and in all: each takes one of the few threads that wait for the disk while it writes. */
@@ -99,7 +99,7 @@ export class Files implements FileSource {
    * @param given is aborted when it is to be given up, for the reason that its client is told; a stop of the server aborts it, too
    * @param work writes all of it, and returns what its client says of it
    * @throws {AltLasError} `rate_limited`, `overloaded`: too many at once; `draining`; `unsupported`: no texts of the user are stored; as
-   *   `Upload`. What `work` throws
+   *   `Upload`. Errors that `work` throws
    */
   async receive(
     owner: Pick<StoredFile, "user" | "team">,

@@ -51,7 +51,7 @@ export class FileRoom {
     this.#change(user, -bytes, -1);
   }
 
-  /** What one user has now. */
+  /** The bytes and files that one user has now. */
   of(user: string): Taken {
     return this.#users.get(user) ?? NOTHING;
   }

@@ -32,7 +32,7 @@ export async function tidy({ files, bytes, isNew, log }: TidyParts): Promise<voi
   log.warn(about, "the bytes of files are lost: they were moved or deleted while no server ran");
 }
 
-/** What cannot be removed keeps no upload from its place. */
+/** Bytes that cannot be removed keep no upload from their place. */
 async function removeLeft(bytes: Pick<FileBytes, "remove">, name: string, log: StoreLog): Promise<void> {
   await bytes
     .remove(name)

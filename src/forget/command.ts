@@ -11,7 +11,7 @@ import { FolderBytes } from "../store/folder-bytes.ts";
 import { databaseOf, storeOf } from "../store/server-store.ts";
 import { type Forgotten, forgottenWords, forgetUser } from "./forget.ts";
 
-/** What stays, which somebody who forgets a user has to know. */
+/** The remains of a user, which somebody who forgets one has to know. */
 const STAYS =
   "The account, if there is one, its rows in the audit log and backups made before stay: see docs/privacy.md. Tasks sent from now on are stored again.";
 const SILENT = { info: silent, warn: silent, error: silent };

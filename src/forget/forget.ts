@@ -4,7 +4,7 @@ import type { FilePlace, FileStore } from "../store/files.ts";
 import type { ForgetStep } from "../store/forget.ts";
 import type { Store } from "../store/store.ts";
 
-/** What was removed. */
+/** Counts of the removed data. */
 export interface Forgotten extends Omit<ForgetStep, "next"> {
   readonly user: string;
   /** Tasks and lines of files that had not ended. */

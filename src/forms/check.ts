@@ -1,4 +1,4 @@
-/** Checks texts against schemas. What it needs is loaded with it: the time of a question must not count that. */
+/** Checks texts against schemas. Its libraries are loaded with it: the time of a question must not count that. */
 import { Kept } from "../common/kept.ts";
 import { messageOf } from "../errors.ts";
 import { type Check, checkOf } from "../grammar/check.ts";
@@ -6,7 +6,7 @@ import { type Check, checkOf } from "../grammar/check.ts";
 /** By the schema as JSON: programs ask for the same few. */
 const kept = new Kept<Check>(16);
 
-/** What does not match, as a sentence; null: the text is JSON that matches. @param schema as JSON */
+/** Returns the mismatch as a sentence; null: the text is JSON that matches. @param schema as JSON */
 export function checked(schema: string, text: string): string | null {
   let value: unknown;
   try {

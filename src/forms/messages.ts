@@ -1,4 +1,4 @@
-/** What a thread that looks at schemas is asked, and its answers. */
+/** The questions to a thread that looks at schemas, and its answers. */
 import type { Inexact } from "../grammar/expansion.ts";
 import type { Note } from "../grammar/notes.ts";
 
@@ -9,13 +9,13 @@ export type Question =
   /** Whether a text matches it. */
   | { readonly kind: "check"; readonly schema: string; readonly text: string };
 
-/** What compiling a schema has come to. */
+/** The result of compiling a schema. */
 export type Verdict =
   | {
       readonly fits: true;
-      /** What a grammar cannot say of it; empty: a grammar says all of it. */
+      /** The parts of it that a grammar cannot say; empty: a grammar says all of it. */
       readonly inexact: readonly Inexact[];
-      /** What is no fault of the schema, and was hardly meant. */
+      /** Parts that are no fault of the schema, and were hardly meant. */
       readonly notes: readonly Note[];
     }
   | {

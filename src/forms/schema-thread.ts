@@ -37,7 +37,7 @@ export class SchemaThread<Asks = Question, Answers extends { readonly kind: stri
   readonly #limits: ThreadLimits;
   #worker: Worker | null = null;
   #isReady = false;
-  /** What the thread looks at now. */
+  /** The question that the thread looks at now. */
   #asked: Asked<Asks, Answers> | null = null;
   #timer: NodeJS.Timeout | undefined;
   /** By who asks, whose turn is next first; none is empty. */

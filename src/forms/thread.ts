@@ -12,7 +12,7 @@ if (port === null) throw new Error("thread.ts is started by schema-thread.ts");
 port.on("message", answer);
 tell({ kind: "ready" });
 
-/** What it throws ends the thread, and its parent hears of it. */
+/** Any error that it throws ends the thread, and its parent hears of it. */
 function answer(question: Question): void {
   if (question.kind === "compile") tell({ kind: "verdict", verdict: compiled(JSON.parse(question.schema)) });
   else tell({ kind: "checked", mismatch: checked(question.schema, question.text) });

@@ -56,7 +56,7 @@ export interface CardMemory {
   readonly sharedBy?: readonly number[];
 }
 
-/** What the decision which models stay on a card needs to know of one. */
+/** Facts of one instance for the decision which models stay on a card. */
 export interface Residency {
   /** Bytes that it takes of the card, or would take; null: that is yet to be found out, so nothing is decided. */
   readonly memory: number | null;
@@ -74,11 +74,11 @@ export interface InstanceFacts {
   readonly id: number;
   /** Path of its file, or the name by which its server knows it; "" where there is neither. */
   readonly model: string;
-  /** What requests call its model; null until that was loaded. */
+  /** The name by which requests call its model; null until that was loaded. */
   readonly modelName: string | null;
   /** Tasks that name no model do not run there; absent: they may. */
   readonly onlyByName?: true | undefined;
-  /** What its model and its engine can do; null until the model was loaded. */
+  /** The needs that its model and its engine can meet; null until the model was loaded. */
   readonly can: ReadonlySet<Need> | null;
   /** As it looks from outside, with what its card and the operator say. */
   readonly state: InstanceState;

@@ -344,7 +344,7 @@ export class Gpu {
   }
 
   #onLeft(from: Instance): void {
-    // Whoever is told next must find it: tasks are given back after they have left.
+    // Listeners that are told next must find it: tasks are given back after they have left.
     if (this.#succession.whyRetired(from) !== null) queueMicrotask(() => this.#succession.letGo(from));
     if (!this.#health.isDraining) return;
     if (this.#tasks === 0) {

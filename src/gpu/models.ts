@@ -8,7 +8,7 @@ import { keyOf, type ModelFile, type ServedModel } from "./served.ts";
 
 /** A model as clients list it. */
 export interface ModelStatus {
-  /** What requests call it. */
+  /** The name by which requests call it. */
   readonly name: string;
   /** Further names of it. */
   readonly aliases: readonly string[];

@@ -96,7 +96,7 @@ export function engineOn(device: Device, { settings, file }: ServedModel): Devic
   };
 }
 
-/** What the simulated engine pretends for a model; null stands for the device's own. */
+/** Options of the simulated engine for a model; null stands for the device's own. */
 export function simulatedFor(simulated: Config["engine"]["simulated"], model: ServedModel | null): SimulatedOptions {
   if (model === null) return simulated;
   const { name, engine = {} } = model.settings;

@@ -39,7 +39,7 @@ export interface InstanceStatus {
   readonly gpuId: number;
   /** Among those of its GPU. */
   readonly id: number;
-  /** What requests call its model; null: its device's own, which has no name before it is loaded. */
+  /** The name by which requests call its model; null: its device's own, which has no name before it is loaded. */
   readonly model: string | null;
   /** Path of the model's file, or the name by which its server knows it; "" where there is neither. */
   readonly source: string;
@@ -120,9 +120,9 @@ export interface GpuStatus {
   readonly load: number;
   /** The model's name, for people; null until it is loaded. */
   readonly model: string | null;
-  /** What requests call its model; null until it is loaded. */
+  /** The name by which requests call its model; null until it is loaded. */
   readonly modelName: string | null;
-  /** What its model can do; null until it is loaded. */
+  /** Capabilities of its model; null until it is loaded. */
   readonly capabilities: readonly Capability[] | null;
   /** Whether its model has a chat template; null until it is loaded, and where the server behind it does not tell. */
   readonly hasChatTemplate: boolean | null;

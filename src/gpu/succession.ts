@@ -21,7 +21,7 @@ interface Change {
   isFinal: boolean;
 }
 
-/** What may be on a GPU from now on. */
+/** The models that may be on a GPU from now on. */
 export interface Served {
   /** By their keys. */
   readonly models: ReadonlyMap<string, ServedModel>;

@@ -10,7 +10,7 @@ const DIVISION_DIGITS = 6;
 /** The name of a schema of which a part counts. */
 const WHOLE = "schema:whole";
 
-/** What is wrong with a value, as a sentence; null where nothing is. */
+/** Returns the faults of a value, as a sentence; null where it has none. */
 export type Check = (value: unknown) => string | null;
 
 /**

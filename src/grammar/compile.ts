@@ -22,7 +22,7 @@ export interface CompiledSchema {
   readonly grammar: Grammar;
   /** Steps of work that it took. */
   readonly steps: number;
-  /** What the grammar leaves looser than the schema: a value of the grammar is to be checked for these. */
+  /** The points in which the grammar is looser than the schema: a value of the grammar is to be checked for these. */
   readonly inexact: readonly Inexact[];
 }
 

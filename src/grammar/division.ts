@@ -35,7 +35,7 @@ export function classOf({ cuts, classes }: Division, char: number): number {
 /** By set: those of Unicode's properties are large, and are met in every state of a pattern. */
 const known = new WeakMap<CharSet, Division>();
 
-/** What is in a set, and what is not. */
+/** The characters in a set, and those that are not. */
 export function divisionOf(set: CharSet): Division {
   const made = known.get(set) ?? divided(set);
   known.set(set, made);
@@ -88,7 +88,7 @@ export class Divisions {
     this.#work = work;
   }
 
-  /** What is of one class in all of them is of one class. */
+  /** Characters of one class in all of them are of one class. */
   product(all: readonly Division[]): Division {
     const parts = [...new Set(all)].filter((one) => one.first.length > 1);
     if (parts.length === 0) return UNDIVIDED;

@@ -2,7 +2,7 @@
 import { type Expression, type Grammar, rulesOf } from "./expression.ts";
 import type { GrammarLimits } from "./limits.ts";
 
-/** What is too large of a grammar, as a part of a sentence about it; null: nothing. @param gbnf the same grammar */
+/** The excess of a grammar, as a part of a sentence about it; null: none. @param gbnf the same grammar */
 export function excessOf(grammar: Grammar, gbnf: string, limits: GrammarLimits): string | null {
   const { grammarLength, elements: most } = limits;
   if (gbnf.length > grammarLength) return `has ${gbnf.length} characters; at most ${grammarLength} are allowed`;
@@ -11,7 +11,7 @@ export function excessOf(grammar: Grammar, gbnf: string, limits: GrammarLimits):
   return `has ${elements} elements, with its repetitions written out; at most ${most} are allowed`;
 }
 
-/** What a rule takes beside its elements, which is more than most of them. Each repetition that may be left out is one. */
+/** The cost of a rule beside its elements, which is more than that of most of them. Each repetition that may be left out is one. */
 const OF_RULE = 16;
 
 /** Elements of a grammar's rules, about as llama.cpp has them. It reads and sets up 10 to 20 of them in a microsecond. */

@@ -34,7 +34,7 @@ export class Expansion implements Meanings {
   readonly #empty = new Map<string, boolean>();
   /** The demands of which it is being asked whether they can be met. */
   readonly #asked = new Set<string>();
-  /** What is being looked at: a set for each value within a value. */
+  /** The schemas that are being looked at: a set for each value within a value. */
   readonly #levels: Set<number>[] = [new Set()];
 
   constructor(nodes: SchemaNodes, languages: Languages, work: Work) {
@@ -104,7 +104,7 @@ export class Expansion implements Meanings {
     return null;
   }
 
-  /** What one of them allows. */
+  /** The shapes that any of them allows. */
   anyOf(unions: readonly Union[]): Union {
     return this.meeting.tidy(unions.flat());
   }
@@ -116,7 +116,7 @@ export class Expansion implements Meanings {
     const key = demandsKey(demands);
     const known = this.#empty.get(key);
     if (known !== undefined) return known;
-    // What is being asked further out, and what is very deep, is not known; what nothing can match is taken out at last.
+    // Demands that are being asked further out, or are very deep, are not known; what nothing can match is taken out at last.
     if (this.#asked.has(key) || this.#levels.length > LEVELS) return false;
     this.#work.step(2);
     this.#levels.push(new Set());

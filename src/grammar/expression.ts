@@ -15,7 +15,7 @@ export type Expression =
   | { readonly kind: "repeat"; readonly of: Expression; readonly min: number; readonly max: number }
   | Rule;
 
-/** What may refer to itself. Its body is set once, after the rule is known to those that refer to it. */
+/** An expression that may refer to itself. Its body is set once, after the rule is known to those that refer to it. */
 export interface Rule {
   readonly kind: "rule";
   /** A hint for the reader of the GBNF; not unique. */

@@ -1,6 +1,6 @@
 /**
- * What `format` asks of strings and numbers. The patterns were written from the RFCs; where those allow what hardly anybody writes and checkers
- * disagree about, as leap seconds, the patterns do not. A name that is not here asks for nothing, as the standard has it.
+ * The demands of `format` on strings and numbers. The patterns were written from the RFCs; where those allow what hardly anybody writes and
+ * checkers disagree about, as leap seconds, the patterns do not. A name that is not here asks for nothing, as the standard has it.
  */
 
 const DIGIT = "[0-9]";
@@ -33,7 +33,7 @@ const OFFSET = "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])";
 const PERCENT = "%[0-9a-fA-F]{2}";
 const UNRESERVED = "A-Za-z0-9._~\\-";
 const SUB = "!$&'()*+,;=";
-/** What RFC 3987 adds for other languages. */
+/** The characters that RFC 3987 adds for other languages. */
 const UCS = "\\u00a0-\\ud7ff\\uf900-\\ufdcf\\ufdf0-\\uffef";
 
 /** RFC 3986. @param plain the characters that need no escape */

@@ -1,5 +1,5 @@
 /**
- * Writes a grammar in GBNF, the format of llama.cpp. What it takes was read from its documentation and tried: a repetition is written out when
+ * Writes a grammar in GBNF, the format of llama.cpp. Its rules were read from its documentation and tried: a repetition is written out when
  * the grammar is read, rule names have letters, digits and dashes, and the rule `root` is the whole text.
  */
 import { type CharSet, rangesOf } from "./charset.ts";
@@ -76,7 +76,7 @@ function timesOf(min: number, max: number): string {
   return min === max ? `{${min}}` : `{${min},${max}}`;
 }
 
-/** What can stand between quotes as it is. */
+/** Text that can stand between quotes as it is. */
 const PLAIN = /^[ !#-[\]-~]*$/;
 
 function quoted(text: string): string {

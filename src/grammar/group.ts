@@ -1,11 +1,11 @@
-/** What a keyword means, and how its values are read. */
+/** The meaning of a keyword, and how its values are read. */
 import type { Languages } from "./language.ts";
 import { SchemaError } from "./limits.ts";
 import type { Meeting } from "./meet.ts";
 import { escaped, isObject, type JsonObject, nameOf, type SchemaNode, type SchemaNodes } from "./schema-node.ts";
 import type { Demand, Demands, FreeShapes, Union } from "./shape.ts";
 
-/** What keywords need to say what they mean. */
+/** The helpers that keywords need to say what they mean. */
 export interface Meanings {
   readonly nodes: SchemaNodes;
   readonly languages: Languages;
@@ -15,7 +15,7 @@ export interface Meanings {
   note(pointer: string, why: string): void;
   /** The shapes of the values that meet all demands. */
   shapesOf(demands: Demands): Union;
-  /** What one of them allows. */
+  /** The shapes that any of them allows. */
   anyOf(unions: readonly Union[]): Union;
   /** Whether it is known that no value meets all demands. */
   isEmpty(demands: Demands): boolean;

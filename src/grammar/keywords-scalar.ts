@@ -23,7 +23,7 @@ import {
 
 const TYPES: ReadonlySet<string> = new Set([...KINDS, "integer"]);
 
-/** What types are called elsewhere. */
+/** The names of types elsewhere. */
 const ALSO_CALLED: Readonly<Record<string, string>> = {
   bool: "boolean",
   dict: "object",

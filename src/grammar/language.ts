@@ -125,7 +125,7 @@ export class Languages {
     return this.#many("union", flat, this.nothing, (all) => all.some(({ nullable }) => nullable));
   }
 
-  /** What belongs to all of them. */
+  /** The intersection of all of them. */
   both(...parts: readonly Language[]): Language {
     const flat = new Set(parts.flatMap((part) => (part.shape.kind === "both" ? part.shape.parts : [part])));
     flat.delete(this.everything);
@@ -213,7 +213,7 @@ export class Languages {
     return rest.nullable;
   }
 
-  /** What may follow `char`. */
+  /** The texts that may follow `char`: its derivative. */
   after(language: Language, char: number): Language {
     const number = classOf(this.divisionOf(language), char);
     const known = language.derivatives.get(number);

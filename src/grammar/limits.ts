@@ -1,4 +1,4 @@
-/** What compiling a schema may take. The work is counted rather than timed, so that the same schema fares the same on every machine. */
+/** Limits of compiling a schema. The work is counted rather than timed, so that the same schema fares the same on every machine. */
 
 export interface GrammarLimits {
   /** Characters of the schema as JSON. */
@@ -15,8 +15,8 @@ export interface GrammarLimits {
 }
 
 /**
- * What a schema may take that somebody sends: a second or two of a thread, and some 50 ms of llama.cpp, which reads a grammar between two steps of its
- * neighbours. What passes before the queue must not be refused by an engine.
+ * The limits for a schema that somebody sends: a second or two of a thread, and some 50 ms of llama.cpp, which reads a grammar between two
+ * steps of its neighbours. A schema that passes before the queue must not be refused by an engine.
  */
 export const GRAMMAR_LIMITS: GrammarLimits = {
   schemaLength: 256 * 1024,

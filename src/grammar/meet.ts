@@ -1,4 +1,4 @@
-/** What two shapes have in common. */
+/** The intersection of two shapes. */
 import { type Language, type Languages, textsOf } from "./language.ts";
 import type { Work } from "./limits.ts";
 import {
@@ -32,7 +32,7 @@ export class Meeting {
     this.#isEmpty = isEmpty;
   }
 
-  /** What two unions have in common; null where that would be too many shapes. */
+  /** The intersection of two unions; null where that would be too many shapes. */
   unions(one: Union, other: Union): Union | null {
     const found: Shape[] = [];
     for (const a of one) {

@@ -1,4 +1,4 @@
-/** What a schema says in vain. JSON Schema allows keywords that nobody knows, so that a misspelt one asks for nothing. */
+/** Notes on what a schema says in vain. JSON Schema allows keywords that nobody knows, so that a misspelt one asks for nothing. */
 import { distance, isMistyped } from "../common/mistyped.ts";
 import { FORMATS, isFormat } from "./formats.ts";
 import { KEYWORDS } from "./keywords.ts";
@@ -48,7 +48,7 @@ const SCHEMAS = [
   "unevaluatedProperties",
 ];
 
-/** What is to be told of a schema that can be compiled, which bounds how deep it is. */
+/** The notes on a schema that can be compiled, which bounds how deep it is. */
 export function notesOf(schema: unknown): readonly Note[] {
   const found: Note[] = [];
   const names = new Map<string, string | undefined>();

@@ -75,7 +75,7 @@ function exponents(languages: Languages, min: number, max: number): Language[] {
   ].filter((found) => found !== null);
 }
 
-/** What stands for "more than zero": the smallest number that the digits can say. */
+/** The number that stands for "more than zero": the smallest number that the digits can say. */
 export const SMALLEST = 1e-24;
 
 /** The largest double below `value`, or the smallest one above it; beside zero the smallest number that digits can say. */
@@ -102,7 +102,7 @@ export function decimalOf(value: number): Decimal {
   return { whole, fraction: fraction.replace(/0+$/, "") };
 }
 
-/** What has been read of a number, beside the bound: the first difference counts, once it is known how long the whole part is. */
+/** Compares the digits read of a number with the bound: the first difference counts, once it is known how long the whole part is. */
 function comparison(bound: Decimal, atMost: boolean, read = 0, order: -1 | 0 | 1 = 0, behind = false): Machine {
   const { whole, fraction } = bound;
   const digits = behind ? fraction : whole;

@@ -9,7 +9,7 @@ export type Pattern =
   | { readonly kind: "repeat"; readonly of: Pattern; readonly min: number; readonly max: number }
   | { readonly kind: "ahead"; readonly of: Pattern; readonly negated: boolean };
 
-/** What a pattern has that no grammar can say: references back, looking behind, borders of words. */
+/** Thrown for parts of a pattern that no grammar can say: references back, looking behind, borders of words. */
 export class PatternError extends Error {}
 
 const DIGITS = charSet([[0x30, 0x39]]);

@@ -24,7 +24,7 @@ export function productive(grammar: Grammar): Grammar | null {
 /** The rules that some text matches. */
 function endingRules(rules: readonly Rule[]): ReadonlySet<Rule> {
   const ending = new Set<Rule>();
-  // What is mentioned last mostly stands alone, so that few rounds are enough.
+  // Rules that are mentioned last mostly stand alone, so that few rounds are enough.
   const order = rules.toReversed();
   for (let before = -1; before < ending.size;) {
     before = ending.size;

@@ -1,7 +1,7 @@
 /** The parts of a schema: where each stands, and what its references mean. */
 import { type GrammarLimits, SchemaError } from "./limits.ts";
 
-/** What JSON.parse gives for an object. */
+/** An object as JSON.parse gives it. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** A schema or a part of one that is a schema itself. */

@@ -1,6 +1,6 @@
 /**
- * What a schema comes to: values of one type each, with all that is asked of them in one place. A schema is a union of shapes. What is asked of
- * the values within a value stays a list of demands until it is needed, since schemas may go in circles.
+ * The shapes that a schema comes to: values of one type each, with all that is asked of them in one place. A schema is a union of shapes.
+ * The demands on the values within a value stay a list until they are needed, since schemas may go in circles.
  */
 import type { Language, Languages } from "./language.ts";
 import type { SchemaNode } from "./schema-node.ts";
@@ -60,7 +60,7 @@ export interface Property {
   readonly listed: boolean;
 }
 
-/** What is asked of the values of keys without a name of their own. */
+/** The demands on the values of keys without a name of their own. */
 export interface Others {
   readonly keys: Language;
   readonly demands: Demands;

@@ -1,5 +1,5 @@
 /**
- * What the values of keywords have to be. A keyword that is not looked at, since its neighbours decide alone, must not be anything either:
+ * Checks of the values of keywords. A keyword that is not looked at, since its neighbours decide alone, must not be anything either:
  * whoever checks the answer later reads all of them.
  */
 import { SchemaError } from "./limits.ts";

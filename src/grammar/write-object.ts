@@ -6,7 +6,7 @@ import { SchemaError, type Work } from "./limits.ts";
 import { type Demands, isImpossible, joinDemands, type ObjectShape, type Others, type Property } from "./shape.ts";
 import { subsetsOf } from "./write-array.ts";
 
-/** What is needed to write an object. */
+/** The helpers that writing an object needs. */
 export interface ObjectWriting {
   readonly languages: Languages;
   readonly work: Work;

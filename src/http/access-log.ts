@@ -24,7 +24,7 @@ declare module "fastify" {
   }
 }
 
-/** What was refused before it became a request. */
+/** A refusal of data before it became a request. */
 export interface OddRefusal {
   readonly socket: Socket;
   readonly error: AltLasError;
@@ -148,7 +148,7 @@ export class AccessLog {
   }
 }
 
-/** What decides whether a request is unusual. */
+/** The fields that decide whether a request is unusual. */
 interface Answered {
   readonly request: Pick<FastifyRequest, "headers"> & {
     readonly routeOptions: Pick<FastifyRequest["routeOptions"], "config">;
@@ -181,7 +181,7 @@ function isSlowByNature(
   return headers["transfer-encoding"] !== undefined || isLarge(Number(headers["content-length"] ?? 0), largest); // 3
 }
 
-/** The task that it is about; null: there is none, or not just one. What is no id may be anything that a client has sent. */
+/** The task that it is about; null: there is none, or not just one. A value that is no id may be anything that a client has sent. */
 function taskIn(params: unknown, { raw }: FastifyReply): string | null {
   const named = (params as { readonly task_id?: string } | null)?.task_id ?? raw.getHeader("x-task-id");
   return typeof named === "string" && UUID.test(named) ? named.toLowerCase() : null;

@@ -7,9 +7,9 @@ import type { ServerParts } from "./server-parts.ts";
 
 export type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
 
-/** What a route asks of its caller. */
+/** The rights that a route asks of its caller. */
 export interface Access {
-  /** What a key must have that is held to scopes; null: any key will do. */
+  /** The scope that a key must have if it is held to scopes; null: any key will do. */
   readonly scope: Scope | null;
   readonly roles: readonly Role[];
 }
@@ -50,7 +50,7 @@ function outOfScope(doing: string, scope: Scope, { keyName, scopes }: Caller): A
   return new AltLasError("forbidden", `${doing} needs a key with the scope ${scope}; the key ${keyName} has ${has}.`);
 }
 
-/** What a route asks of its caller, by its hooks; undefined: it does not say. */
+/** The rights that a route asks of its caller, by its hooks; undefined: it does not say. */
 export function accessOf({ onRequest }: Pick<RouteOptions, "onRequest">): Access | undefined {
   for (const hook of [onRequest ?? []].flat()) {
     const access = ACCESS.get(hook);

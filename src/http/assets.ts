@@ -25,7 +25,7 @@ export function sendAsset(request: FastifyRequest, reply: FastifyReply, asset: A
   return reply.type(asset.type).send(gzipped ?? asset.body);
 }
 
-/** What a page may not be: part of a page of others, or one that they hold a window on. */
+/** Keeps others from having a page as part of their own, and from holding a window on it. */
 export function protectPage(reply: FastifyReply, policy: string): void {
   reply.header("content-security-policy", policy);
   reply.header("cross-origin-opener-policy", "same-origin");

@@ -10,16 +10,16 @@ import type { Caller } from "../auth/credentials.ts";
 import { accessOf } from "./access.ts";
 import type { Proxies } from "./proxies.ts";
 
-/** What else a row says. Nothing of it may be a secret. */
+/** Further fields of a row. None of them may be a secret. */
 export interface AuditNote {
-  /** What it was done to; absent: what the path names. */
+  /** The object of the action; absent: the one that the path names. */
   readonly target?: string;
   readonly details?: string;
 }
 
 declare module "fastify" {
   interface FastifyContextConfig {
-    /** What its requests are in the audit log; absent: nothing. */
+    /** The action of its requests in the audit log; absent: none. */
     readonly audit?: AuditAction;
   }
   interface FastifyRequest {
@@ -28,7 +28,7 @@ declare module "fastify" {
   }
 }
 
-/** What handlers have said of requests whose routes leave a row. */
+/** Notes of handlers about requests whose routes leave a row. */
 const NOTES = new WeakMap<FastifyRequest, AuditNote>();
 
 /** Says more about a request whose route leaves a row. */
@@ -108,7 +108,7 @@ function hookOf(record: Record) {
   };
 }
 
-/** What the path names; null: nothing. */
+/** The target that the path names; null: none. */
 function pathTarget({ params }: FastifyRequest): string | null {
   const [first] = Object.values((params ?? {}) as { readonly [name: string]: unknown });
   return typeof first === "string" ? first : null;

@@ -48,7 +48,7 @@ export function tellPrefixes(app: FastifyInstance, base: string, proxies: Proxie
 }
 
 /**
- *  1. What a trusted proxy says has been taken away from the path.
+ *  1. The part that has been taken away from the path, as a trusted proxy says.
  *  2. Behind it the base path, unless the proxy has taken that away, or names the whole although it has not.
  *  3. Where no proxy says anything, the base path, which one may have taken away in silence.
  */

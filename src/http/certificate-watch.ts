@@ -6,7 +6,7 @@ import type { Logger } from "../log/log.ts";
 import { promiseTls } from "./hsts.ts";
 import { renewable, type Renewed } from "./tls.ts";
 
-/** What a server does about its own TLS beside encrypting. */
+/** Sets up a server's own TLS beside the encryption. */
 export function setUpTls(app: FastifyInstance, own: Renewed): void {
   renewable(app, own);
   watchCertificate(app, own.settings, own.log);

@@ -12,7 +12,7 @@ import type { Logger } from "../log/log.ts";
 /** Lines in a minute; what comes then is only counted. */
 const MAX_LINES = 20;
 
-/** What a TLS server does with the certificates of its clients. */
+/** Settings by which a TLS server checks the certificates of its clients. */
 export interface ClientChecks {
   readonly ca: string[];
   readonly requestCert: true;

@@ -52,7 +52,7 @@ export function limitsWithin(room: number, { limits, auth }: Config): Connection
 
 interface Options {
   readonly limits: ConnectionLimits;
-  /** What a caller may have beside its share; null, absent: it has no such limit. */
+  /** The connections that a caller may have, beside its share; null, absent: it has no such limit. */
   readonly limitOf?: (caller: string) => CallerLimit | null;
   readonly proxies: Proxies;
   readonly log: Logger;

@@ -1,7 +1,7 @@
 /** Cookies of the dashboard's sign-in. */
 import type { FastifyReply, FastifyRequest } from "fastify";
 
-/** What the names of all of them have. */
+/** The mark in the names of all of them. */
 const MARK = "altlas-";
 
 export interface CookieKind {
@@ -10,7 +10,7 @@ export interface CookieKind {
   readonly sameSite: "Strict" | "Lax";
 }
 
-/** What is the same for all of them. */
+/** Facts about the site, which are the same for all of them. */
 export interface Site {
   /** `server.port` */
   readonly port: number;

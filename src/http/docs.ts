@@ -25,7 +25,7 @@ const DRAWING_POLICY = "default-src 'none'; style-src 'unsafe-inline'";
 export function docsRoutes(app: FastifyInstance): void {
   let reading: Promise<Site> | null = null;
   const site = async (): Promise<Site> => {
-    // What reads Markdown is loaded with the first page that somebody asks for.
+    // The reader of Markdown is loaded with the first page that somebody asks for.
     reading ??= import("../docs/site.ts").then(({ readSite }) => readSite());
     try {
       return await reading;

@@ -39,7 +39,7 @@ export function errorHandler({ log }: Pick<ServerParts, "log">) {
   };
 }
 
-/** What a head says of the content that comes behind it. */
+/** Headers about the content that comes behind them. */
 const OF_CONTENT = ["content-type", "content-length", "content-disposition"];
 
 /** @param caller undefined: not known yet, or none of the caller's business */
@@ -56,7 +56,7 @@ function send(reply: FastifyReply, error: AltLasError, caller?: Caller): void {
   // A browser asks its user for a password when it is offered Basic, and a stream that ended is no reason to.
   if (status === 401) reply.header("www-authenticate", isForPerson(reply.request) ? BEARER : CHALLENGES);
   if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));
-  // What the server has tried as often as it makes sense, these clients would try twice more.
+  // These clients would try a request twice more that the server has tried as often as it makes sense.
   if (isInVain(error) && triesAgain(raw.url)) reply.header("x-should-retry", "false");
   reply.request.refusal = error.code;
   lingerAfter(raw);

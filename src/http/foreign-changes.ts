@@ -9,7 +9,7 @@ export interface ForeignChange {
   readonly target: string;
   /** Names it in the log, as in `{ task }`. */
   readonly about: object;
-  /** What has happened to it, for the log. */
+  /** The change, in words for the log. */
   readonly what: string;
 }
 
@@ -37,7 +37,7 @@ export function tellRemoval(
   else tellForeignChange(log, request, owned, change);
 }
 
-/** What another user has asked or was answered leaves the server with the caller; only the audit log has it. */
+/** Tells the audit log, and no other log, that requests or answers of another user leave the server with the caller. */
 export function tellForeignRead(
   request: FastifyRequest,
   { user }: { readonly user: string },

@@ -20,7 +20,7 @@ interface Asked {
   /** Whether it is about the arguments of a tool. */
   readonly ofArguments: boolean;
   readonly isStrict: boolean;
-  /** What becomes of what cannot be made sure of. */
+  /** Says what becomes of demands that cannot be made sure of. */
   readonly otherwise: string;
 }
 

@@ -1,4 +1,4 @@
-/** What an answer has to be, and the calls of tools in conversations, as clients see them: by the names that they ask with. */
+/** Demands on an answer, and the calls of tools in conversations, as clients see them: by the names that they ask with. */
 import type { AnswerFormat, Message, TextRequest, ToolCall, Tools } from "../request.ts";
 import type { RequestView, ToolCallView } from "./schemas/tasks.ts";
 

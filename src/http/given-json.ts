@@ -1,7 +1,7 @@
 /** JSON within a request that goes on as it is: what would break whoever reads it later is refused. */
 import { AltLasError } from "../errors.ts";
 
-/** Lists and objects within each other. What writes and reads JSON has no room on the stack for many thousands. */
+/** Lists and objects within each other. The code that writes and reads JSON has no room on the stack for many thousands. */
 const MAX_DEPTH = 100;
 
 /** A value within another one; the whole has no key. */

@@ -3,7 +3,7 @@
 const DEFAULTED = ["max_length", "temperature", "task_type"] as const;
 type Defaulted = (typeof DEFAULTED)[number];
 
-/** What bodies and items of batches had before they were checked; of those that want vectors. */
+/** Fields that bodies and items of batches had before they were checked; of those that want vectors. */
 const givenIn = new WeakMap<object, readonly Defaulted[]>();
 
 /** Notes what cannot be seen any more when a body, or the items of its batch, have been checked. */

@@ -23,7 +23,7 @@ const ABOUT_ONE = { tags: ["gpus"], params: GpuParams, querystring: NoQuery, res
 /** Before the body is read: who may do this, and that it may be missing. */
 const onRequest = [administration("Draining and resuming a GPU"), ignoreTypeOfNothing];
 
-/** What there is to run tasks: GPUs, and the machines that they are in. */
+/** The resources that run tasks: GPUs, and the machines that they are in. */
 export function gpusRoute(app: FastifyInstance, parts: ServerParts): void {
   const { gpus, driverNotes = [] } = parts;
   clusterRoute(app, parts);

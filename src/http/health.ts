@@ -10,7 +10,7 @@ import { HealthAnswer, LiveAnswer, ReadyAnswer } from "./schemas/health.ts";
 const RETRY_AFTER = "5";
 
 type Parts = Pick<ServerParts, "draining" | "readiness" | "version" | "gpus"> & {
-  /** What it is to the other servers of its cluster; absent: it is alone. */
+  /** Its role in its cluster; absent: it is alone. */
   readonly role?: () => NonNullable<HealthAnswer["role"]>;
 };
 

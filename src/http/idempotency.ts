@@ -32,7 +32,7 @@ function fingerprint(route: string, params: unknown, body: unknown): string {
   try {
     return hashOf(route, params, body);
   } catch (error) {
-    // What writes JSON has no other word for it.
+    // `JSON.stringify` has no other error for it.
     if (!(error instanceof RangeError)) throw error;
     throw new AltLasError("invalid_input", "The body has too many lists and objects within each other.");
   }

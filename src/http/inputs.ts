@@ -27,7 +27,7 @@ export function inputOf(fields: InputFields, maxBytes: number, index: number | n
   };
 }
 
-/** What `"store": false` asks for; true asks for nothing: the configuration may be stricter. */
+/** The setting that `"store": false` asks for; true asks for nothing: the configuration may be stricter. */
 export const UNSTORED = { texts: "never" } as const;
 
 function requestOf(fields: InputFields, maxBytes: number, index: number | null): Request {
@@ -75,7 +75,7 @@ function asksFor(value: unknown): boolean {
 
 type Wanted = Pick<CompletionRequest, "format" | "logprobs">;
 
-/** What most requests want beside a text. */
+/** The demands of most requests beside a text. */
 const NOTHING: Wanted = {};
 
 function wantedOf({ response_format, logprobs }: InputFields, where: string): Wanted {

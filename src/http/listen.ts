@@ -2,7 +2,7 @@
  * Begins and ends to listen, and says why it cannot be done.
  *
  * There is one HTTP server, which listens on the first address itself. Each further one has a listener that hands its connections to it, so
- * that all bounds count them together. What comes over `server.socket` is never encrypted: it has not left this machine.
+ * that all bounds count them together. Data over `server.socket` is never encrypted: it has not left this machine.
  */
 import { once } from "node:events";
 import { lookup } from "node:dns/promises";
@@ -38,7 +38,7 @@ const WHY_NO_SOCKET: Readonly<Record<string, string>> = {
   ENOENT: "its folder does not exist",
 };
 
-/** What a server has beside the address that it listens on itself. */
+/** The listeners of a server beside the address that it listens on itself. */
 class Further {
   /** Has the requests of their connections. */
   app: App;

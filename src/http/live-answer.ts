@@ -27,7 +27,7 @@ export function beginLiveAnswer(
 ): ServerResponse {
   const { server, request } = reply;
   server.addRates?.(reply);
-  // What was submitted is answered to its end, also when its key ends meanwhile.
+  // A submission is answered to its end, also when its key ends meanwhile.
   if (request.method === "GET") server.liveReaders?.add(request.caller, reply.raw);
   reply.hijack();
   const { raw } = reply;

@@ -278,7 +278,7 @@ function documented({ refusals = [], ...schema }: FastifySchema, url: string, me
   };
 }
 
-/** What the document calls the rest of a path. */
+/** The document's name for the rest of a path. */
 const REST = "model";
 
 function withNamedRest({ properties = {}, ...rest }: Schema): Schema {

@@ -10,7 +10,7 @@ import type { Pinged } from "./pings.ts";
 export interface OperatorReader {
   /** The number of the last operators' event that it has; null: it gets none of them. */
   readonly from: number | null;
-  /** What it missed of another run, or of this one before it came; null: nothing. */
+  /** The events and changes that it missed, of another run or of this one before it came; null: none. */
   readonly missed: Missed | null;
   /** Whether it may see a task; null: it sees all of them. */
   readonly sees: ((task: TaskChange) => boolean) | null;
@@ -20,7 +20,7 @@ export interface OperatorReader {
   readonly hold: (characters: number) => boolean;
 }
 
-/** What a reader has missed. */
+/** The events and changes that a reader has missed. */
 export interface Missed {
   /** Operators' events; null: nobody knows how many. */
   readonly events: number | null;
@@ -137,7 +137,7 @@ const TASKS_MISSED: Missed = {
   sentence: "Changes of tasks were left out: read GET /tasks again.",
 };
 
-/** What those see who see all tasks, which is the same for all of them. */
+/** The data for readers that see all tasks, which is the same for all of them. */
 const forAll = new WeakMap<ChangedTasks, string>();
 
 /** null: there is nothing for this reader. */

@@ -5,8 +5,8 @@ import { isLoopback } from "../config/config.ts";
 import { isForeignPage } from "./cross-origin.ts";
 
 /**
- * Whoever sends one of these asks for somebody else: a proxy or a tunnel for its clients, under one of many names, and a server's webhook for
- * whoever has wished for it.
+ * Senders of one of these headers ask for somebody else: a proxy or a tunnel for its clients, under one of many names, and a server's
+ * webhook for whoever has wished for it.
  */
 const FOR_OTHERS =
   /^(forwarded|via|webhook-id|x-real-ip|x-(original-)?forwarded(-.*)?|x-original-(host|uri|url)|.*-client-ip|.*-connecting-ip)$/;

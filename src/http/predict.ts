@@ -106,7 +106,7 @@ function isDryRun({ query }: FastifyRequest): boolean {
   return (query as Readonly<Record<string, unknown>>)["dry_run"] === "true";
 }
 
-/** What `submitOne` would come to. */
+/** The outcome that `submitOne` would have. */
 async function tryOne(
   parts: ServerParts,
   request: FastifyRequest<{ Body: PredictRequest }>,
@@ -142,7 +142,7 @@ function wantedBy(
     pinnedGpuId: specific_gpu_id === undefined ? null : specific_gpu_id + 0,
     batch: null,
     webhook,
-    // Who is answered at once holds no connection to close.
+    // A client that is answered at once holds no connection to close.
     endsWithClient: body.cancel_on_disconnect && (body.stream || preferredWait(headers.prefer) !== undefined),
   };
 }

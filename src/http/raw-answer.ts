@@ -11,7 +11,7 @@ const LINGER = 5000;
 
 interface RawAnswer {
   readonly requestId: string;
-  /** What was asked for, if that is known. */
+  /** The target of the request, if that is known. */
   readonly target?: string | undefined;
   readonly headers?: Readonly<Record<string, string>>;
 }

@@ -22,7 +22,7 @@ const SENTENCES: ReadonlySet<string> = new Set([
   "notes",
 ]);
 
-/** What clients have sent, or models have written. */
+/** Fields that clients have sent, or models have written. */
 const OF_OTHERS: ReadonlySet<string> = new Set([
   "request",
   "tool_calls",

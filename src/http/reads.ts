@@ -6,7 +6,7 @@ export type ReadTask = Pick<TaskSnapshot, "seq" | "texts" | "user">;
 
 /**
  * To be called before an answer with the texts of these tasks is ended. When the system has taken all of it, over a connection that is still
- * there, its texts have been read; where the answer breaks off, they stay. What an admin reads of others' is not read by its user.
+ * there, its texts have been read; where the answer breaks off, they stay. Texts of others that an admin reads do not count as read.
  */
 export function tellRead(tasks: Pick<TaskApi, "read">, reply: FastifyReply, read: readonly ReadTask[]): void {
   const own = read.filter((task) => isUnread(task) && task.user === reply.request.caller.name);

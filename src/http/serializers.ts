@@ -1,6 +1,6 @@
 /**
- * Writes answers by the schemas of the routes. What writes is made when it is first needed, and once for all: making it for every status of every
- * route, and of its HEAD, is most of what a server would do before it listens.
+ * Writes answers by the schemas of the routes. A serializer is made when it is first needed, and once for all: making it for every status
+ * of every route, and of its HEAD, is most of what a server would do before it listens.
  */
 import { createRequire } from "node:module";
 import type { default as Build, Schema } from "fast-json-stringify";

@@ -37,7 +37,7 @@ export interface ServerParts {
   readonly usage: UsageStore;
   /** Remembers who did what. */
   readonly audit: Audit;
-  /** What it has remembered. */
+  /** The rows of the audit log. */
   readonly auditRows: AuditStore;
   readonly webhooks: WebhookApi;
   /** All files that clients see. */
@@ -58,7 +58,7 @@ export interface ServerParts {
   readonly catalog: Pick<ModelCatalog, "list" | "named" | "load" | "unload" | "pull" | "remove">;
   /** Sentences of drivers that are installed and list no GPU; absent: none. */
   readonly driverNotes?: readonly string[];
-  /** What operators were told in this run. */
+  /** The latest operators' events of this run. */
   readonly events: EventRing;
   /** The tasks that run on a GPU now. */
   readonly runningOn: (gpuId: number) => readonly RunningTask[];
@@ -76,11 +76,11 @@ export interface ServerParts {
   readonly credentials: Credentials;
   /** Aborted when the store is lost for good, for the reason that requests are refused with; left out: that is never known. */
   readonly lost?: AbortSignal;
-  /** What Prometheus is told; left out: `metrics.enabled` is false. */
+  /** The metrics for Prometheus; left out: `metrics.enabled` is false. */
   readonly metrics?: (() => Promise<{ readonly contentType: string; readonly text: string }>) | undefined;
   readonly log: Logger;
   readonly version: string;
-  /** What it is to the other servers of its cluster; absent: it is alone. */
+  /** This server as a member of its cluster; absent: it is alone. */
   readonly member?: ClusterMember | undefined;
 }
 
@@ -92,11 +92,11 @@ export interface ClusterMember {
   readonly leads: () => boolean;
   /** All servers of the cluster. @throws {AltLasError} the database cannot be asked */
   readonly servers: () => Promise<readonly ServerStatus[]>;
-  /** What the next server to lead has to know of what was changed. Resolves when it is stored. @throws {AltLasError} `store_unavailable` */
+  /** Tells the next server to lead of what was changed. Resolves when that is stored. @throws {AltLasError} `store_unavailable` */
   readonly share: () => Promise<void>;
 }
 
-/** What a server needs before it has routes. */
+/** The parts that a server needs before it has routes. */
 export type AppParts = Pick<ServerParts, "config" | "live" | "log" | "member">;
 
 /** The parts that routes have as they are made; the others are put together for them. */

@@ -116,7 +116,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
   return app;
 }
 
-/** What every server does with connections and with what is no request, whatever its routes. @throws {AltLasError} as of `createServer` */
+/** Makes an app that handles connections and what is no request, whatever its routes. @throws {AltLasError} as of `createServer` */
 export function openApp(parts: AppParts): Surroundings & { readonly app: FastifyInstance } {
   const { config, log } = parts;
   const newRequestId = requestIds();
@@ -245,7 +245,7 @@ function knowPassages(app: FastifyInstance, { proxies, connections }: Omit<Surro
   });
 }
 
-/** What holds for each request, whatever the routes. */
+/** Sets up what holds for each request, whatever the routes. */
 export function setUpRequests(
   app: FastifyInstance,
   parts: AppParts,
@@ -267,7 +267,7 @@ export function setUpRequests(
   letPagesIn(app, config);
 }
 
-/** What is at `/`. */
+/** The routes at `/`. */
 function frontDoor(open: FastifyInstance, parts: ServerParts, proxies: Proxies): void {
   const { config, credentials } = parts;
   const { dashboard, api } = config;

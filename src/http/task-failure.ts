@@ -15,7 +15,7 @@ const FIELDS = { completion: "prompt", chat: "messages", embedding: "input" } as
 /** Other fields, where a sentence names one. */
 const NAMED = /\b(response_format|tools|tool_choice|logprobs)\b/;
 
-/** What is looked at; `request` may be null where it is not at hand. */
+/** The fields of a task that tell its failure; `request` may be null where it is not at hand. */
 type Ended = Pick<
   TaskSnapshot,
   "id" | "status" | "error" | "endsWithClient" | "gpuId" | "boundTo" | "request" | "texts" | "result"

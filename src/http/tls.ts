@@ -54,14 +54,14 @@ declare module "fastify" {
     renewCertificate(): string | null;
     /** Why a certificate that is there now was not taken up, in words for everybody; null: none was refused. */
     certificateTrouble(): string | null;
-    /** What it shows to whom connects now; null: HTTPS is not configured. */
+    /** The certificate for connections that begin now, and its key; null: HTTPS is not configured. */
     certificateInUse(): Pick<Tls, "cert" | "key"> | null;
   }
 }
 
 export interface Renewed {
   readonly settings: Config["server"]["tls"];
-  /** What the server listens with. */
+  /** The TLS settings that the server listens with. */
   readonly inUse: Tls | null;
   readonly log: Logger;
 }

@@ -1,4 +1,4 @@
-/** What tasks have cost, and when their parts were, as clients see it. */
+/** Costs of tasks, and times of their parts, as clients see them. */
 import { wallTime } from "../common/clock.ts";
 import { queuedSeconds, type TaskUse } from "../task-use.ts";
 import type { ListedSnapshot } from "../tasks/task-api.ts";

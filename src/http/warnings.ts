@@ -21,7 +21,7 @@ function inHeader(sentence: string): string {
   );
 }
 
-/** What results do not match, as warnings. */
+/** The mismatches of results, as warnings. */
 export function mismatchesOf(tasks: readonly Pick<TaskSnapshot, "result">[]): readonly string[] {
   return tasks.flatMap(({ result }) => result?.mismatch ?? []);
 }

@@ -36,7 +36,7 @@ export async function bestOf(trace: Trace, gpus: readonly LabGpu[]): Promise<Bes
   return makespan === null || endToEnd === null ? null : { makespan, endToEnd: endToEnd / requests.length };
 }
 
-/** What is so at one moment of a branch. Tasks are the places of requests. */
+/** The state at one moment of a branch. Tasks are the places of requests. */
 interface State {
   readonly machines: readonly Machine<number>[];
   readonly waiting: readonly number[];
@@ -127,7 +127,7 @@ class Search {
     return this.#goal === "makespan" ? Math.max(done, seconds) : done + seconds - this.#requests[task]!.at;
   }
 
-  /** What this branch comes to at least. */
+  /** The lower bound of this branch. */
   #leastOf({ machines, waiting, come, now, done }: State): number {
     let least = done;
     const add = (task: number, end: number): void => void (least = this.#added(least, task, end));

@@ -4,7 +4,7 @@
  *  1. Work: a GPU whose k slots are in use gives each slot one of the two speeds of its curves at k. So in a second it does at most
  *     `answers` tokens of answers, or `prompts` tokens of prompts, or shares of both that add up to one. Counting a token of a prompt as
  *     `worth` tokens of an answer, all GPUs together do at most the sum of the larger of answers and worth × prompts, whatever `worth` is.
- *     What comes later cannot be done before it comes.
+ *     A request cannot be done before it comes.
  *  2. One request: it ends no sooner than alone on the GPU that is fastest for it. A part of its prompt may be in a cache.
  */
 import { type LabGpu, modelsOn } from "./fleet.ts";

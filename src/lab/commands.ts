@@ -1,4 +1,4 @@
-/** What `alt-las lab` does. */
+/** The subcommands of `alt-las lab`. */
 import type { Readable, Writable } from "node:stream";
 import { once } from "node:events";
 import { basename } from "node:path";

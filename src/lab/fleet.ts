@@ -16,7 +16,7 @@ export interface OnGpu {
 
 /** A model that a GPU may hold. */
 export interface LabModel extends OnGpu {
-  /** What requests call it. */
+  /** Its name in requests. */
   readonly name: string;
   /** Bytes that it takes. */
   readonly memory: number;

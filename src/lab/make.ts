@@ -47,7 +47,7 @@ class Dice {
   }
 }
 
-/** What a kind decides; the rest is as in `steady`. */
+/** The properties that a kind decides; the rest is as in `steady`. */
 interface Shape {
   /** Requests a second at a time, as a multiple of the average. @param share of the trace that is over, from 0 to 1 */
   readonly pace?: (share: number, dice: Dice) => number;

@@ -1,4 +1,4 @@
-/** What is compared: the strategies of the server, and rules that other routers use. */
+/** The policies that are compared: the strategies of the server, and rules that other routers use. */
 import type { Choice, Instance, Strategy, StrategyInput } from "../scheduler/placement.ts";
 import { drawFrom } from "../scheduler/placement.ts";
 import { STRATEGIES } from "../task.ts";

@@ -37,7 +37,7 @@ export interface Policy {
   readonly name: string;
   /** The strategy that tasks name. */
   readonly strategy: StrategyName;
-  /** What stands in its place; absent: the server's own. @param machines in the order of the GPUs */
+  /** The strategy that stands in its place; absent: the server's own. @param machines in the order of the GPUs */
   readonly instead?: (machines: readonly Machine[]) => Strategy;
   /** Whether tasks go to a GPU when they come, and wait there: as routers do it that have no queue. */
   readonly pushes?: boolean;
@@ -263,7 +263,7 @@ class Lab {
       request: maxTokens === null ? ANY_LENGTH : completionOf("", { maxTokens }),
     });
     const size = promptTokens * BYTES_PER_TOKEN;
-    // What would follow from a text, which a trace does not have.
+    // The server derives these from the text, which a trace does not have.
     return Object.assign(task, { size, prefix, estimatedTokens: task.estimatedTokens + promptTokens });
   }
 }

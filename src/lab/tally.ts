@@ -1,4 +1,4 @@
-/** What a replay comes to: counted while it runs, in memory that does not grow with the trace. */
+/** The results of a replay: counted while it runs, in memory that does not grow with the trace. */
 import type { Bound } from "./bound.ts";
 import { Fairness } from "./fairness.ts";
 import { Histogram } from "./histogram.ts";

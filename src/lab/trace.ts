@@ -23,7 +23,7 @@ export interface TraceRequest {
   readonly priority: Priority;
 }
 
-/** What a trace gives, some requests at a time. It can be read as often as it is asked for. */
+/** The requests of a trace, some at a time. It can be read as often as it is asked for. */
 export type Trace = () => AsyncIterable<readonly TraceRequest[]>;
 
 /** Tokens for each number of a prefix. */

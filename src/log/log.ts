@@ -89,7 +89,7 @@ export function forManyLines(log: Logger): Logger {
   return many;
 }
 
-/** What of a logger makes its lines, and what is the same in all of them. */
+/** The part of a logger that makes its lines, and the text that is the same in all of them. */
 interface LineMaker {
   [symbols.asJsonSym](fields: object, message: string | undefined, level: number, time: string): string;
   readonly [symbols.chindingsSym]: string;
@@ -161,7 +161,7 @@ function forPeople(): DestinationStream {
   return forTerminal(destination);
 }
 
-/** Lines as people read them. What a client or a model's server has sent may be in any of them, and neither changes colours nor adds lines. */
+/** Lines as people read them. Text of a client or a model's server may be in any of them, and neither changes colours nor adds lines. */
 export function forTerminal(destination: NodeJS.WritableStream | DestinationStream): DestinationStream {
   const pretty = require("pino-pretty") as typeof Pretty;
   const shown = pretty({

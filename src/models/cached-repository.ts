@@ -117,7 +117,7 @@ export class CachedRepository {
       }
     const left = (await Promise.all(commits.map((one) => this.#contentsOf(one)))).flat();
     for (const content of contents) if (!left.includes(content)) await rm(content, { force: true });
-    // What is being fetched has no name yet.
+    // A file that is being fetched has no name yet.
     if (left.length > 0 || kept !== null) return;
     await rm(this.#folder, { recursive: true, force: true });
     await rm(this.#locks, { recursive: true, force: true });

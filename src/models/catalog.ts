@@ -15,10 +15,10 @@ import { parseSource } from "./source.ts";
 
 /** A model with all its instances. */
 export interface CatalogModel {
-  /** What requests call it. */
+  /** Its name in requests. */
   readonly name: string;
   readonly aliases: readonly string[];
-  /** Who keeps it: a device, whose own model it is; the configuration; or whoever pulled it. */
+  /** Its keeper: a device, whose own model it is; the configuration; or whoever pulled it. */
   readonly origin: "device" | ModelEntry["origin"];
   /** As the configuration has it, or as it was pulled; of a device's own model its file, or its name on the server behind it; null: neither. */
   readonly source: string | null;
@@ -40,14 +40,14 @@ export interface CatalogModel {
   readonly instances: readonly InstanceStatus[];
 }
 
-/** What the catalog asks of the GPUs. */
+/** The GPUs, as the catalog asks them. */
 interface Pool {
   models(): readonly ModelStatus[];
   instances(): readonly InstanceStatus[];
   prepare(refs: readonly InstanceRef[]): Promise<void>;
 }
 
-/** What it asks of the scheduler. */
+/** The scheduler, as the catalog asks it. */
 interface Asked {
   ask(refs: readonly InstanceRef[], to: "load" | "unload"): void;
   tooLargeFor(refs: readonly InstanceRef[], gpuId: number | null): string | null;
@@ -114,7 +114,7 @@ export class ModelCatalog {
     }
     const fitting = refsOf(instances).filter((ref) => scheduler.tooLargeFor([ref], ref.gpuId) === null);
     scheduler.ask(fitting, "load");
-    // What the scheduler decides is begun when its event is over.
+    // The scheduler begins what it decides when its event is over.
     await Promise.resolve();
     return this.named(asked);
   }

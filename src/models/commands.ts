@@ -1,4 +1,4 @@
-/** What `alt-las models` and `alt-las rm` ask of a running server. */
+/** The routes of a running server that `alt-las models` and `alt-las rm` ask. */
 import { basename } from "node:path";
 import { withoutPart } from "../common/gguf.ts";
 import type { ControlRoutes } from "../control/server.ts";

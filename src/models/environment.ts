@@ -1,5 +1,5 @@
 /**
- * What the environment says about the hub and its cache, as Hugging Face's own programs read it.
+ * The settings of the hub and its cache in the environment, as Hugging Face's own programs read them.
  * https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
  */
 import { readFile } from "node:fs/promises";

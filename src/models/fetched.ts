@@ -1,4 +1,4 @@
-/** What a fetch gives, and how it tells how far it is. */
+/** The result of a fetch, and how it tells how far it is. */
 
 /** A model whose files are all here, whole. */
 export interface FetchedModel {

@@ -1,5 +1,5 @@
 /**
- * What the beginning of a GGUF file says of its model, before the vocabulary:
+ * The facts of a model in the beginning of its GGUF file, before the vocabulary:
  * https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Only to be shown; a worker reads the header in earnest.
  */
 import { open } from "node:fs/promises";

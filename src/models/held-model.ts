@@ -12,9 +12,9 @@ import { bytesAt, fileAt } from "./model-file.ts";
 import type { ModelSource } from "./source.ts";
 import { tellOperators } from "../topics.ts";
 
-/** What finds, fetches and removes files. */
+/** Finds, fetches and removes files. */
 export interface Fetcher {
-  /** What is here already, without asking anybody; null: not all of it. */
+  /** Finds the model that is here already, without asking anybody; null: not all of it is. */
   find(source: ModelSource, environment: NodeJS.ProcessEnv): Promise<FetchedModel | null>;
   /** @throws {AltLasError} with what to do; the reason of the signal when that aborts */
   fetch(
@@ -34,7 +34,7 @@ export interface Fetcher {
   ): Promise<number | null>;
 }
 
-/** What is known of a model's file beside where it is. */
+/** The place of a model's file, and the facts known of it. */
 export type Provenance = Pick<FetchedModel, "path" | "bytes" | "commit" | "licence">;
 
 export interface HeldModelParts {
@@ -150,7 +150,7 @@ export class HeldModel {
     const bytes = await bytesAt(found.path);
     const { file } = this.#served;
     const isSame = file?.state === "there" ? bytes === file.bytes : bytes === null;
-    // What has changed is looked at more closely; it is rare.
+    // A file that has changed is looked at more closely; that is rare.
     if (!isSame && this.#found === found && this.#fetching === null) this.#is(fileAt(found.path));
   }
 

@@ -1,5 +1,5 @@
 /**
- * What the hub tells of a repository, in one request: the commit, its files with their sizes and SHA-256, the licence.
+ * The facts that the hub tells of a repository, in one request: the commit, its files with their sizes and SHA-256, the licence.
  * https://huggingface.co/docs/hub/api; the fields are those that huggingface_hub's `model_info(files_metadata=True)` reads.
  */
 import { isObject, valueIn } from "../common/json-values.ts";

@@ -20,7 +20,7 @@ export class Meter implements Progress, Disposable {
   /** Whether it is the only one. */
   #isAlone = false;
   #total: number | null = null;
-  /** What came lately: bytes, and when (milliseconds). */
+  /** The pieces that came lately: bytes, and when (milliseconds). */
   #received: { readonly at: number; readonly bytes: number }[] = [];
   #began = performance.now();
 

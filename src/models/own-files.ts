@@ -1,5 +1,5 @@
 /**
- * What is fetched from elsewhere than the hub lies beside its repositories, in a folder that no hub's name can have:
+ * Files fetched from elsewhere than the hub lie beside its repositories, in a folder that no hub's name can have:
  *
  *   alt-las/<key>/<file>             whole, or <file>.incomplete
  *   alt-las/<key>/<file>.json        where it came from, and its SHA-256

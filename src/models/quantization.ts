@@ -6,7 +6,7 @@ import { isFirstPart, lastPart, partsOf } from "../common/gguf.ts";
 const TAG = /(?:^|[-_.])((?:UD-)?(?:I?Q\d\w*|TQ\d_\d|MXFP4\w*|NVFP4\w*|BF16|FP?16|FP?32))(?=$|[-.])/gi;
 /** GGUF files that are no models by themselves. */
 const NO_MODEL = /^(mmproj|imatrix)[-_.]|[-_.](mmproj|imatrix)[-_.]/i;
-/** What is taken where nobody names one: the first of them that is there. */
+/** The quantizations taken where nobody names one: the first of them that is there. */
 const PREFERRED = ["Q4_K_M", "Q4_K_S", "Q4_0", "Q4_1", "Q5_K_M", "Q8_0"];
 
 /** A model in a repository: its files, and its quantization as the first one's name has it (null: it says nothing). */

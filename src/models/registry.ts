@@ -55,7 +55,7 @@ export interface RegistryTiming {
   readonly looks: number;
 }
 
-/** What fetches is loaded only where something is to be found or fetched. */
+/** The code that fetches is loaded only where something is to be found or fetched. */
 const REAL: Fetcher = {
   find: async (source, environment) => (await import("./fetch.ts")).findModel(source, environment),
   fetch: async (source, options) => (await import("./fetch.ts")).fetchModel(source, options),
@@ -69,7 +69,7 @@ export class ModelRegistry {
   readonly #parts: RegistryParts;
   #configured: readonly HeldModel[];
   #pulled: ReadonlyMap<string, HeldModel> = new Map();
-  /** What the file of pulled models was when it was read last. */
+  /** The contents of the file of pulled models when it was read last. */
   #records: readonly PulledModel[] = [];
   /** Of the list, when it was looked at last. */
   #version = ABSENT;
@@ -267,7 +267,7 @@ export class ModelRegistry {
     if (!this.#isStopped) this.#parts.changed(this.served());
   }
 
-  /** What was pulled and has vanished stays away until somebody pulls it again: it may be on a disk that comes back. */
+  /** A pulled model whose file has vanished stays away until somebody pulls it again: it may be on a disk that comes back. */
   #fetchIfMissing(held: HeldModel): void {
     // It may have been taken out of the configuration while its file was looked for; nobody would ever end its fetch.
     if (!this.#isStarted || this.#isStopped || !this.#all.includes(held)) return;
@@ -358,7 +358,7 @@ function isSameFile({ found: one }: HeldModel, { found: other }: HeldModel): boo
   return one !== null && other !== null && one.path === other.path;
 }
 
-/** What stands in the list may have been written by a version that knew other names. */
+/** A source in the list may have been written by a version that knew other names. */
 function sourceOf({ source }: PulledModel): ModelSource | null {
   try {
     return parseSource(source);

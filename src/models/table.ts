@@ -1,7 +1,7 @@
 /** The built-in table of models that have a short name: `models/table.json`, which is data with the date of its facts. */
 import table from "../../models/table.json" with { type: "json" };
 
-/** What a model of the table is made for. */
+/** The purpose of a model of the table. */
 export type Purpose = "chat" | "embedding";
 
 /** A model that has a short name. */

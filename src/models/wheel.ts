@@ -11,7 +11,7 @@ import { noRoom } from "../common/disk-faults.ts";
 import type { FetchTools } from "./fetch-tools.ts";
 import type { TableWheel } from "./table.ts";
 
-/** What fetching a wheel works with. */
+/** The tools that fetching a wheel works with. */
 export type WheelTools = Pick<FetchTools, "environment" | "signal" | "progress" | "roomIn">;
 
 /**

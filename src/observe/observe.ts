@@ -1,4 +1,4 @@
-/** What looks on from the start of the server to its end. */
+/** Observers that run from the start of the server to its end. */
 import type { Logger } from "../log/log.ts";
 import { EventRing } from "./event-ring.ts";
 import { startTraces } from "./traces-wanted.ts";

@@ -28,7 +28,7 @@ export interface TaskChange {
   readonly finishedAt: number | null;
 }
 
-/** What has changed in one moment. */
+/** The changes of tasks in one moment. */
 export interface ChangedTasks {
   readonly changes: readonly TaskChange[];
   /** Changes that found no room in the message. */

@@ -1,8 +1,8 @@
-/** Whether traces are to be sent, by the environment's OTEL_ variables. What sends them is loaded only then. */
+/** Whether traces are to be sent, by the environment's OTEL_ variables. The code that sends them is loaded only then. */
 import { messageOf } from "../errors.ts";
 import type { Logger } from "../log/log.ts";
 
-/** What runs while traces are on. */
+/** The sending of traces, while they are on. */
 export interface RunningTraces {
   /** Sends what is left, for a moment. */
   stop(): Promise<void>;

@@ -1,4 +1,4 @@
-/** What budgets there are: whose, of what, and in which time. */
+/** The kinds of budgets: whose, of what, and in which time. */
 import type { Period } from "../common/calendar-period.ts";
 
 export const HOLDERS = ["user", "team", "key"] as const;

@@ -7,7 +7,7 @@ import type { BudgetFacts } from "./budget-kinds.ts";
 export interface Shortage extends BudgetFacts {
   /** Like `callers.users.bob.tokens_per_day`. */
   readonly setIn: string;
-  /** What is asked for, as estimated. */
+  /** The amount that is asked for, as estimated. */
   readonly need: number;
   /** Tasks that ask for it. */
   readonly items: number;
@@ -40,7 +40,7 @@ export function tooLargeForBudget(shortage: Shortage): AltLasError {
   return new AltLasError("invalid_input", `${needs}. ${mayHave(shortage)}.`, { param: "batch" });
 }
 
-/** Until it may be accepted. What is reserved may come back soon. */
+/** Until it may be accepted. Reserved amounts may come back soon. */
 function waitOf({ used, need, items, size, reserved, seconds }: Shortage): number {
   const isHeld = reserved > 0 && (used + need <= size || (items === 1 && used < size));
   return isHeld ? Math.min(SOON, seconds) : seconds;

@@ -1,9 +1,9 @@
 /**
  * Tokens and GPU-seconds that users, teams and keys may use in a day and in a month.
  *
- *  1. What ended tasks have cost is used: prompt and answer of all attempts, as the rows of usage count it (src/store/usage.ts). At a start it
- *     is read from these rows; from then on it is counted here.
- *  2. What was accepted and has not ended is reserved, as estimated. So a crowd of submissions cannot go over a budget together.
+ *  1. The cost of ended tasks counts as used: prompt and answer of all attempts, as the rows of usage count it (src/store/usage.ts). At a
+ *     start it is read from these rows; from then on it is counted here.
+ *  2. The estimate of a task that was accepted and has not ended is reserved. So a crowd of submissions cannot go over a budget together.
  *  3. A submission is accepted when it fits beside what is used and reserved. One task is also accepted when something is left and nothing is
  *     reserved, however much it may need: so the rest of a budget can be used, and no more than one task goes over it.
  *  4. A task counts for the team that its user was in when it submitted it.
@@ -15,10 +15,10 @@ import { type BudgetFacts, type BudgetRules, BUDGETS, type BudgetSizes, type Hol
 import { overBudget, type Shortage, tooLargeForBudget, worstOf } from "./budget-words.ts";
 import { estimateOf, estimateOfAll } from "./estimates.ts";
 
-/** What a task belongs to. */
+/** The user, team and key that a task belongs to. */
 export type Owner = Pick<Task, "user" | "team" | "keyName">;
 
-/** What somebody has used by the end of some tasks. */
+/** Tokens and GPU-seconds that somebody has used by the end of some tasks. */
 export interface PastUse extends Owner {
   readonly tokens: number;
   readonly gpuSeconds: number;
@@ -54,7 +54,7 @@ export class Budgets {
     this.#periods = this.#periodsFrom(clock.now() + clock.ahead);
   }
 
-  /** Whether anybody has one. What is used is counted only then. */
+  /** Whether anybody has one. Use is counted only then. */
   get isOn(): boolean {
     return this.#rules !== null;
   }

@@ -88,7 +88,7 @@ export class Caller implements Limited {
   }
 }
 
-/** What callers may have. */
+/** The limits and budgets of callers and teams. */
 export interface CallerRules {
   readonly limitsOf: (user: string) => CallerLimits;
   /** null, absent: nobody has a budget. */

@@ -1,4 +1,4 @@
-/** What a change to an instance means for the tasks that run there or wait for it. */
+/** The effects of a change to an instance on the tasks that run there or wait for it. */
 import type { InstanceFacts, InstanceState } from "../gpu/facts.ts";
 import type { Change } from "./fleet.ts";
 

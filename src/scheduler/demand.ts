@@ -1,4 +1,4 @@
-/** What tasks ask of a model and its engine, and which instances can do it. */
+/** Demands of tasks on a model and its engine, and the instances that can meet them. */
 import { type InstanceFacts, mayServeAgain } from "../gpu/facts.ts";
 import { type Need, PLAIN_NEEDS, sharedNeeds } from "../request.ts";
 import type { WhyNot } from "../reasons.ts";
@@ -15,7 +15,7 @@ export function isPlain({ model, needs }: Demand): boolean {
   return model === null && needs === PLAIN_NEEDS;
 }
 
-/** What tasks ask that are to run on one instance. They name one model, if any. */
+/** The demand of tasks that are to run on one instance. They name one model, if any. */
 export function demandOf(tasks: readonly Task[]): Demand {
   const first = tasks[0]!;
   if (tasks.length === 1 || tasks.every(({ model, needs }) => model === first.model && needs === first.needs))

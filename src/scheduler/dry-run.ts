@@ -1,4 +1,4 @@
-/** What a submission would come to, found out without making it. */
+/** The placement or wait that a submission would get, found out without making it. */
 import type { Placement, Task } from "../task.ts";
 import type { Admission } from "./admission.ts";
 import type { Planner } from "./planner.ts";

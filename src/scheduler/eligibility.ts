@@ -108,7 +108,7 @@ export class Eligibility {
     return this.#serving(taskType, demand)?.includes(gpuId) ?? true;
   }
 
-  /** What an instance lacks, as far as is known; null: nothing. */
+  /** The reason why an instance cannot meet a demand, as far as is known; null: there is none. */
   lackOf({ facts }: Instance, demand: Demand): WhyNot | null {
     return this.#fleet.suitableFor(demand) === null ? null : lackOf(facts, demand);
   }

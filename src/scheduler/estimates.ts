@@ -1,4 +1,4 @@
-/** What tasks will take, before they have run. */
+/** Estimates of the tokens that tasks will take, before they have run. */
 import type { Task } from "../task.ts";
 
 /** The context assumed while no model is loaded: a client that asks for very many tokens must not owe them for ever. */

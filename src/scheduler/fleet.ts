@@ -34,7 +34,7 @@ export class Fleet {
   readonly #reserved = new Set<Instance>();
   readonly #suitability = new Suitability(this.#all);
   readonly #speeds = new Speeds();
-  /** What requests call the models. */
+  /** The names by which requests call the models. */
   readonly #models = new Set<string>();
   readonly #now: () => number;
   /** Instances whose models may be unloaded. */

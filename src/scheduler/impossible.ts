@@ -102,7 +102,7 @@ export class Impossible {
 
   /**
    * Why a new task would be refused of which nothing is known but where it may go, when no GPU there has ever loaded a model; null: one has,
-   * or may serve yet. What has once served may be mended.
+   * or may serve yet. A GPU that has once served may be mended.
    */
   unserved(pinnedGpuId: number | null): TaskError | null {
     const wanted = this.#wanted(pinnedGpuId);

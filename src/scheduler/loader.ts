@@ -24,7 +24,7 @@ export interface LoaderParts extends WishParts {
   readonly isDraining: () => boolean;
 }
 
-/** What one look has found so far. */
+/** Findings of one look so far. */
 interface Look {
   readonly plans: MemoryPlans;
   /** Slots that are taken by wishes, by instance and by GPU. */
@@ -51,7 +51,7 @@ export class Loader {
   /** Instances that an operator wants unloaded. */
   readonly #dismissed = new Set<Instance>();
   #next = Infinity;
-  /** What was known at the last look; null: it has to look again whatever has happened. */
+  /** The turns of the fleet and of the waiting tasks at the last look; null: it has to look again whatever has happened. */
   #seen: { readonly fleet: number; readonly waiting: number } | null = null;
 
   constructor(parts: LoaderParts) {
@@ -193,7 +193,7 @@ export class Loader {
   #serves(instance: Instance, wish: Wish, { leaving }: Look): boolean {
     const { state, crowded } = instance.facts;
     if (!isServing(state) || this.#dismissed.has(instance) || leaving.has(instance)) return false;
-    // What others do to its card, and its heat, may last for hours.
+    // Load from others on its card, and its heat, may last for hours.
     if (state === "hot" || (crowded !== null && crowded !== "server_full")) return false;
     return this.#suits(instance, wish);
   }

@@ -16,14 +16,14 @@ interface Memory {
   readonly residents: readonly Resident[] | null;
 }
 
-/** What older wishes count on. */
+/** Memory that older wishes count on. */
 interface Claim {
   bytes: number;
   /** Instances that are to make room for them. */
   readonly going: Set<Instance>;
 }
 
-/** What has to happen, in instances instead of their ids. */
+/** A decision and its steps, in instances instead of their ids. */
 export interface Way {
   readonly instance: Instance;
   readonly decision: ResidencyDecision;
@@ -92,7 +92,7 @@ export class MemoryPlans {
     this.changed(instance);
   }
 
-  /** What is on its card is not what it was. */
+  /** The contents of its card have changed. */
   changed(instance: Instance): void {
     this.#memories.delete(homeOf(instance));
   }

@@ -8,7 +8,7 @@ export interface PerMinute {
   readonly tokensPerMinute: number | null;
 }
 
-/** What may still be had in this minute; null: no limit. */
+/** Requests and tokens that may still be had in this minute; null: no limit. */
 export interface Rates {
   readonly requests: BucketLevel | null;
   readonly tokens: BucketLevel | null;

@@ -73,7 +73,7 @@ export function loadOfAll(instances: readonly Instance[]): number {
   return loadOf({ card, facts: { slots }, running: { work: sum(({ running }) => running.work) }, beside: 0, capacity });
 }
 
-/** What runs on a GPU. @param all the instances of all GPUs */
+/** The count and load of the tasks that run on a GPU. @param all the instances of all GPUs */
 export function placedOn(all: readonly Instance[], id: number): { taskCount: number; load: number } {
   const here = all.filter(({ gpuId }) => gpuId === id);
   return { taskCount: here.reduce((sum, { running }) => sum + running.size, 0), load: loadOfAll(here) };

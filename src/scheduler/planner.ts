@@ -66,7 +66,7 @@ export class Planner {
     return { placed, entries, undo };
   }
 
-  /** What `plan` would decide now for one task; null: it would wait. Nothing is reserved, and no turn is taken. */
+  /** The placement that `plan` would decide now for one task; null: it would wait. Nothing is reserved, and no turn is taken. */
   preview(task: Task): Placement | null {
     const turn = this.#lastRoundRobin;
     const decision = this.#decide([task], NONE);

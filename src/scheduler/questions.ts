@@ -1,4 +1,4 @@
-/** What may be asked of the scheduler at any time. Nothing is changed by it. */
+/** Questions that the scheduler may be asked at any time. They change nothing. */
 import type { AltLasError } from "../errors.ts";
 import type { Task } from "../task.ts";
 import { draining } from "./admission.ts";
@@ -24,7 +24,7 @@ export class Questions {
     return task.status === "queued" ? whyWaiting(task, this.#parts) : null;
   }
 
-  /** What `Scheduler.submit` would come to for one new task now; see `dryRun`. @throws {AltLasError} what it would throw */
+  /** The placement or wait that `Scheduler.submit` would give one new task now; see `dryRun`. @throws {AltLasError} what it would throw */
   dryRun(task: Task): DryRun {
     if (this.#parts.isDraining()) throw draining();
     return dryRun(task, this.#parts);

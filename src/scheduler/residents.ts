@@ -42,7 +42,7 @@ export function placeName({ gpuId, id }: Instance): string {
   return `${gpuId}/${id}`;
 }
 
-/** What it would cost to bring its model back; see `loadingCost`. */
+/** The cost of bringing its model back; see `loadingCost`. */
 export function costOf({ facts: { residency }, lastUsedAt }: Instance, now: number): number {
   return loadingCost(residency, now - lastUsedAt);
 }

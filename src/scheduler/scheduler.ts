@@ -145,7 +145,7 @@ export class Scheduler {
     this.#event(() => this.#dispatcher.fillAll());
   }
 
-  /** Takes over other settings. What runs goes on, and what waits goes on to wait, also where a new limit would refuse it. */
+  /** Takes over other settings. Running tasks go on, and waiting tasks go on to wait, also where a new limit would refuse them. */
   configure(settings: LiveSchedulerSettings): void {
     this.#event(() => {
       Object.assign(this.#settings, settings);

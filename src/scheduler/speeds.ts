@@ -1,5 +1,5 @@
 /**
- * What the measured paces of the instances mean for their loads: which are faster than others, and how much work fills one. Noise must
+ * The effect of the instances' measured paces on their loads: which are faster than others, and how much work fills one. Noise must
  * move nothing, so equal cards count as equal: a difference counts from a quarter on.
  */
 import { LEAST, type Pace } from "./pace.ts";

@@ -25,7 +25,7 @@ export interface Wait {
   readonly reason: (typeof WAIT_REASONS)[number];
   /** One sentence of ours, with names of models and numbers of GPUs. */
   readonly sentence: string;
-  /** What the GPU says, maybe in another program's words; null: nothing more. */
+  /** The GPU's own sentence, maybe in another program's words; null: nothing more. */
   readonly detail: string | null;
   /** When the wait began, in milliseconds of the server's clock. */
   readonly since: number;

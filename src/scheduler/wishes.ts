@@ -1,4 +1,4 @@
-/** What waiting tasks want of the models that come and go. */
+/** Wishes of waiting tasks for the models that come and go. */
 import { hasFailed } from "./attempts.ts";
 import type { Caller, Callers } from "./callers.ts";
 import { type Demand, demandOf } from "./demand.ts";

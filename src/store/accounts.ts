@@ -3,7 +3,8 @@
  *
  * 1. A change sees what all changes before it have made, of this process and of others, and is made as a whole or not at all.
  * 2. One that has thrown has made nothing. One whose outcome cannot be known says so.
- * 3. What was changed is there after a crash and at the next start, in the order in which it was added, to the last character.
+ * 3. Users and keys that were changed are there after a crash and at the next start, in the order in which they were added, to the last
+ *    character.
  * 4. `look` has a change of this process when the change has resolved, in the next turn of the event loop at the latest, and one of another
  *    process two seconds later at most.
  * 5. When what holds cannot be known any more, `look` has nobody, and `trouble` says why.
@@ -37,7 +38,7 @@ export interface StoredKey {
   readonly created_at: string;
 }
 
-/** What they had may still be stored under their names. */
+/** Data of removed users may still be stored under their names. */
 export interface RemovedUser {
   readonly name: string;
   readonly at: string;
@@ -71,13 +72,13 @@ export interface AccountStore {
 /** Why what holds may not be what is there, as the beginning of a sentence. */
 export interface AccountsTrouble {
   readonly what: string;
-  /** What was known before still holds; else nobody is known. */
+  /** The users and keys that were known before still hold; else nobody is known. */
   readonly isKnown: boolean;
   /** Somebody who is not known may be one all the same; else what is not known is not there. */
   readonly isInDoubt: boolean;
 }
 
-/** What a server knows of them without asking. */
+/** The users and keys that a server knows without asking. */
 export interface AccountsView {
   /** Those that were known last; the same object until something has changed. */
   readonly current: Accounts;

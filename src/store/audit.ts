@@ -3,7 +3,7 @@
 /** By which way it was done. `command`: a command on this machine; its user is one of the system. */
 export type AuditWay = "http" | "command" | "signal";
 
-/** What is to be remembered. Nothing in it is a secret. */
+/** An action to be remembered. Nothing in it is a secret. */
 export interface AuditRow {
   /** A UUID of version 7. */
   readonly id: string;
@@ -20,11 +20,11 @@ export interface AuditRow {
   readonly address: string | null;
   /** A code of src/audit/actions.ts, or of a later version's. */
   readonly action: string;
-  /** What it was done to; null: the server as a whole. */
+  /** The target of the action; null: the server as a whole. */
   readonly target: string | null;
   /** `ok`, or the code of the failure. */
   readonly outcome: string;
-  /** What else there is to say, for people; null: nothing. */
+  /** Further details, for people; null: there are none. */
   readonly details: string | null;
 }
 

@@ -37,7 +37,7 @@ export interface BatchFile {
   /** When it failed as a whole, because of these faults. */
   readonly failedAt: number | null;
   readonly faults: readonly LineFault[];
-  /** What came of its lines, which stays when tasks are removed; null: they go on, or never began. */
+  /** The outcome of its lines, which stays when tasks are removed; null: they go on, or never began. */
   readonly outcome: BatchProgress | null;
   /** When it had ended, whichever way, by the server's clock; null: it has not, or nobody has noted it yet. */
   readonly endedAt: number | null;

@@ -26,7 +26,7 @@ export interface KeptBytes {
  * Promises of every implementation (test/kits/file-bytes.ts):
  *  1. Bytes come back as they were, from any of them on, however many there are; no part of the server has all of them in memory.
  *  2. Bytes that do not arrive whole leave nothing, and take no id. A crash may leave what `names` lists and no id has.
- *  3. What is removed is found no more.
+ *  3. Removed bytes are found no more.
  */
 export interface FileBytes {
   /** For the log. */

@@ -51,7 +51,7 @@ export interface FileLimits {
   readonly keptBefore: number;
   /** The others: when their lifetime is over. */
   readonly now: number;
-  /** What is kept since before `until` is so many milliseconds older than the clock says; null: it is not. */
+  /** Files that are kept since before `until` are so many milliseconds older than the clock says; null: they are not. */
   readonly gap: { readonly until: number; readonly milliseconds: number } | null;
 }
 

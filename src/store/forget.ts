@@ -1,4 +1,4 @@
-/* What a store does to forget a user. */
+/* The steps in which a store forgets a user. */
 
 /** In the place of users that were forgotten, in sums of usage. No user can have this name. */
 export const FORGOTTEN_USER = "(forgotten)";
@@ -11,7 +11,7 @@ export interface ForgetOptions {
   readonly isAlone: boolean;
 }
 
-/** What one step has removed. */
+/** Counts of the rows that one step has removed. */
 export interface ForgetStep {
   readonly tasks: number;
   readonly batches: number;

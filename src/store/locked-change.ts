@@ -8,7 +8,7 @@ import { type FileLock, Locked, lockFile } from "./file-lock.ts";
 export interface LockOptions {
   /** The name of the lock's own file in the data directory, which is made when it is missing, and stays. */
   readonly name: string;
-  /** What is changed, for the sentence about another process: like "the credentials". */
+  /** The subject of the change, for the sentence about another process: like "the credentials". */
   readonly what: string;
   /** Milliseconds to wait for a change by another process to end. */
   readonly patience: number;

@@ -68,7 +68,7 @@ export interface OwnLimit {
   readonly endedBefore: number;
 }
 
-/** What a task took, without any of its texts. */
+/** Figures of a task, without any of its texts. */
 export interface PastTask extends Pick<
   Task,
   "seq" | "user" | "createdClock" | "size" | "taskType" | "priority" | "prefix"
@@ -115,7 +115,7 @@ export interface StoredBytes {
  *     kept `until_read`, they go with `removeTexts`, with a sweep (`SweepLimits.unreadBefore`), and with the write that says that a
  *     webhook of its end was delivered. Then `texts` is `removed`, its deliveries tell no result, and of its note `custom_id` alone stays.
  *     A list has no texts of either.
- *  7. What the tasks of a user take is counted with each write and each removal, and never by reading all of them.
+ *  7. The stored bytes of a user's tasks are counted with each write and each removal, and never by reading all of them.
  *  8. The history has every task that is stored, whatever its state, in the order of submission, and reads no text.
  */
 export interface TaskStore {
@@ -144,7 +144,7 @@ export interface TaskStore {
    * stays. Those of others are left alone. @returns whether any were removed
    */
   removeTexts(seqs: readonly number[]): Promise<boolean>;
-  /** What each user's tasks take, without reading them. */
+  /** The stored bytes of each user's tasks, without reading them. */
   storedBytes(): Promise<readonly StoredBytes[]>;
   /** Tasks that ended before a time of the server's clock. @param ofUsers as of `EndLimits` */
   countEnded(before: number, ofUsers?: readonly OwnLimit[]): Promise<number>;

@@ -3,8 +3,8 @@
  * the server reads them as it reads others. They are there until they are read (`TaskStore.removeTexts`), are too old
  * (`SweepLimits.unreadBefore`), or the server ends.
  *
- *  1. What tasks that have not ended have in memory is bounded by a refusal of new ones (`refuseIfFull`).
- *  2. What has ended and was not read gives way, the oldest of the user that has most. So nobody who never reads takes the memory of others.
+ *  1. The memory of tasks that have not ended is bounded by a refusal of new ones (`refuseIfFull`).
+ *  2. Ended tasks that were not read give way, the oldest of the user that has most. So nobody who never reads takes the memory of others.
  */
 import { lastingHeap } from "../common/heap.ts";
 import { AltLasError } from "../errors.ts";

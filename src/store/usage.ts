@@ -1,6 +1,6 @@
 /* The port of usage: what tasks have cost, in hourly rows that outlive them. */
 
-/** What rows of usage can be told apart by. */
+/** The columns by which rows of usage can be told apart. */
 export const USAGE_COLUMNS = ["hour", "user", "team", "key", "model", "gpu"] as const;
 export type UsageColumn = (typeof USAGE_COLUMNS)[number];
 
@@ -46,7 +46,7 @@ export interface UsageFilter {
   readonly user: string | undefined;
   /** Only this team's. */
   readonly team?: string | undefined;
-  /** What to tell apart. */
+  /** The columns by which the sums are told apart. */
   readonly by: readonly UsageColumn[];
 }
 

@@ -1,7 +1,7 @@
 /**
- * Batches whose tasks come little by little, as lines of a file that is read while the queue has room. What is in memory and what one
- * transaction writes stay small, however long the file is; and as the reader's place in the file is written with the tasks, each line
- * becomes one task or is refused once, wherever the server is killed.
+ * Batches whose tasks come little by little, as lines of a file that is read while the queue has room. Memory use and transactions stay
+ * small, however long the file is; and as the reader's place in the file is written with the tasks, each line becomes one task or is
+ * refused once, wherever the server is killed.
  */
 import type { Clock } from "../common/clock.ts";
 import { Mutex } from "../common/mutex.ts";
@@ -198,7 +198,7 @@ function isClosed(id: string): AltLasError {
   return new AltLasError("conflict", `No more tasks are added to the batch ${id}.`);
 }
 
-/** What is too much at once for the caller is not too much line by line. */
+/** A batch that is too much at once for the caller is not too much line by line. */
 function thrownAsFull(error: unknown): never {
   const isTooMuch = error instanceof AltLasError && error.code === "invalid_input" && error.param === "batch";
   throw isTooMuch ? new AltLasError("queue_full", error.message) : error;

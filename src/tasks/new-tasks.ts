@@ -126,7 +126,7 @@ function kept(): Texts {
   return "keep";
 }
 
-/** What tasks that are submitted together have in common. */
+/** Properties that tasks that are submitted together have in common. */
 type Shared = Omit<TaskIdentity, keyof TaskSettings | "id" | "seq" | "texts">;
 
 /** The webhook of single tasks. The batch itself announces its end. */

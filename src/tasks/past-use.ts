@@ -53,7 +53,7 @@ async function count({ tasks, store, time }: PastUseParts): Promise<void> {
   }
 }
 
-/** What the wall clock shows; where it cannot be believed, what it would show. Unix milliseconds. */
+/** The time that the wall clock shows; where it cannot be believed, the time that it would show. Unix milliseconds. */
 function believable({ times: { now, wall }, held }: PastUseParts["time"]): number {
   return held === null ? wall : held.wall + now - held.now;
 }

@@ -1,4 +1,4 @@
-/** What hears of runs, from their workers. */
+/** Sinks that hear of runs, from their workers. */
 import type { Delta } from "../output.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import type { InstanceRef } from "../gpu/facts.ts";

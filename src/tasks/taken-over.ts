@@ -1,4 +1,4 @@
-/** What a start says of the tasks that an earlier run has left. */
+/** Log lines of a start about the tasks that an earlier run has left. */
 import type { Logger } from "../log/log.ts";
 import type { Opened } from "../store/store.ts";
 

@@ -30,7 +30,7 @@ export interface SubmitOptions {
   readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
   /** The HTTP request that brings them, for those who observe the core; absent: none does. */
   readonly origin?: object;
-  /** See `Task.endsWithClient`; absent: they do not. Whoever submits them cancels them when the client leaves. */
+  /** See `Task.endsWithClient`; absent: they do not. Their submitter cancels them when the client leaves. */
   readonly endsWithClient?: boolean;
 }
 
@@ -109,7 +109,7 @@ export interface TaskApi {
   refuseOverRequests(user: string, team: string | null): void;
   /** The budgets of a user, its team and a key; null: all. None where nobody has any. */
   budgets(of: Owner | null): readonly BudgetFacts[];
-  /** What a user may still submit in this minute, by its own limits and its team's. */
+  /** Requests and tokens that a user may still submit in this minute, by its own limits and its team's. */
   ratesOf(user: string, team: string | null): Rates;
   /**
    * Admits all of the tasks or none; resolves when they are on disk.
@@ -119,7 +119,7 @@ export interface TaskApi {
    */
   submit(inputs: readonly TaskInput[], options: SubmitOptions): Promise<Submission>;
   /**
-   * What `submit` would come to for one task now, which is not made; times are the wall clock's.
+   * The placement or wait that `submit` would give one task now, which is not made; times are the wall clock's.
    * @throws {AltLasError} what `submit` throws before it writes; its `idempotency` plays no part
    */
   dryRun(input: TaskInput, options: SubmitOptions): DryRun;
@@ -131,7 +131,7 @@ export interface TaskApi {
   get(id: string): Promise<TaskSnapshot | null>;
   /** Why a task waits, by the wall clock in `since`; null: it does not, or there is no such task. */
   waiting(id: string): Wait | null;
-  /** What a task was asked, from the store where it is not in memory; null: it was removed meanwhile. */
+  /** The request of a task, from the store where it is not in memory; null: it was removed meanwhile. */
   requestOf(task: Pick<TaskSnapshot, "seq" | "request">): Promise<Request | null>;
   /** The notes that tasks came with (`TaskInput.note`), by their `seq`; at most 1,000 at once. Those without one are left out. */
   notes(seqs: readonly number[]): Promise<ReadonlyMap<number, string>>;

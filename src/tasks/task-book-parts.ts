@@ -1,4 +1,4 @@
-/** What the task book works with. */
+/** The parts that the task book works with. */
 import type { Logger } from "pino";
 import type { Clock } from "../common/clock.ts";
 import type { InstanceRef } from "../gpu/facts.ts";

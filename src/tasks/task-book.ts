@@ -251,7 +251,7 @@ export class TaskBook implements TaskApi {
   /** Puts tasks that still run back into the queue and writes everything. The workers must have ended by now. */
   async close(): Promise<void> {
     this.scheduler.drain();
-    // What runs on other machines goes on; the next server adopts it.
+    // Tasks that run on other machines go on; the next server adopts them.
     if (this.#parts.adopt === undefined)
       for (const instance of this.scheduler.instances) this.scheduler.interrupted(instance, "server_stop");
     this.#alarm.set(Infinity);

@@ -86,7 +86,7 @@ function placedLine({ id, gpuId, placement }: Task): object {
   return { task: id, gpu: gpuId, reason: placement && sentenceOf(placement.reason, placement.gpuId) };
 }
 
-/** Who, what, where, how long and why: all that an operator is told of an ordinary task. */
+/** User, model, GPU, times and reason: all that an operator is told of an ordinary task. */
 function endLine(task: Task): object {
   const { id, user, model, ranModel, result, error, finishedAt } = task;
   const attempts = attemptNumber(task);
@@ -96,7 +96,7 @@ function endLine(task: Task): object {
     model: ranModel ?? model,
     gpu: shownGpuId(task),
     wait: queuedSeconds(task, finishedAt ?? 0),
-    // What is undefined is not written.
+    // Undefined fields are not written.
     attempts: attempts > 1 ? attempts : undefined,
     tokens: result?.completionTokens,
     seconds: result?.executionTime,

@@ -96,7 +96,7 @@ export class Writer {
     const { store, recordsOf, ended } = this.#parts;
     const isWhole = isFinal(task.status) && store.statusOnDisk(task) === task.status && recordsOf(task).length === 0;
     if (!isWhole) return void this.#write(task);
-    // Whoever has submitted it is told of that first, and may read along.
+    // Its submitter is told of that first, and may read along.
     setImmediate(() => ended(task));
   }
 

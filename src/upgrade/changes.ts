@@ -1,5 +1,5 @@
 /**
- * What a new version changes for a configuration that was written for an earlier one. A change stands here when a configuration that is
+ * The changes of new versions for a configuration that was written for an earlier one. A change stands here when a configuration that is
  * still valid comes to mean something else; new keys do not, and docs/upgrading.md has all the rest.
  */
 import { deviceEntries, isReachable, type Config } from "../config/config.ts";
@@ -7,7 +7,7 @@ import { keyName, leavesOf } from "../config/keys.ts";
 import type { Path } from "../config/findings.ts";
 import { engineTraits } from "../engine/kinds.ts";
 
-/** What a change is held against. */
+/** The configuration that a change is held against. */
 export interface Its {
   readonly config: Config;
   /** Users of the configuration and of the data directory together. */

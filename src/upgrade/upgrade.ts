@@ -57,7 +57,7 @@ export function lastServed(dataDir: string, databasePath: string): LastServed {
   }
 }
 
-/** What cannot be written is told again at the next start, and keeps no server from serving. */
+/** Remembers this version. A failure keeps no server from serving; the upgrade is told again at the next start then. */
 function remember(dataDir: string, log: Logger): void {
   try {
     writeJsonFile(join(dataDir, VERSION_FILE), { version: 1, alt_las: VERSION });
@@ -66,7 +66,7 @@ function remember(dataDir: string, log: Logger): void {
   }
 }
 
-/** What an upgrade changes for a configuration; null: there was none. */
+/** The changes of an upgrade for a configuration; null: there was none. */
 export function upgradeFor(
   before: LastServed,
   its: Its,

@@ -11,7 +11,7 @@
  *     later turn, which is written, by how fast their hosts have answered. A host with a long queue holds up others of its user by one
  *     look for each window of it, and by the time of its first answer.
  *  4. A delivery that finds enough others on the way to its address counts as not tried, and gets a later turn.
- *  5. What is due for a paused endpoint is noted as failed, without a try (endpoints.ts).
+ *  5. Deliveries due for a paused endpoint are noted as failed, without a try (endpoints.ts).
  *  6. While the store does not take writes, nothing is sent: it would be sent again and again.
  */
 import { messageOf } from "../errors.ts";

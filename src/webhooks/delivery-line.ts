@@ -1,4 +1,4 @@
-/** What the log says of a delivery: never its body, nor more of its URL than the host, as the rest may be secret. */
+/** The log's line on a delivery: never its body, nor more of its URL than the host, as the rest may be secret. */
 import type { Delivery } from "../store/outbox.ts";
 
 /** With its last try. */

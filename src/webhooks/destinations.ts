@@ -18,7 +18,7 @@ type Entry =
 
 const NAME = /^(\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?$/i;
 
-/** What an entry has to be, in words. */
+/** The forms of an entry, in words. */
 export const ENTRY_WORDS =
   "a host's name, like hooks.example.com or *.example.com, an address, or a network like 10.0.0.0/8";
 
@@ -34,7 +34,7 @@ function entryOf(text: string): Entry | null {
     const address = ipaddr.process(text);
     return { network: [address, address.kind() === "ipv4" ? 32 : 128] };
   }
-  // What is left and has no letter would be an address in another form.
+  // Any other text without a letter would be an address in another form.
   if (!NAME.test(text) || !/[a-z]/i.test(text)) return null;
   return { name: plainName(text.replace(/^\*\./, "")), below: text.startsWith("*.") };
 }

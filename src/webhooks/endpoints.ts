@@ -2,7 +2,7 @@
  * Endpoints to which all webhooks of a user go in vain. An endpoint is a server, as the origin of its URLs says; each user has its own view of
  * one, so that nobody's failures are held against others.
  *  1. It fails from the first failure after a success on. When a delivery is given up after more than `pauseAfter` of that, it is paused.
- *  2. What is due for a paused one is not tried, and counts as failed at once: it does not use up what its user may have waiting.
+ *  2. Deliveries due for a paused one are not tried, and count as failed at once: they do not use up what its user may have waiting.
  *  3. One delivery an hour is tried nevertheless. While it is under way the others wait, for if it arrives, all of them are sent.
  *  4. A success ends all of it, and so does `resume`.
  */
@@ -62,7 +62,7 @@ export class Endpoints {
 
   async #load(): Promise<void> {
     for (const { user, origin, failingSince, pausedAt } of await this.#options.outbox.endpoints()) {
-      // What was held against it says nothing once it was switched off and on again.
+      // Failures held against an endpoint say nothing once pausing was switched off and on again.
       if (this.#options.pauseAfter === null) {
         this.#changed(user, origin);
         continue;

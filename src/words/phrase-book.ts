@@ -3,7 +3,7 @@
  * workers, the database and logs as that text; so the table has English phrases for its keys, as gettext's have, and the values are taken
  * out of the sentence when it is shown. A value may be a phrase itself, and several sentences may follow each other.
  *
- * What is not in the table stays as it is: the words of drivers, models and servers elsewhere are nobody's to translate.
+ * Text that is not in the table stays as it is: the words of drivers, models and servers elsewhere are nobody's to translate.
  */
 import { Kept } from "../common/kept.ts";
 import { filled, type Phrase, phraseOf, valuesIn } from "./phrase.ts";
@@ -43,7 +43,7 @@ export class PhraseBook {
   readonly #byWord = new Map<string | null, Phrase[]>();
   readonly #exact = new Map<string, string>();
   readonly #kept = new Kept<string>(MOST_KEPT);
-  /** What was found in the text that is translated now: several readings have the same values. */
+  /** Translations of values in the text that is translated now: several readings have the same values. */
   readonly #seen = new Map<string, Found | null>();
   #characters = 0;
 

@@ -19,7 +19,7 @@ export function phraseOf(english: string, other: string): Phrase {
 }
 
 /**
- * What stands in the places of a phrase, if a text is one. Each place takes as little as it can, so this takes one pass over the text,
+ * Values in the places of a phrase, if a text is one. Each place takes as little as it can, so this takes one pass over the text,
  * whatever is in it.
  * @returns null: the text is not that phrase
  */

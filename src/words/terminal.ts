@@ -1,8 +1,8 @@
-/** What the command line says, in the language of the terminal. */
+/** Texts of the command line, in the language of the terminal. */
 import { languageOfTerminal } from "./language.ts";
 import { inLanguage } from "./words.ts";
 
-/** What programs read. */
+/** JSON, which programs read. */
 const JSON_TEXT = /^\s*[[{"]/;
 
 /** A text of ours: a sentence, or lines of which each is looked at where the whole is none. */

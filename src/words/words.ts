@@ -8,7 +8,7 @@ const FOLDER = join(import.meta.dirname, "turkish");
 
 let turkish: PhraseBook | undefined;
 
-/** An English sentence of ours, in a language. What the table does not have stays as it is. */
+/** An English sentence of ours, in a language. A sentence that the table does not have stays as it is. */
 export function inLanguage(language: Language, sentence: string): string {
   if (language === "en") return sentence;
   turkish ??= new PhraseBook(Object.entries(turkishPhrases()));

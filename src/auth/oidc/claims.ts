@@ -1,4 +1,4 @@
-/** What the claims of a token say of its user. The token's signature is right by then, so its owner may be told what is wrong with it. */
+/** The user that the claims of a token describe. The token's signature is right by then, so its owner may be told what is wrong with it. */
 import { checkFor } from "../../common/ajv.ts";
 import { shown } from "../../common/validation.ts";
 import { type Config, type Role, ROLES, UserSchema } from "../../config/config.ts";

@@ -51,7 +51,7 @@ export async function departure({ config, issuer, log }: FlowParts, back: string
 }
 
 export interface Return {
-  /** What the issuer says in the address. */
+  /** Parameters that the issuer has put into the address. */
   readonly parameters: URLSearchParams;
   /** The secret that the browser has kept. */
   readonly secret: string;

@@ -1,5 +1,5 @@
 /**
- * What the issuer publishes: where its endpoints are, and the keys that it signs with.
+ * The issuer, by the metadata that it publishes: where its endpoints are, and the keys that it signs with.
  *
  *  1. It is asked when its keys are wanted first, and again when they are old. Nobody waits for the second: what is known goes on meanwhile,
  *     and as long as the issuer does not answer.
@@ -18,7 +18,7 @@ const PAUSE = 10_000;
 /** Milliseconds between two lines about an issuer that does not answer. */
 const TELL = 600_000;
 
-/** What it has published, at one look. */
+/** The metadata and the keys that it has published, at one look. */
 export interface Published {
   /** The document of `/.well-known/openid-configuration`. */
   readonly metadata: Readonly<Record<string, unknown>>;
@@ -60,7 +60,7 @@ export class Issuer {
   }
 
   /**
-   * What it publishes now, for a token whose key is unknown; null: it was asked a moment ago.
+   * The metadata and the keys that it publishes now, for a token whose key is unknown; null: it was asked a moment ago.
    * @throws {AltLasError} `issuer_unavailable`: it did not answer, so that nobody knows whether it has such a key
    */
   async publishedNow(): Promise<Published | null> {
@@ -69,7 +69,7 @@ export class Issuer {
     return this.#ask();
   }
 
-  /** What is known of it; null: nothing. */
+  /** The metadata and the keys that are known of it; null: none. */
   get known(): Published | null {
     return this.#published;
   }

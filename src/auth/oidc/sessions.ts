@@ -23,7 +23,7 @@ export interface SessionsOptions {
   readonly settings: Config["auth"]["oidc"]["session"];
   /** Milliseconds of a clock that only goes forward. */
   readonly now: () => number;
-  /** Who a user is here now; null: its tokens are refused. */
+  /** The identity that a user has here now; null: its tokens are refused. */
   readonly userOf: (identity: Identity, tables: Tables) => Identity | null;
 }
 

@@ -34,7 +34,7 @@ export class SignOn {
     this.#sessions = new Sessions({ settings: config.session, now, userOf });
   }
 
-  /** What the dashboard calls the issuer; null: nobody signs in there. */
+  /** The dashboard's name for the issuer; null: nobody signs in there. */
   get name(): string | null {
     const { client_id: client, name } = this.#options.config;
     return client === undefined ? null : name;

@@ -17,11 +17,11 @@ import type { Proven } from "./signed-token.ts";
 /** Tokens that are remembered. */
 const MOST = 10_000;
 
-/** What a caller was made of. */
+/** The parts that a caller was made of. */
 interface Origin {
   readonly identity: Identity;
   readonly kid: string | undefined;
-  /** What the issuer had published when it was checked. */
+  /** The issuer's metadata and keys when it was checked. */
   readonly published: Published;
 }
 
@@ -117,7 +117,7 @@ export class TokenCallers {
     return user !== null && user.role === caller.role && user.team === caller.team;
   }
 
-  /** Who that is here; null: it may not be the user of that name. */
+  /** The user here for an identity; null: it may not be the user of that name. */
   userOf(identity: Identity, { users, removed }: Tables): Identity | null {
     const own = users.get(identity.name)?.caller;
     if (own === undefined) return removed.has(identity.name) ? null : identity;

@@ -1,4 +1,4 @@
-/** What an answer was asked to be beside a text: what `predict` sends of it, and what it tells of an answer that is something else. */
+/** The form asked of an answer beside a text: what `predict` sends of it, and what it tells of an answer that is something else. */
 import { readFileSync } from "node:fs";
 import type { TaskView } from "../../http/schemas/tasks.ts";
 import { pathFault } from "../../common/file-words.ts";
@@ -15,7 +15,7 @@ export interface FormFlags {
 }
 
 /**
- * What an answer has to be, by the fields of the API that say it.
+ * The form that an answer must have, by the fields of the API that say it.
  * @throws {AltLasError} `bad_config`: a file is not there, or has something else in it
  */
 export function formIn({ jsonObject, schema, strict, tools }: FormFlags): {

@@ -25,7 +25,7 @@ export interface Remote {
   readonly signal?: AbortSignal;
 }
 
-/** What is asked. */
+/** The parts of a request beside its path. */
 export interface Question {
   readonly method?: "GET" | "POST";
   /** Sent as JSON; absent: no body. */
@@ -205,7 +205,7 @@ function unanswered(url: string, patience: number, error: unknown): string {
   return `There is no answer from ${url} (${reason || code}); ${advice}.`;
 }
 
-/** What an answer that is not the expected one means, with advice. */
+/** The error for an answer that is not the expected one, with advice. */
 function refusal(status: number, { url, key }: Remote, answer: unknown): AltLasError {
   const { error, code } = (answer ?? {}) as { error?: unknown; code?: unknown };
   if (typeof error !== "string")

@@ -1,4 +1,4 @@
-/** The commands that ask a running server, with their options. What they do is loaded when one of them is called. */
+/** The commands that ask a running server, with their options. Their code is loaded when one of them is called. */
 import { said } from "../../words/terminal.ts";
 import { text as textOf } from "node:stream/consumers";
 import type { Readable } from "node:stream";
@@ -73,7 +73,7 @@ export function placesOf({ stdout, stderr }: RemoteIo): { readonly out: Terminal
   return { out: terminalOf(stdout), err: terminalOf(stderr) };
 }
 
-/** What went wrong was printed already. */
+/** The failure was printed already. */
 function exitWith(code: number): void {
   if (code !== 0) throw new CommanderError(code, "alt-las.ended", "");
 }
@@ -125,7 +125,7 @@ const FILTERS = [
   ["--after <next>", "what follows the `next` of another answer"],
 ] as const;
 
-/** What the API calls an option; the others have its names. */
+/** The API's names for options that it calls otherwise; the others have its names. */
 const FIELDS: Readonly<Record<string, string>> = { type: "task_type", gpu: "gpu_id", batch: "batch_id" };
 
 type ListFlags = RemoteFlags & Readonly<Record<string, string | undefined>>;
@@ -143,7 +143,7 @@ function addTasks(cli: Command, io: RemoteIo): void {
   });
 }
 
-/** What was selected, as the API calls it; on a terminal what fits it, if nobody says how much. */
+/** The selected filters, as the API calls them; on a terminal also a limit that fits it, if nobody sets one. */
 async function filtersIn(
   options: readonly (readonly [string, string])[],
   flags: ListFlags,
@@ -267,7 +267,7 @@ function requestOf(
   };
 }
 
-/** What is no number is sent as it is, so that the server says what it must be. */
+/** A text that is no number is sent as it is, so that the server says what it must be. */
 function numberIn(text: string | undefined): number | string | undefined {
   return text === undefined || text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text);
 }

@@ -30,7 +30,7 @@ export class TextWriter {
   readonly #places: Places;
   readonly #isLive: boolean;
   #attempt = 0;
-  /** What the last piece was; null: there was none in this attempt. */
+  /** The last piece; null: there was none in this attempt. */
   #last: { readonly isReasoning: boolean; readonly text: string } | null = null;
 
   constructor(places: Places) {
@@ -82,7 +82,7 @@ export class TextWriter {
   }
 }
 
-/** What is done with the events of a task. */
+/** The receivers of a task's events. */
 export interface Reader {
   readonly onEvent?: (event: ServerEvent) => void;
   readonly writer: TextWriter | null;

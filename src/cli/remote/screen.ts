@@ -18,7 +18,7 @@ const CTRL_Z = "\u001a";
 
 export type MaybeKeyboard = Readable & { readonly isTTY?: boolean; setRawMode?(isRaw: boolean): unknown };
 
-/** What a screen hears of the process. */
+/** The parts of the process that a screen deals with. */
 export type Life = Pick<NodeJS.Process, "on" | "off" | "kill" | "pid">;
 
 export interface ScreenOptions {

@@ -1,4 +1,4 @@
-/** What `alt-las top` shows, as the server tells it at one moment. */
+/** The figures that `alt-las top` shows, as the server tells them at one moment. */
 import { AltLasError } from "../../errors.ts";
 import type { CallersAnswer } from "../../http/schemas/callers.ts";
 import type { GpusAnswer, GpuView } from "../../http/schemas/gpus.ts";

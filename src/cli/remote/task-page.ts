@@ -138,7 +138,7 @@ function costFacts({ gpu_seconds, energy_joules }: NonNullable<TaskView["usage"]
   return parts.length === 0 ? [] : [["Cost", parts.join(", ")]];
 }
 
-/** What was asked, as far as the caller may see it. */
+/** The request of the task, as far as the caller may see it. */
 function requestPart({ request }: Listed, { colour }: Look): string | null {
   if (request === undefined) return null;
   const { text, messages = [], input = [] } = request;

@@ -13,7 +13,7 @@ export interface Terminal {
   readonly colour: boolean;
 }
 
-/** What a stream may have that is a terminal. */
+/** A stream, with the properties that it may have if it is a terminal. */
 export type MaybeTerminal = Writable & { readonly isTTY?: boolean; readonly columns?: number; readonly rows?: number };
 
 /** @param environment `NO_COLOR` counts when it is set to anything but nothing: https://no-color.org */

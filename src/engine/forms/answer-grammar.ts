@@ -1,4 +1,4 @@
-/** What an answer has to be, in the grammar of llama.cpp: of its form, and of the tools that the model has to call or may. */
+/** The grammar of an answer, as llama.cpp reads it: of its form, and of the tools that the model has to call or may. */
 import { excessOf } from "../../grammar/elements.ts";
 import type { Grammar } from "../../grammar/expression.ts";
 import { gbnfOf } from "../../grammar/gbnf.ts";

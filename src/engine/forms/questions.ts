@@ -1,10 +1,10 @@
-/** What the thread that makes an engine's grammars is asked, and its answers; see answer-forms.ts. */
+/** The questions to the thread that makes an engine's grammars, and its answers; see answer-forms.ts. */
 import type { AnswerFormat, TextRequest, Tool, ToolCall, Tools } from "../../request.ts";
 import type { AnswerShape } from "../answer-text.ts";
 import type { ToolSyntax } from "../tools/find-syntax.ts";
 import { mustCall } from "../tools/tool-choice.ts";
 
-/** What an answer has to be. Not both of its parts are null. */
+/** The form that an answer has to have. Not both of `format` and `calls` are null. */
 export interface Form {
   /** Where the model calls no tool; null: any text, or there is no such case. */
   readonly format: AnswerFormat | null;

@@ -13,7 +13,7 @@ if (port === null) throw new Error("thread.ts is started by answer-forms.ts");
 port.on("message", (question: FormQuestion) => port.postMessage(answerTo(question), []));
 port.postMessage({ kind: "ready" }, []);
 
-/** What else it throws ends the thread, and its parent hears of it. */
+/** Any error but an `EngineFailure` ends the thread, and its parent hears of it. */
 function answerTo(question: FormQuestion): FormReply {
   try {
     if (question.kind === "say") {

@@ -9,7 +9,7 @@ import type { AnswerShape } from "../answer-text.ts";
 /** Blank lines that models put behind their reasoning. */
 const BLANK_LINES = 2;
 
-/** What an answer has to be from its first token on. @param grammar of its text */
+/** The grammar of an answer from its first token on. @param grammar of its text */
 export function withReasoning(grammar: Grammar, shape: Pick<AnswerShape, "marks" | "isInside">): Grammar {
   return sequence(reasoningBefore(shape), grammar);
 }

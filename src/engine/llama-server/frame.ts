@@ -1,4 +1,4 @@
-/** What the vocabulary of a llama.cpp server wants around each prompt. Only the server knows for certain. */
+/** The tokens that the vocabulary of a llama.cpp server wants around each prompt. Only the server knows them for certain. */
 import type { ModelHeader } from "../llama/header.ts";
 import { APART } from "../llama/tokenizer.ts";
 

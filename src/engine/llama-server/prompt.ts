@@ -27,7 +27,7 @@ export interface Order {
   readonly request: TextRequest;
   /** Tokens of the answer, no more than there is room for. */
   readonly maxTokens: number;
-  /** What the answer has to be, with its reasoning, as llama.cpp reads it; null: any text will do. */
+  /** The grammar of the answer, with its reasoning, as llama.cpp reads it; null: any text will do. */
   readonly grammar: string | null;
 }
 
@@ -43,7 +43,7 @@ export interface PromptsParts {
   readonly frame: () => Promise<Frame>;
 }
 
-/** What is known of an answer before its prompt is. */
+/** The facts of an answer that are known before its prompt is. */
 interface Answer extends Pick<Order, "request" | "shape"> {
   readonly form: Form | null;
 }

@@ -1,6 +1,6 @@
 /**
- * What lies below node-llama-cpp's sequences, in no public interface of 3.21. Its own way through a step takes an event loop's turn, locks
- * and generators for each token, and goes back to JavaScript between decoding and drawing; what is here takes a call each.
+ * The layer below node-llama-cpp's sequences, in no public interface of 3.21. The library's own way through a step takes an event loop's
+ * turn, locks and generators for each token, and goes back to JavaScript between decoding and drawing; what is here takes a call each.
  * test/llama-decoder.test.ts fails when it changes.
  */
 import type { Llama, LlamaContext, LlamaModel, Token } from "node-llama-cpp";
@@ -18,7 +18,7 @@ export interface SamplerConfig {
   readonly repeatPenalty?: number;
   /** Of the tokens below, how many at most count, the last ones. */
   readonly repeatPenaltyMaxTokens?: number;
-  /** What was drawn so far. One that has grown by what came out last is gone on with; any other is begun anew. */
+  /** The tokens drawn so far. A list that has grown by the token drawn last is gone on with; any other is begun anew. */
   readonly repeatPenaltyTokens?: Uint32Array;
   readonly repeatPenaltyPresencePenalty?: number;
   readonly repeatPenaltyFrequencyPenalty?: number;

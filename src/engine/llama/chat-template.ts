@@ -21,11 +21,11 @@ export interface RenderedChat {
   readonly pieces: readonly PromptPiece[];
   /** Whether the template has opened the model's reasoning itself. */
   readonly isInside: boolean;
-  /** What calls of tools look like in the answer; absent: it was told of none. */
+  /** The form of tool calls in the answer; absent: the model was told of no tools. */
   readonly tools?: ToolShape;
 }
 
-/** What is asked of a model beside its messages. */
+/** The options of a prompt beside its messages. */
 export interface Asked {
   /** Whether it may think before it answers, where its template leaves the choice. */
   readonly thinks: boolean;
@@ -45,7 +45,7 @@ interface Bindings {
   readonly _bindings?: { readonly AddonJinjaRenderer?: new (template: string) => JinjaRenderer };
 }
 
-/** What comes before the words of a template that calls `raise_exception`. */
+/** The prefix of the words of a template that calls `raise_exception`. */
 const REFUSAL = "Jinja Exception: ";
 
 const NO_TOOLS = "The model's chat template tells of no tools, or calls them in a way that is not known here.";
@@ -68,7 +68,7 @@ function rendererFor(llama: Llama, template: string): JinjaRenderer {
 }
 
 export class ChatTemplate {
-  /** What stands around the reasoning of this model; null: the template knows no such marks. */
+  /** The marks around the reasoning of this model; null: the template knows none. */
   readonly marks: ReasoningMarks | null;
   /** How this model calls tools; null: it is told of none, or calls them in a way that is not known here. */
   readonly tools: ToolSyntax | null;

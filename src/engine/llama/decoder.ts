@@ -18,7 +18,7 @@ export interface Slot {
   usedAt: number;
 }
 
-/** What one slot has decoded in a step. */
+/** The part of one slot in a step: the tokens to decode, and the draw behind them. */
 export interface Part {
   readonly slot: Slot;
   /** At least one. */

@@ -78,7 +78,7 @@ export function generates({ attention, pooling_type: pooling = NO_POOLING }: Mod
 
 type ModelShape = GgufInsights["ggufFileInfo"]["architectureMetadata"];
 
-/** What requests call the model of a file: its name in the header, else the file's. */
+/** The name of a file's model in requests: the one in its header, else the file's. */
 export function modelNameOf({ insights }: Pick<ModelHeader, "insights">, path: string): string {
   const name = insights.ggufFileInfo.metadata.general.name?.trim() ?? "";
   return name === "" ? basename(path, ".gguf") : name;

@@ -22,7 +22,7 @@ const STUCK = "The model can write nothing that goes on with the form that its a
 export interface HeldDraw {
   readonly constraint: Constraint;
   readonly config: SamplerConfig;
-  /** What was drawn without a look at the form. */
+  /** The token drawn without a look at the form. */
   readonly token: Token;
   /** Tokens that the answer has already. */
   readonly generated: number;

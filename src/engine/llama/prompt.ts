@@ -1,4 +1,4 @@
-/** What a request to generate text becomes for a model: the tokens of its prompt, and what to look for in its answer. */
+/** Turns a request to generate text into the tokens of a model's prompt, and into what to look for in its answer. */
 import type { LlamaModel, Token } from "node-llama-cpp";
 import type { ChatRequest, Request, TextRequest } from "../../request.ts";
 import type { AnswerShape } from "../answer-text.ts";
@@ -12,7 +12,7 @@ export interface Prompt {
   /** At least one. */
   readonly tokens: Token[];
   readonly shape: AnswerShape;
-  /** What the answer's text has to be, behind the reasoning; null: any text. */
+  /** The form of the answer's text, behind the reasoning; null: any text. */
   readonly form: Form | null;
 }
 

@@ -38,7 +38,7 @@ export interface Run {
   readonly constraint: Constraint | null;
   /** Set while the run holds a slot. */
   slot: Slot | undefined;
-  /** What came out last; undefined: nothing did. */
+  /** The token generated last; undefined: none yet. */
   last: Token | undefined;
   /** Prompt tokens that the model has not been given yet. */
   remaining: number;
@@ -52,7 +52,7 @@ export interface Run {
   end: GenerateOutcome["finishReason"] | { readonly error: unknown } | undefined;
 }
 
-/** What a run is made of, beside its prompt. */
+/** The parts of a new run, its prompt among them. */
 export interface RunParts extends Pick<Run, "generation" | "limit" | "sampler" | "constraint"> {
   readonly prompt: Prompt;
 }
@@ -88,7 +88,7 @@ function toldBy({ request, signal, emit }: Generation, shape: AnswerShape): Pick
   return { answer, likely: { beside, top, last: undefined } };
 }
 
-/** What holds the next token of a run to its form; null: nothing does. */
+/** The constraint on the next token of a run; null: none. */
 export function constraintNow({ constraint, answer }: Run): Constraint | null {
   return answer?.isReasoning === true ? null : constraint;
 }

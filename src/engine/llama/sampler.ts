@@ -37,7 +37,7 @@ export class Sampler {
     return this.#native;
   }
 
-  /** What came out last. */
+  /** Notes the token that came out last. */
   took(token: Token): void {
     this.#drawn?.push(token);
   }

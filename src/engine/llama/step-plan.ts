@@ -33,8 +33,8 @@ export interface StepPlan<Task> {
  *     together are read together, and the first one that can generate does not slow down the others. But nobody waits for more of a prompt
  *     than its own had, or a batch has.
  *  2. They are read whole, the shortest remainder first: a piece of one more is another pass over the weights, and is left out unless
- *     half the room is left. Whoever has been read gets its first token before the next ones are. So answers begin one after the other,
- *     not all at the end.
+ *     half the room is left. A prompt that has been read gets its first token before the next ones are. So answers begin one after the
+ *     other, not all at the end.
  *  3. The others get what `allowance` allows beside those that generate, and each a token at least. The shortest remainder gets what it
  *     needs of half of that, beside the even share of the other half that each is sure of.
  */

@@ -83,7 +83,7 @@ function areFields(value: unknown): value is readonly Fields[] {
   return Array.isArray(value) && value.every(isObject);
 }
 
-/** What requests call the only model that a GPU may hold; null: it may hold several, or none is loaded. */
+/** The name in requests of the only model that a GPU may hold; null: it may hold several, or none is loaded. */
 function nameOf({ model_name, model }: Gpu): string | null {
   return textIn(model_name) ?? textIn(model);
 }
@@ -128,7 +128,7 @@ function toldBy(gpus: readonly Gpu[]): Partial<About> & Pick<About, "context"> {
   };
 }
 
-/** What is in any of several lists. */
+/** The capabilities that are in any of several lists. */
 function capabilitiesIn(lists: readonly unknown[]): readonly Capability[] {
   const told = new Set(lists.flatMap((list: unknown): readonly unknown[] => (Array.isArray(list) ? list : [])));
   return CAPABILITIES.filter((capability) => told.has(capability));

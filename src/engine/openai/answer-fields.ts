@@ -1,5 +1,5 @@
 /**
- * What an answer has to be beside how it is drawn, in OpenAI's fields: its form, the tools that it may call, and whether its tokens are told
+ * The demands on an answer beside how it is drawn, in OpenAI's fields: its form, the tools it may call, and whether its tokens are told
  * with their probabilities (https://platform.openai.com/docs/api-reference/chat/create).
  */
 import type {
@@ -25,7 +25,7 @@ export interface Abilities {
   readonly json_schema: readonly TextRequest["kind"][];
   /** The routes that take `logprobs`. */
   readonly logprobs: readonly TextRequest["kind"][];
-  /** What `tool_choice` may be; none: it takes no tools. Only chats have any. */
+  /** The values that `tool_choice` may have; none: it takes no tools. Only chats have any. */
   readonly tools: readonly ChoiceWord[];
   /** Whether it refuses or ignores `parallel_tool_calls`: an answer is then cut here behind its first call. */
   readonly alwaysParallel?: boolean;
@@ -43,7 +43,7 @@ export const ALL_ABILITIES: Abilities = { json_schema: BOTH, logprobs: BOTH, too
 /** The fields of a request that are no sampling, by the capability that they need. */
 export const FIELD_OF = { json_schema: "response_format", logprobs: "logprobs", tools: "tools" } as const;
 
-/** What a server with these abilities can do by the routes that it has. */
+/** The capabilities of a server with these abilities, by the routes that it has. */
 export function abilitiesBy(abilities: Abilities, has: (route: TextRequest["kind"]) => boolean): Capability[] {
   const can: Capability[] = [];
   if (abilities.json_schema.some(has)) can.push("json_schema");

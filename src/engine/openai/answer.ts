@@ -22,7 +22,7 @@ type Asked = Omit<Generation, "signal">;
 export interface AnswerOptions {
   /** Tokens of prompt and answer together; null, or absent: not known. */
   readonly context?: number | null;
-  /** What to look for in the text; absent: nothing. */
+  /** The parts to look for in the text; absent: none. */
   readonly shape?: AnswerShape;
   /** Called whenever the answer has got on, before that is handed on. */
   readonly progress?: () => void;

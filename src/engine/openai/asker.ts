@@ -17,7 +17,7 @@ import type { Route } from "./routes.ts";
 /** The status with which a server says that it has no room now. */
 const NO_ROOM = 503;
 
-/** What many models put around their reasoning, where the server leaves it in the text. */
+/** The marks that many models put around their reasoning, where the server leaves it in the text. */
 const THINKING = { open: "<think>", close: "</think>" };
 const NONE: readonly string[] = [];
 
@@ -28,7 +28,7 @@ export const CANCELED: GenerateOutcome = {
   cachedTokens: null,
 };
 
-/** What is asked, and how. */
+/** The server and the model that are asked, and how. */
 export interface AskedServer {
   /** For sentences. */
   readonly name: string;

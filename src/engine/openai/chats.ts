@@ -1,8 +1,8 @@
 /**
  * The answer of `POST /v1/chat/completions`: each choice has a `delta`, or a `message` where the server does not stream
- * (https://platform.openai.com/docs/api-reference/chat-streaming). What the model writes for itself first stands apart where the server
- * parses it: in `reasoning_content` (SGLang, llama-server, TensorRT-LLM, vLLM up to 0.11), `reasoning` (vLLM, Ollama) or `thinking`. Calls of
- * tools are read in calls.ts.
+ * (https://platform.openai.com/docs/api-reference/chat-streaming). The model's reasoning, which comes first, stands apart where the server
+ * parses it: in `reasoning_content` (SGLang, llama-server, TensorRT-LLM, vLLM up to 0.11), `reasoning` (vLLM, Ollama) or `thinking`. Calls
+ * of tools are read in calls.ts.
  */
 import { isObject } from "../../common/json-values.ts";
 import type { Answer } from "./answer.ts";

@@ -10,7 +10,7 @@ export function readCompletion(answer: Answer, data: string, event?: string): bo
   return readEvent(answer, data, event, takeText);
 }
 
-/** What only the answer to another question has: a message of a chat, or a call of a tool. */
+/** The fields that only the answer to another question has: a message of a chat, or a call of a tool. */
 const OTHERS = ["message", "delta", "tool_calls", "function_call"];
 
 function takeText(answer: Answer, choice: Readonly<Record<string, unknown>>): boolean {

@@ -16,9 +16,9 @@ export interface About {
   readonly context: number | null;
   /** Requests that it works on at once; more wait there. */
   readonly slots: number | null;
-  /** What its model can do there; absent: that is found out by asking for it. */
+  /** The capabilities of its model there; absent: they are found out by asking for them. */
   readonly capabilities?: readonly Capability[];
-  /** What its model cannot do there, whatever the dialect can; absent: it does not tell. */
+  /** The capabilities that its model lacks there, whatever the dialect can; absent: it does not tell. */
   readonly lacks?: readonly Capability[];
   /** Set: it is not loaded there before a task wants it, and more will be told then. */
   readonly isUnloaded?: boolean;
@@ -39,13 +39,13 @@ export interface Order<Asked extends Request = TextRequest> {
   readonly grammar?: string;
 }
 
-/** What a server knows of OpenAI's fields and beyond them. TensorRT-LLM and others refuse those that they don't know. */
+/** The fields that a server knows, OpenAI's and others. TensorRT-LLM and others refuse those that they don't know. */
 export interface Extras {
   /** The sampling fields that it honours, by OpenAI's names. */
   readonly honours: readonly SamplingName[];
-  /** What it takes beside plain texts, as its documentation has it. */
+  /** Its abilities beside plain texts, as its documentation has them. */
   readonly can: Abilities;
-  /** What stands for `max_tokens` where an answer may go on to the end of the context; absent: a number has to. */
+  /** The fields in the place of `max_tokens` where an answer may go on to the end of the context; absent: there has to be a number. */
   readonly endless: Readonly<Partial<Record<TextRequest["kind"], { readonly max_tokens?: null }>>>;
   /** Whether it can say with each piece how many tokens there have been. */
   readonly countsEachPiece?: boolean;

@@ -141,7 +141,7 @@ export class OpenAiEngine implements Engine {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#watch?.stop();
-    // What it works on is canceled with that.
+    // The tasks that it works on are canceled with that.
     await this.#upstream.close();
   }
 

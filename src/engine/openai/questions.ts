@@ -30,7 +30,7 @@ export function questionFor(order: Order, extras: Extras): Question {
   };
 }
 
-/** What is to be continued, in JSON that is whole. */
+/** The text or the messages to continue, in JSON that is whole. */
 export function promptFields(request: TextRequest): Readonly<Record<string, unknown>> {
   if (request.kind === "completion") return { prompt: request.text.toWellFormed() };
   return { messages: request.messages.map(messageOf) };

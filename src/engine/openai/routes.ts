@@ -6,7 +6,7 @@ export type Route = Request["kind"];
 /** All of them, in the order in which they are tried. */
 export const ROUTES = ["completion", "chat", "embedding"] as const satisfies readonly Route[];
 
-/** What each is for, behind "can" or "cannot". */
+/** The use of each, in words behind "can" or "cannot". */
 const WORDS: Readonly<Record<Route, string>> = {
   completion: "continue a text (POST /v1/completions)",
   chat: "answer a chat (POST /v1/chat/completions)",

@@ -1,4 +1,4 @@
-/** What the failure script of a simulated engine does to a task, and to the worker. */
+/** The effects of a simulated engine's failure script on a task, and on the worker. */
 import type { SimulatedFailure, SimulatedFaults } from "../engine.ts";
 import { EngineFailure } from "../failures.ts";
 

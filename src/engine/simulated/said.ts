@@ -1,4 +1,4 @@
-/** What a simulated model says where it has to keep to a form: in the thread that makes grammars. */
+/** The answer of a simulated model that has to keep to a form: it is made in the thread that makes grammars. */
 import { randomText } from "../../grammar/random-text.ts";
 import { seededRandom } from "../../common/seeded.ts";
 import type { Tool, ToolCall } from "../../request.ts";

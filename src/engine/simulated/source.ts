@@ -1,4 +1,4 @@
-/** What a simulated model says, as tokens. */
+/** The answer of a simulated model, as tokens. */
 import type { Delta, ToolCallDelta } from "../../output.ts";
 import type { ToolCall } from "../../request.ts";
 import { words } from "./words.ts";
@@ -11,7 +11,7 @@ export interface Source {
   readonly tokens: number;
   /** Whether any number of its tokens is one delta; else it is asked for each. */
   readonly isOneText: boolean;
-  /** What the tokens `from` to `to` (not included) bring. */
+  /** The delta of the tokens `from` to `to` (not included). */
   deltaOf(from: number, to: number): Delta;
 }
 

@@ -1,10 +1,10 @@
-/** What a simulated model has to say to a request: calls of tools, a text of the form that is asked for, or words without an end. */
+/** The answer of a simulated model to a request: calls of tools, a text of the form that is asked for, or words without an end. */
 import { type ChatRequest, type Request, textsOf, type Tool } from "../../request.ts";
 import type { Said, Sayable } from "../forms/questions.ts";
 import { callsSource, type Source, textSource, wordsFrom } from "./source.ts";
 import { WORDS } from "./words.ts";
 
-/** What it has to say in a form, if anything; null: it says words. */
+/** The calls or the form that its answer has to have; null: it says words. */
 export function sayableOf(request: Request): Sayable | null {
   if (request.kind === "embedding") return null;
   const tools = request.kind === "chat" ? wantedCalls(request) : [];
@@ -32,7 +32,7 @@ function wantedCalls({ tools, messages }: ChatRequest): readonly Tool[] {
   return parallel ? wanted : wanted.slice(0, 1);
 }
 
-/** What it says where tools are the matter. It has an end: clients take an answer that is cut off for a failure of a loop of calls. */
+/** Its answer where tools are the matter. It has an end: clients take an answer that is cut off for a failure of a loop of calls. */
 function aboutTools({ tools, messages }: ChatRequest): string | null {
   const answers = messages.slice(messages.findLastIndex(({ role }) => role !== "tool") + 1);
   if (answers.length > 0) return `The tools say: ${answers.map(({ content }) => content).join("; ")}`;

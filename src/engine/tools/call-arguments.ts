@@ -21,7 +21,7 @@ import { ParameterTypes } from "./parameter-types.ts";
 /** Of a tool whose schema does not name its arguments: how many there may be, and characters of a name. */
 const [UNNAMED, LONGEST_NAME] = [16, 64];
 
-/** What stands around an argument between tags. */
+/** The text around an argument that is written between tags. */
 export interface Tags {
   readonly open: string;
   readonly between: Expression;

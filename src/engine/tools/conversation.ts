@@ -6,7 +6,7 @@ import type { JsonSchema, Message, Tool, ToolCall } from "../../request.ts";
 /** The characters of an id that all templates take. */
 const SHORT_ID = 9;
 
-/** What a template is strict about. */
+/** The points on which a template may be strict. */
 export interface Habits {
   /** Whether it refuses ids of calls that have not nine letters and digits. */
   readonly shortIds: boolean;
@@ -41,7 +41,7 @@ export function messagesOf(all: readonly Message[], habits: Habits): readonly ob
 
 function callOf({ name, arguments: text }: ToolCall, { anyArguments }: Habits): object {
   const found = text.trim() === "" ? {} : valueIn(text);
-  // What was cut off, or is no JSON, is told as it was written.
+  // Arguments that were cut off, or are no JSON, are told as they were written.
   const told = isObject(found) ? found : anyArguments ? text : { arguments: text };
   return { type: "function", function: { name, arguments: told } };
 }

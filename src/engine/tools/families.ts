@@ -10,15 +10,15 @@ import { keyAndValueTags, parameterTags } from "./tag-calls.ts";
 export interface Family {
   /** For people. */
   readonly name: string;
-  /** What begins a call, wherever it stands in the text; null: the text is one, if an object in JSON is the first thing in it. */
+  /** The mark that begins a call, wherever it stands in the text; null: the text is one, if an object in JSON is the first thing in it. */
   readonly opening: string | null;
-  /** What vocabularies may have as special tokens. */
+  /** Texts that vocabularies may have as special tokens. */
   readonly marks: readonly string[];
   /** A call of `NAME` as templates write it, with the text `VALUE` for its first argument, `KEY`. */
   readonly pattern: string;
   /** One call, without what stands around all of them. @throws {EngineFailure} `invalid_input` */
   write(tool: Tool): Expression;
-  /** What stands before all calls, between two, and behind all. */
+  /** The text before all calls, between two, and behind all. */
   readonly around: readonly [string | Expression, string | Expression, string | Expression];
   /** Reads what stands behind the opening. @returns whether it is a call, or several */
   read(source: Source, calls: Calls): Reading<boolean>;

@@ -7,7 +7,7 @@ export interface ToolSyntax extends Habits {
   readonly family: Family;
 }
 
-/** What a template is given, beside what it always is. */
+/** The variables of a template, beside those that it always gets. */
 export interface ToolVariables {
   readonly messages: readonly object[];
   readonly tools: readonly object[];

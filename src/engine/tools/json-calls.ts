@@ -24,11 +24,11 @@ export function* callObject(source: Source, calls: Calls): Reading<boolean> {
   }
 }
 
-/** What the members of such an object have told so far. */
+/** The call, as far as the members of such an object have told it so far. */
 class CallMembers {
   readonly #calls: Calls;
   #name: string | null = null;
-  /** What came before the name. */
+  /** The arguments, where they came before the name. */
   #early: string | null = null;
   #hasArguments = false;
 

@@ -1,4 +1,4 @@
-/** What a tool's schema says of the kinds of its arguments, to make JSON of values that a model has written as plain text. */
+/** The types of a tool's arguments by its schema, to make JSON of values that a model has written as plain text. */
 import { isObject, valueIn } from "../../common/json-values.ts";
 import type { JsonSchema } from "../../request.ts";
 

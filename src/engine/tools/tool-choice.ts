@@ -1,4 +1,4 @@
-/** What a request's choice of tools allows. */
+/** The calls that a request's choice of tools allows. */
 import type { Tools } from "../../request.ts";
 import type { ToolSyntax } from "./find-syntax.ts";
 

@@ -1,4 +1,4 @@
-/** What an answer has to be where it has to call tools, or may. */
+/** The grammar of an answer that has to call tools, or may. */
 import { choice, type Expression, type Grammar, literal, repeat, rule, sequence } from "../../grammar/expression.ts";
 import type { Tools } from "../../request.ts";
 import type { Family } from "./families.ts";

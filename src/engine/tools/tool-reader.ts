@@ -22,12 +22,12 @@ export interface ToolListener {
   readonly call: (delta: ToolCallDelta) => void;
 }
 
-/** What may stand between objects that are calls. */
+/** The characters that may stand between objects that are calls. */
 const SEPARATORS = /^[\s;,]$/;
 
 /**
- * The text before the first call is told, unless it is blank; that behind it is not. What begins like a call and is none is told as it stands, up
- * to where that shows.
+ * The text before the first call is told, unless it is blank; that behind it is not. Text that begins like a call and is none is told as it
+ * stands, up to where that shows.
  */
 export class ToolReader {
   readonly #shape: ToolShape;
@@ -61,7 +61,7 @@ export class ToolReader {
 
   /** Tells what was held back, when nothing comes any more. @returns as `push` */
   end(): boolean {
-    // What follows a call that is none may begin another.
+    // Text behind a call that is none may begin another.
     while (this.#frame !== undefined && !this.#isOver) {
       this.#frame.source.hasEnded = true;
       const rest = this.#read("");

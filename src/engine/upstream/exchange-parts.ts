@@ -1,4 +1,4 @@
-/** What one request to a server is made of. */
+/** The parts of one request to a server. */
 import type { Patience } from "../engine.ts";
 import type { Pace } from "./pace.ts";
 import type { UpstreamError } from "./upstream-error.ts";

@@ -1,5 +1,5 @@
 /**
- * Keeps one server's answers from taking all the time of a process that asks others too. What an answer usually brings takes a fraction of a
+ * Keeps one server's answers from taking all the time of a process that asks others too. A usual piece of an answer takes a fraction of a
  * millisecond to read; a flood of events, or JSON without end, takes many at a time.
  */
 
@@ -12,7 +12,7 @@ const LONG = 3;
 /** Times as long as it took, its server is not heard then. */
 const REST = 4;
 
-/** What an answer comes from. */
+/** The stream that an answer comes from. */
 interface Source {
   pause(): void;
   resume(): void;

@@ -78,8 +78,9 @@ export class Cards {
   }
 
   /**
-   * To be called before a worker that holds so many bytes ends. What it returns is called when it has ended, and resolves when figures measured
-   * after that show the memory free, or when that takes too long: a driver may be slow to take memory back from a process.
+   * To be called before a worker that holds so many bytes ends. The function that it returns is called when the worker has ended, and
+   * resolves when figures measured after that show the memory free, or when that takes too long: a driver may be slow to take memory back
+   * from a process.
    */
   watchFreed(uuids: readonly string[], bytes: number): () => Promise<void> {
     const before = this.#freeOnAll(uuids);

@@ -3,7 +3,7 @@
  * the shares of all add up to what the cards took.
  */
 
-/** What an instance asks of the energy of its cards. Times are milliseconds on the monotonic clock. */
+/** The energy of cards, as one of their instances asks for it. Times are milliseconds on the monotonic clock. */
 export interface Energy {
   /** The instance has begun to work, or has ended to. */
   begins(now: number): void;

@@ -42,7 +42,7 @@ export interface HealthOptions {
   readonly noted?: (event: GpuEventRecord, about: EventAbout) => void;
 }
 
-/** What is told of an event beside its sentence, where there is such a thing. */
+/** Facts of an event that are told beside its sentence, where there are any. */
 export interface EventAbout {
   /** The user who did it. */
   readonly by?: string | undefined;

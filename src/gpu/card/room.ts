@@ -44,7 +44,7 @@ function others(reading: Reading | null, total: number): number {
   return upTo((reading?.othersMemory ?? 0) * total);
 }
 
-/** What is not free on this machine, and is no model's. */
+/** Bytes that are not free on this machine, and are no model's. */
 function foreign({ thresholds }: Device, all: Place["all"], mayTake: number): number {
   return upTo(Math.max(0, mayTake - process.availableMemory() * thresholds.memory - taken(all)));
 }
@@ -59,8 +59,8 @@ function upTo(bytes: number): number {
 }
 
 /**
- * The part of free bytes that an instance may take when it loads now. What is known to be enough for the others that are yet to load there
- * is left to them; where that is not known, all get the same.
+ * The part of free bytes that an instance may take when it loads now. The others that are yet to load there keep what is known to be
+ * enough for them; where that is not known, all get the same.
  * @param all on the same memory
  */
 export function budgetOf(free: number, about: Instance, all: readonly Instance[]): number {

@@ -110,7 +110,7 @@ export class Instance {
     return this.#stay.engine.model;
   }
 
-  /** What the model takes, and how it was used. */
+  /** The memory of the model, and how the model was used. */
   get stay(): Pick<Stay, "served" | "residency" | "residencyIn" | "lastUsedAt" | "reckoned" | "refit"> {
     return this.#stay;
   }
@@ -120,7 +120,7 @@ export class Instance {
     return this.#info;
   }
 
-  /** What requests call its model; null: it has no name before it is loaded. */
+  /** The name by which requests call its model; null: it has no name before it is loaded. */
   get modelName(): string | null {
     const { names, engine, served } = this.#options;
     if (served !== null) return served.settings.name;

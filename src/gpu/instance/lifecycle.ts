@@ -345,7 +345,7 @@ export class Lifecycle {
     return this.#failure === null ? NOT_WANTED : `${NOT_WANTED} The last try failed: ${this.#failure.sentence}`;
   }
 
-  /** The tasks that wanted the model end. Whoever wants it after a pause has it tried again. */
+  /** The tasks that wanted the model end. A task that wants it after a pause has it tried again. */
   #giveUp(): void {
     this.#wanted = false;
     this.#hasServed = false;

@@ -1,4 +1,4 @@
-/** What the log says of an instance's worker. */
+/** Log lines about an instance's worker. */
 import type { Logger } from "pino";
 import type { EngineInfo } from "../../engine/engine.ts";
 import type { Outcome } from "../../task.ts";

@@ -29,7 +29,7 @@ export class Stay {
   #estimate: Estimate | null = null;
   /** Bytes; null: it was not loaded yet. */
   #measured: number | null = null;
-  /** What its engine takes, as it planned; null: it did not plan. */
+  /** Memory that its engine takes, as it planned; null: it did not plan. */
   #planned: EngineInfo["memory"] = null;
   #measuredOverhead: number | null = null;
   /** The last load: when it began, on the monotonic clock, and the slots that it was asked for. */
@@ -63,7 +63,7 @@ export class Stay {
   get residency(): Residency {
     const file = this.#served?.file ?? null;
     return {
-      // What is yet to be fetched takes nothing.
+      // A file that is yet to be fetched takes nothing.
       memory: file?.state === "fetching" ? 0 : (this.#measured ?? this.#estimate?.wanted ?? null),
       fileBytes: file?.state === "there" ? file.bytes : 0,
       loadSeconds: this.#loadSeconds,

@@ -6,7 +6,7 @@ import { messageOf } from "../../errors.ts";
 /** The second one has the library for older drivers, for which the first one's is set aside. */
 const PACKAGES = ["@node-llama-cpp/linux-x64-cuda", "@node-llama-cpp/linux-x64-cuda-ext"] as const;
 const LIBRARIES = ["libggml-cuda.so", join("fallback", "libggml-cuda.so")] as const;
-/** What both were linked against, found by itself beside the first one only. */
+/** The library that both were linked against, found by itself beside the first one only. */
 const BASE = "libggml-base.so";
 
 /**

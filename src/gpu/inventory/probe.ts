@@ -18,7 +18,7 @@ export interface Probe {
   readonly death?: string;
 }
 
-/** What one finds that finds nothing. */
+/** The findings of a probe that finds nothing. */
 export const NOTHING = { backend: false, names: [], memoryTotal: 0, cudaFault: null } as const satisfies Probe;
 
 /** Milliseconds. */

@@ -19,7 +19,7 @@ export class Answer {
   readonly #format: AnswerFormat | undefined;
   /** Whether a stop sequence may end the text before it is whole. */
   readonly #mayStop: boolean;
-  /** Who asks the thread. */
+  /** The name of the worker that asks the thread. */
   readonly #by: string;
   readonly #thread: SchemaThread;
   #text = "";
@@ -40,7 +40,7 @@ export class Answer {
   }
 
   /**
-   * What is wrong with the whole text, as a sentence; null: nothing is, or it has no form. Of an answer that calls tools, the text is no answer.
+   * The fault of the whole text, as a sentence; null: it has none, or no form. Of an answer that calls tools, the text is no answer.
    * @param followedGrammar whether nothing else could come about, so that a grammar that says all needs no check
    * @throws {EngineFailure} `model_error`: the form is strict, and no stop sequence of the caller's may have cut the text
    */

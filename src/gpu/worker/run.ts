@@ -13,7 +13,7 @@ export interface Run {
   readonly task: Task | null;
   /** null: a health check's, whose output nobody wants. */
   readonly sink: RunSink | null;
-  /** What its task has cost; null: a health check's, which nobody pays. */
+  /** The cost of its task; null: a health check's, which nobody pays. */
   readonly use: TaskUse | null;
   /** Milliseconds on the monotonic clock when it took its slot. */
   readonly takenAt: number;

@@ -10,7 +10,7 @@ import { WorkerHost } from "./worker-host.ts";
 export interface SharedPort {
   /** @param sent called when the message is on its way for good */
   send(message: FromShared, sent?: () => void): void;
-  /** What the process around them uses. */
+  /** CPU time and memory that the process around them uses. */
   use(): ProcessUse;
   /** See `HostPort`. */
   readonly faults?: SimulatedFaults;
@@ -64,7 +64,7 @@ export class SharedHosts {
   #end(number: number, how: string, stderr = ""): void {
     const host = this.#hosts.get(number);
     this.#hosts.delete(number);
-    // What it still does is of no interest, and how that ends neither.
+    // Its further work is of no interest, and how that ends neither.
     void host?.release().catch(() => {});
     // Also of one that has ended already: who has it killed must hear that.
     this.#port.send({ from: number, end: { how, stderr } });

@@ -5,7 +5,7 @@
  *  1. The process is started for the first worker and ends with the last one.
  *  2. The end of one worker, a kill included, touches no other. One that does not let itself be ended takes the process along.
  *  3. The process may die, or be killed because it gives no sign of life: all its workers end then, and `sharedDeaths` says that none of
- *     them is to blame. Whoever starts a worker next starts the process for all.
+ *     them is to blame. The next start of a worker starts the process for all.
  */
 import type { Logger } from "pino";
 import { startedModule } from "../../common/started-module.ts";

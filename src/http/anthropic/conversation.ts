@@ -9,7 +9,7 @@ import { type GivenMessage, messagesOf } from "../schemas/messages.ts";
 type Turn = GivenMessage & { readonly content: string };
 type GivenCall = NonNullable<GivenMessage["tool_calls"]>[number];
 
-/** What makes up a conversation. */
+/** The fields that make up a conversation. */
 export interface Conversation {
   readonly system?: string | readonly GivenBlock[];
   readonly messages: readonly GivenTurn[];
@@ -49,7 +49,7 @@ export function refuseBegunAnswer({ messages }: Conversation): void {
   throw new AltLasError("unsupported", sentence, { param: "messages" });
 }
 
-/** What one side says several times in a row is one turn, as with Anthropic: many templates want the sides to alternate. */
+/** Several messages of one side in a row are one turn, as with Anthropic: many templates want the sides to alternate. */
 function joined(turns: readonly Turn[]): readonly Turn[] {
   const all: Turn[] = [];
   for (const turn of turns) {

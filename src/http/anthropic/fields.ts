@@ -41,7 +41,7 @@ export function sampling(body: MessagesBody): Sampling {
   });
 }
 
-/** What an answer has to be beside a text. @throws {AltLasError} `invalid_input`, `unsupported` */
+/** The demands on an answer beside a text. @throws {AltLasError} `invalid_input`, `unsupported` */
 export function wantedOf(body: CountBody): Pick<ChatRequest, "format" | "tools"> {
   const given = body.output_config?.format ?? body.output_format;
   const format = given && formatOf({ type: "json_schema", json_schema: { schema: given.schema, strict: true } }, "");

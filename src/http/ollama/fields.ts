@@ -1,4 +1,4 @@
-/** What requests of Ollama's API say of their answers, as tasks have it; and what of it comes to nothing, in headers. */
+/** Settings of answers in requests of Ollama's API, as tasks have them; and headers that name those which come to nothing. */
 import type { FastifyReply } from "fastify";
 import { modelMeant } from "../../gpu/models.ts";
 import { AltLasError } from "../../errors.ts";
@@ -51,7 +51,7 @@ export function ollamaSampling({ num_predict, seed, ...options }: OllamaOptions,
   });
 }
 
-/** What the text of an answer has to be. @throws {AltLasError} `invalid_input` */
+/** The demands on the text of an answer. @throws {AltLasError} `invalid_input` */
 export function wantedOf({ format, logprobs, top_logprobs: likeliest = 0 }: OllamaText): {
   readonly format?: AnswerFormat;
   readonly logprobs?: number;

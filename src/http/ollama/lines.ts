@@ -12,7 +12,7 @@ import { inItsWords } from "./words.ts";
 
 const NDJSON = "application/x-ndjson; charset=utf-8";
 
-/** What one answer says, or a piece of it. */
+/** The content of one answer, or of a piece of it. */
 export interface Said {
   readonly content: string;
   readonly thinking?: string;
@@ -95,7 +95,7 @@ export function wholeOf({ result }: Done, thinks: boolean): Said {
   };
 }
 
-/** What the end of an answer says beside its words. */
+/** The fields at the end of an answer beside its words. */
 export function frameOf(model: string, task: Done): OllamaFrame {
   const { finishReason, promptTokens, completionTokens } = task.result;
   return {

@@ -29,7 +29,7 @@ interface Asking {
   readonly reply: FastifyReply;
 }
 
-/** What a kind of call asks, and is answered with. */
+/** The request and the answer of a kind of call. */
 interface Asked<Fields extends object> {
   /** Whether it asks for no text. */
   readonly isEmpty: boolean;

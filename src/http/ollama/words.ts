@@ -1,4 +1,4 @@
-/** What the fields of Ollama's API are called, in sentences about a call. */
+/** Names of the fields of Ollama's API, for sentences about a call. */
 import { wordsOf } from "../openai/words.ts";
 
 export const { inItsWords, failureInItsWords, warnInItsWords } = wordsOf([

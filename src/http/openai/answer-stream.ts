@@ -87,7 +87,7 @@ export class AnswerStream {
     const { raw } = this.#reply;
     this.#tellRead = (ended) => tellRead(tasks, this.#reply, ended);
     if (raw.destroyed) return this.#left();
-    // Whoever starts it hears of a failure at the end of this, and not before.
+    // The caller that starts it hears of a failure at the end of this, and not before.
     this.#begun.promise.catch(() => {});
     raw.on("drain", () => this.#drained());
     raw.once("close", () => this.#left());

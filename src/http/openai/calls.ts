@@ -30,7 +30,7 @@ export interface Call {
   readonly leave: () => void;
 }
 
-/** What an answer is made of. */
+/** The fields of a task that an answer is made of. */
 export type Answered = Pick<TaskSnapshot, "id" | "createdAt" | "ranModel" | "model"> & { readonly result: TaskResult };
 
 /** A task that has a result. */

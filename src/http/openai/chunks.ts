@@ -16,7 +16,7 @@ export interface StreamOptions {
   readonly perPrompt: number;
 }
 
-/** What a kind of answer calls its parts. */
+/** The parts of a kind of answer, and their names. */
 export interface ChunkKind {
   readonly prefix: "chatcmpl" | "cmpl";
   readonly object: "chat.completion.chunk" | "text_completion";
@@ -75,7 +75,7 @@ export function chunkStream(kind: ChunkKind, options: StreamOptions): StreamKind
   };
 }
 
-/** Writes the chunks of one answer. What is the same in all of them is made once. */
+/** Writes the chunks of one answer. The parts that are the same in all of them are made once. */
 class Chunks implements AnswerWriter {
   readonly #kind: ChunkKind;
   readonly #head: string;

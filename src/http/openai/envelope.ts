@@ -49,7 +49,7 @@ const NAMES: Readonly<Partial<Record<ErrorCode, string>>> = {
 interface Answered {
   readonly status: number;
   readonly body: Failure | OpenAiFailure | AnthropicFailure;
-  /** What else its clients look for. */
+  /** Headers that its clients look for as well. */
   readonly headers: Readonly<Record<string, string>>;
 }
 

@@ -39,7 +39,7 @@ type Hook = (request: FastifyRequest, reply: FastifyReply, done: () => void) => 
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Names the fields that a schema does not know in `X-Ignored-Fields`. What is null says nothing, and is not named.
+ * Names the fields that a schema does not know in `X-Ignored-Fields`. A field that is null says nothing, and is not named.
  * @param harmless fields that it does not know and that change no answer
  * @param idleIn finds others that do nothing
  */
@@ -135,7 +135,7 @@ function partsOf(content: NonNullable<OpenAiMessage["content"]>) {
   return content.map(({ type, text }) => (text === undefined ? { type } : { type, text }));
 }
 
-/** What an answer has to be beside a text. @throws {AltLasError} `invalid_input`, `unsupported` */
+/** The demands on an answer beside a text. @throws {AltLasError} `invalid_input`, `unsupported` */
 export function wantedOf(body: ChatBody): Pick<ChatRequest, "format" | "tools" | "logprobs"> {
   const format = formatOf(body.response_format, "");
   const tools = toolsOf(body, "");

@@ -122,7 +122,7 @@ const BYTES = "application/octet-stream";
 /** Bytes of memory that one download takes at most while its client does not read: a page of results, and what is made of it. */
 const CONTENT_MEMORY = 2 ** 20;
 
-/** What a file has is what its user has asked, or asks. @throws {AltLasError} `forbidden` */
+/** The content of a file is what its user has asked, or asks. @throws {AltLasError} `forbidden` */
 function refuseToShowContent({ name, role }: Caller, { user }: FileInfo): void {
   if (role === "admin" || user === name) return;
   const sentence = `The content of a file is for its user and for the role admin; ${name} has the role ${role}.`;

@@ -35,7 +35,7 @@ import { OPENAI_PATH, openAiFailure, statusFor } from "./envelope.ts";
 
 type Parts = Pick<ServerParts, "config" | "live" | "tasks">;
 
-/** What is read from a file has no reader yet whose role would be known: it may be anybody's. */
+/** The reader of a file's lines, whose role is not known yet: it may be anybody. */
 const ANYBODY = { ...UNBOUND, name: "", role: "user" } as const;
 
 const NOT_STREAMED = "must be false in a line of a batch: nobody reads along";
@@ -87,7 +87,7 @@ const RESPONSE: Means<ResponseBody> = {
     const earlier = await earlierOf(tasks, { name: of.user }, body);
     return [responseInput(body, earlier, { api: config.api, limits: live.config.limits })];
   },
-  // What a response has to know beside its task.
+  // The note that a response needs beside its task.
   kept: (_body, { note }) => readNote(note),
   answer: async ({ task, kept, request }) => {
     const asked = await request();

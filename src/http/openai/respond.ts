@@ -7,14 +7,14 @@ import { AnswerStream } from "./answer-stream.ts";
 import { type Call, type Done, endOf } from "./calls.ts";
 import { type ChunkKind, chunkStream } from "./chunks.ts";
 
-/** What one kind of call is answered with. */
+/** The form of the answers to one kind of call. */
 export interface Answering<Answer> {
   readonly kind: ChunkKind;
   /** @param perPrompt choices of each prompt */
   readonly whole: (tasks: readonly Done[], perPrompt: number) => Answer;
 }
 
-/** What a body says of its answer; taken out of it before the body is let go. */
+/** A body's wishes for its answer; taken out of it before the body is let go. */
 export function wishesOf({ stream, stream_options, n }: GenerationBody) {
   return { stream, withUsage: stream_options?.include_usage === true, perPrompt: n };
 }

@@ -1,4 +1,4 @@
-/** What an API writes its streamed answers as. */
+/** The form in which an API writes its streamed answers. */
 import type { AltLasError } from "../../errors.ts";
 import type { Delta } from "../../output.ts";
 import type { TaskResult } from "../../task.ts";
@@ -32,6 +32,6 @@ export interface AnswerWriter {
   /** @param position of the delta in the output of its choice */
   piece(index: number, delta: Delta, position: number): string;
   last(index: number, task: Done): string;
-  /** What follows the last choice. @param results of all choices */
+  /** The text behind the last choice. @param results of all choices */
   end(results: readonly TaskResult[]): string;
 }

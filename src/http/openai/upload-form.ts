@@ -43,7 +43,7 @@ export async function readUploadForm(
   }).catch((error: unknown) => {
     throw unreadable(messageOf(error));
   });
-  // Whoever listens from now on would not hear of it.
+  // Listeners that are added from now on would not hear of it.
   signal.throwIfAborted();
   const reading = new FormReading(request, reader, take);
   const giveUp = (): void => reading.fail(signal.reason as Error);
@@ -87,7 +87,7 @@ class FormReading {
       return await this.#end.promise;
     } finally {
       request.off("close", onClose).unpipe(this.#reader);
-      // What still comes is dropped; the refusal reaches its client all the same (linger.ts).
+      // Data that still comes is dropped; the refusal reaches its client all the same (linger.ts).
       request.on("error", () => {}).resume();
       this.#file?.content.destroy();
       await this.#file?.taken.catch(() => undefined);

@@ -72,7 +72,7 @@ function ownerOf({ caller: { name, team } }: FastifyRequest): Owned {
   return { user: name, team };
 }
 
-/** What the headers say is enough to refuse it, before any of it is sent. @throws {AltLasError} */
+/** Refuses an upload for what its headers say, before any of it is sent. @throws {AltLasError} */
 function refuseEarly({ draining, config, live, uploads }: ServerParts, { headers, caller }: FastifyRequest): void {
   if (draining())
     throw new AltLasError("draining", "The server is stopping and takes no new files.", {
@@ -101,7 +101,7 @@ async function factsOf(
   signal: AbortSignal,
 ): Promise<FileFacts> {
   const { filename, fields } = await readUploadForm(raw, signal, async (content: Readable, before) => {
-    // What has come already may be wrong, and the file large.
+    // Fields that have come already may be wrong, and the file large.
     if (before.has("purpose")) fieldsOf(before);
     for await (const chunk of content) await upload.write(chunk as Buffer);
   });

@@ -108,7 +108,7 @@ const OutputFormat = Type.Object(
   { allowed: "an object with type and schema" },
 );
 
-/** What makes up the prompt, and what would change the answer and cannot be honoured. */
+/** The fields that make up the prompt, and those that would change the answer and cannot be honoured. */
 function promptFields(settings: Settings) {
   return {
     messages: Type.Array(GivenMessage, {

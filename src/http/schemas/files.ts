@@ -4,7 +4,7 @@ import { Type, type Static } from "../../common/type.ts";
 import { closed, ID_EXAMPLE, oneOf, orNull, shared } from "./common.ts";
 import { pageSchema } from "./openai-shared.ts";
 
-/** What a client may upload a file for. Here it decides nothing but which files a list has. */
+/** The purposes that a client may upload a file for. Here they decide nothing but which files a list has. */
 export const PURPOSES = ["batch", "user_data", "assistants", "fine-tune", "vision", "evals"] as const;
 
 export const FILE_ID_EXAMPLE = `file-${hexOf(ID_EXAMPLE)}`;

@@ -1,4 +1,4 @@
-/** What an answer has to be beside a text: its form, the tools that it may ask for, the probabilities of its tokens. */
+/** Demands on an answer beside a text: its form, the tools that it may ask for, the probabilities of its tokens. */
 import { Type, type Static, type TObject } from "../../common/type.ts";
 import type { JsonSchema } from "../../request.ts";
 

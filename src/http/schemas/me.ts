@@ -1,4 +1,4 @@
-/** Who is calling. */
+/** The caller of a request. */
 import { Type } from "../../common/type.ts";
 import { ROLES, type Scope, SCOPES } from "../../config/config.ts";
 import { BudgetView } from "./callers.ts";

@@ -13,7 +13,7 @@ const MAX_CALLS = 128;
 const Part = Type.Object({ type: Type.String(), text: Type.Optional(Type.String()) });
 type Part = Static<typeof Part>;
 
-/** What a message says. */
+/** The content of a message. */
 export type GivenContent = string | readonly Part[];
 
 const CONTENT = `a string, or a list of 1 to ${MAX_PARTS} text parts`;
@@ -138,7 +138,8 @@ class Calls {
   }
 
   /**
-   * What a tool's message answers. Clients of APIs in which calls have no ids send none: the first call that is open is meant then.
+   * The call that a tool's message answers. Clients of APIs in which calls have no ids send none: the first call that is open is meant
+   * then.
    * @throws {AltLasError} `invalid_input`: it names a call that was not made
    */
   answeredBy({ tool_call_id: given = "", name: tool }: GivenMessage, field: string): Partial<Message> {

@@ -228,7 +228,7 @@ function embeddingsSchema(settings: Settings) {
   );
 }
 
-/** What all calls have beside Ollama's own fields. */
+/** The fields that all calls have beside Ollama's own. */
 function callerFields(settings: Settings) {
   const { gpu_options, priority, task_type } = sharedFields(settings);
   return { gpu_options, priority, task_type };

@@ -1,4 +1,4 @@
-/** What the bodies of OpenAI's API share. */
+/** Fields that the bodies of OpenAI's API share. */
 import { type TSchema, Type } from "../../common/type.ts";
 import type { Config } from "../../config/config.ts";
 import { PRIORITIES } from "../../task.ts";

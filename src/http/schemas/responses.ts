@@ -11,7 +11,7 @@ const MAX_KEY = 64;
 const MAX_VALUE = 512;
 
 /**
- * An item of an input. What its fields have to be follows from its type, and of types that are not known here they may be anything: the
+ * An item of an input. Its type says how its fields must be, and of types that are not known here they may be anything: the
  * sentence is about the type then.
  */
 const InputItem = Type.Object(

@@ -1,4 +1,4 @@
-/** What a task has cost, and when its parts were. */
+/** Cost of a task, and times of its parts. */
 import { Type, type Static } from "../../common/type.ts";
 import { orNull } from "./common.ts";
 

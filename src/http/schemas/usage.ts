@@ -2,7 +2,7 @@
 import { Type, type Static } from "../../common/type.ts";
 import { closed, oneOf, orNull, Time, TIME_EXAMPLE } from "./common.ts";
 
-/** What usage can be told apart by. */
+/** The keys that usage can be told apart by. */
 export const USAGE_BY = ["user", "team", "key", "model", "gpu", "day", "hour"] as const;
 export type UsageBy = (typeof USAGE_BY)[number];
 

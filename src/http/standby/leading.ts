@@ -1,4 +1,4 @@
-/** What a server of a cluster does about its requests while it leads, beside answering them. */
+/** Checks and steps that a server of a cluster adds to its requests while it leads. */
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { AltLasError } from "../../errors.ts";
 import { isFinal } from "../../task.ts";
@@ -10,7 +10,7 @@ export const TASK_ROUTE = "/api/v1/task/:task_id";
 
 /**
  *  1. A leader that has not heard from the database for a while answers nothing but tasks that have ended, as another one may lead by now.
- *  2. What it was told to remember is where the next one to lead finds it, before it says so.
+ *  2. Changes that it was told to remember are where the next one to lead finds them, before it says so.
  */
 export function answerAsLeader(
   closed: FastifyInstance,

@@ -5,7 +5,7 @@
  *  2. A client that leaves takes its request to the leader with it, and a leader that dies the answer to its client.
  *  3. Only what may be repeated is sent again, and only when a connection that was kept open turns out to be closed. A client is asked to repeat
  *     only what the leader cannot have done, or what may be done twice.
- *  4. What was passed on already is refused: no request goes round.
+ *  4. A request that was passed on already is refused: none goes round.
  */
 import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import https from "node:https";
@@ -134,7 +134,7 @@ export class PassOn {
   }
 
   #headersOf({ raw, id }: FastifyRequest, secret: string): string[] {
-    // What a proxy has written is believed where that proxy is.
+    // Headers that a proxy has written are believed where that proxy is.
     const isProxied = this.#proxies.trusts(raw.socket.remoteAddress ?? "");
     return [
       ...carried(raw, (name) => OF_REQUEST.has(name) || (!isProxied && OF_PROXIES.test(name))),
@@ -223,7 +223,7 @@ function answerOf(asked: ClientRequest, request: FastifyRequest, reply: FastifyR
   return promise;
 }
 
-/** What a client does to its connection is done to that with the leader. @returns what ends that */
+/** Does to the connection with the leader what a client does to its own. @returns what ends that */
 function leaveTogether(asked: ClientRequest, raw: IncomingMessage, answer: ServerResponse): readonly (() => void)[] {
   const { socket } = raw;
   const leave = (): void => void asked.destroy(new Error("the client has left"));

@@ -30,7 +30,7 @@ export interface StandbyServer {
   readonly app: FastifyInstance;
   /** Another server leads now, or none. */
   leaderChanged(): void;
-  /** This one leads now. What still comes on connections that are open is passed on to it, and they end with their next answer. */
+  /** This one leads now. Requests that still come on open connections are passed on to it, and these end with their next answer. */
   retire(): void;
 }
 
@@ -121,7 +121,7 @@ function taskRoute(
   });
 }
 
-/** Who asks, as far as this server can tell; null: the leader has to decide. */
+/** The caller of a request, as far as this server can tell; null: the leader has to decide. */
 function callersBy(app: FastifyInstance, parts: StandbyParts, proxies: Proxies): CallerOf {
   const tickets = new StreamTickets(parts);
   app.addHook("onClose", async () => tickets.close());

@@ -19,7 +19,7 @@ export interface CalibrateOptions {
 
 type GpuSpeeds = SpeedFile["gpus"][number];
 
-/** What was measured with so many slots in use. */
+/** The measurement with so many slots in use. */
 interface Step {
   readonly inUse: number;
   readonly samples: readonly Sample[];
@@ -121,7 +121,7 @@ async function measure(
   } as GpuSpeeds;
 }
 
-/** What the server tells of a model's memory, and of its GPU's. */
+/** Figures of a model's memory and of its GPU's, as the server tells them. */
 function memoryOf(
   { memory_total: total }: GpuView,
   { context, kv_bytes_per_token: kv, memory_bytes: memory }: GpuView["instances"][number],

@@ -19,7 +19,7 @@ export interface Target {
   readonly context: number;
 }
 
-/** What one task asks: about so many tokens. */
+/** The size of one task: about so many tokens. */
 export interface Shape {
   readonly prompt: number;
   readonly answer: number;

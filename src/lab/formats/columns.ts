@@ -1,4 +1,4 @@
-/** What the readers of all formats share: numbers and their bounds, in sentences that name the column. */
+/** Checks that the readers of all formats share: numbers and their bounds, in sentences that name the column. */
 
 /** A value that is not as it has to be, in words that name its column. */
 export class BadValue extends Error {}

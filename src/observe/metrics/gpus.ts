@@ -1,4 +1,4 @@
-/** The figures of GPUs and of the models on them, as `GET /gpus` has them. What a device does not tell has no series. */
+/** The figures of GPUs and of the models on them, as `GET /gpus` has them. A figure that a device does not tell has no series. */
 import { hostname } from "node:os";
 import { GPU_STATES } from "../../gpu/facts.ts";
 import { type GpuStatus, INSTANCE_STATES, type InstanceStatus } from "../../gpu/status.ts";

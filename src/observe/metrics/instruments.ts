@@ -1,5 +1,5 @@
 /**
- * Makes metrics. What happens with every task is counted in plain numbers, which prom-client gets to see at a scrape: its own counters and
+ * Makes metrics. Events that each task has are counted in plain numbers, which prom-client gets to see at a scrape: its own counters and
  * histograms look their labels up and check them each time, and together they would take a task five microseconds.
  */
 import Counter from "prom-client/lib/counter.js";
@@ -16,7 +16,7 @@ export interface Count {
   of(one?: string, other?: string): Sum;
 }
 
-/** What a metric says at a scrape. */
+/** The values that a metric shows at a scrape. */
 export interface Reading {
   /** Forgets what the last scrape showed, so that what has gone is not shown any more. */
   clear(): void;
@@ -47,7 +47,7 @@ export class Instruments {
     return (seconds) => counts.add(Math.max(0, seconds));
   }
 
-  /** What is read at each scrape. */
+  /** A value that is read at each scrape. */
   gauge(name: string, help: string, labelNames: Labels = []): Reading {
     const gauge = new Gauge({ name: fullName(name), help, labelNames, registers: [this.#registry] });
     const children = new Children((values) => gauge.labels(...values));
@@ -67,7 +67,7 @@ export class Instruments {
     };
   }
 
-  /** What goes up and down as things happen. */
+  /** A value that goes up and down as things happen. */
   level(name: string, help: string): (by: number) => void {
     const shown = this.gauge(name, help);
     let level = 0;

@@ -16,7 +16,7 @@ import type { MetricSources } from "./sources.ts";
 import { countTasks, ENDED } from "./tasks.ts";
 import { Users } from "./users.ts";
 
-/** What a scrape is answered with. */
+/** The answer to a scrape. */
 export interface Scrape {
   readonly contentType: string;
   readonly text: string;
@@ -108,7 +108,7 @@ export class Metrics {
     };
   }
 
-  /** What the store does not tell in time is shown as it was. */
+  /** Figures that the store does not tell in time are shown as they were. */
   #showStore(tasks: Reading): () => Promise<void> {
     const { ended, pendingWebhooks } = this.#sources;
     const pending = this.#instruments.gauge(

@@ -1,4 +1,4 @@
-/** What is read at each scrape. */
+/** Sources of the figures that are read at each scrape. */
 import type { GpuStatus } from "../../gpu/status.ts";
 import type { TaskStatus } from "../../task.ts";
 

@@ -1,4 +1,4 @@
-/** What becomes of tasks. */
+/** Figures of tasks: how they start, are tried again and end. */
 import { type Interruption, isFinal, type Task, TASK_STATUSES } from "../../task.ts";
 import type { TaskUse } from "../../task-use.ts";
 import { TASK_ENDED, TASK_REQUEUED, TASK_STARTED } from "../../topics.ts";

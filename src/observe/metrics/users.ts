@@ -1,4 +1,4 @@
-/** What users have used. A server may have thousands of users: those who use it most have series of their own, the rest has one. */
+/** Usage of users. A server may have thousands of users: those who use it most have series of their own, the rest has one. */
 import type { TaskUse } from "../../task-use.ts";
 import type { Instruments, Reading } from "./instruments.ts";
 import { OTHERS } from "./label-values.ts";
@@ -6,7 +6,7 @@ import { OTHERS } from "./label-values.ts";
 /** Users with series of their own. */
 const MOST = 50;
 
-/** What one has used, in all attempts of the tasks that ended. */
+/** Usage of one user, in all attempts of the tasks that ended. */
 interface Used {
   tasks: number;
   prompt: number;
@@ -25,7 +25,7 @@ export class Users {
   readonly #show: (user: string, used: Used) => void;
   /** All that each has used, which says who is first. */
   readonly #tokensOf = new Map<string, number>();
-  /** What the users among the first have used since they are. */
+  /** Usage of the users among the first, since they are among them. */
   readonly #first = new Map<string, Used>();
   readonly #rest: Used = unused();
 

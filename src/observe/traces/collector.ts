@@ -22,7 +22,7 @@ const MOST_ANSWER = 2 ** 20;
 
 const zipped = promisify(gzip);
 
-/** What came of one try. */
+/** The outcome of one try. */
 interface Tried {
   /** Why it was in vain; null: it was not. */
   readonly failure: string | null;
@@ -66,7 +66,7 @@ export class Collector {
     }
   }
 
-  /** What has failed is not waited for any more. */
+  /** A message that has failed is not waited for any more. */
   hurry(): void {
     this.#patience.abort();
   }

@@ -1,4 +1,4 @@
-/** What is around the spans of each message to a collector: `ExportTraceServiceRequest`, `ResourceSpans`, `ScopeSpans`. */
+/** The envelope of the spans in each message to a collector: `ExportTraceServiceRequest`, `ResourceSpans`, `ScopeSpans`. */
 
 /** Fields 1 and 2 of a message, where they are texts or messages. */
 const FIRST = 0x0a;

@@ -1,4 +1,4 @@
-/** What OpenTelemetry's variables of the environment say of where spans go, and how many at once. */
+/** Settings from OpenTelemetry's variables of the environment: where spans go, and how many at once. */
 import { readFileSync } from "node:fs";
 import { VERSION } from "../../common/version.ts";
 import { messageOf } from "../../errors.ts";
@@ -6,7 +6,7 @@ import { messageOf } from "../../errors.ts";
 export interface TraceSettings {
   readonly collector: CollectorSettings;
   readonly batches: BatchSettings;
-  /** Who sends them: pairs of a name and a value. */
+  /** The resource that sends them: pairs of a name and a value. */
   readonly resource: Readonly<Record<string, string>>;
 }
 
@@ -16,7 +16,7 @@ export interface CollectorSettings {
   /** Milliseconds for one batch, with all its tries. */
   readonly timeout: number;
   readonly gzip: boolean;
-  /** What is in the files that were named, for HTTPS. */
+  /** Contents of the files that were named, for HTTPS. */
   readonly tls: { readonly ca?: Buffer; readonly cert?: Buffer; readonly key?: Buffer };
 }
 
@@ -132,7 +132,7 @@ function pairsIn(environment: NodeJS.ProcessEnv, variable: string): Record<strin
   return found;
 }
 
-/** What was given is not told: headers may hold a key. */
+/** The given value is not told: headers may hold a key. */
 function pairError(variable: string): Error {
   return new Error(`${variable} must be a list like name=value,name=value, with what is special as percent signs.`);
 }

@@ -10,7 +10,7 @@ export const INTERNAL = 1;
 export const SERVER = 2;
 export const CLIENT = 3;
 
-/** What stands at the begin of a span. */
+/** The fields at the begin of a span. */
 export interface SpanHead {
   /** Of the trace. */
   readonly context: TraceContext;

@@ -85,7 +85,7 @@ export class SpanQueue {
   async #sendAll(): Promise<void> {
     const { collector, envelope } = this.#around;
     do {
-      // Whoever has told of the last span is in the midst of its own work, and so may others be between two batches.
+      // The caller that has told of the last span is in the midst of its own work, and so may others be between two batches.
       await turn();
       if (this.#full.length === 0) this.#close();
       const batch = this.#full.shift()!;

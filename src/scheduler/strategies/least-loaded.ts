@@ -11,7 +11,8 @@ const EPSILON = 1e-9;
 /**
  * Of the GPUs that are about as fast for one task more as the fastest, the one with the lowest load; at random among equals, so that a
  * burst does not pile onto the first GPU. Among those whose load is close to the lowest, the ones that have most of the prompt in their KV
- * cache come first. What a cache spares of a prompt makes a slower GPU as good as a faster one that has to compute all of it.
+ * cache come first. The part of a prompt that a cache spares makes a slower GPU as good as a faster one that has to
+ * compute all of it.
  */
 export const leastLoaded: Strategy = {
   score: ({ load }) => load,

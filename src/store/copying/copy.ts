@@ -18,7 +18,7 @@ export interface Done {
 }
 
 /**
- * 1. What is there of a copy of the same source stays; each table goes on behind its highest key.
+ * 1. Rows that are there from a copy of the same source stay; each table goes on behind its highest key.
  * 2. The bytes of each file are copied, unless they are the same.
  * 3. Both ends are read from the first row to the last, and compared.
  * 4. Users and keys are copied and compared, too.

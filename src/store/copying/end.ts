@@ -33,7 +33,7 @@ export interface LastNumbers {
   readonly audit: number;
 }
 
-/** What a target has. */
+/** The contents of a target. */
 export type Content =
   | { readonly kind: "nothing" }
   /** A copy that was not finished, of a source with this stamp. */
@@ -68,7 +68,7 @@ export interface CopyTarget extends CopyEnd {
   /** The end of a sentence: what to do where it has other data. */
   readonly instead: string;
   content(): Promise<Content>;
-  /** Begins a copy, on what has nothing or a part. What was there is removed. */
+  /** Begins a copy, on a target that has nothing or a part. Its contents are removed. */
   begin(stamp: string): Promise<void>;
   /** Writes all of these rows or none. */
   write(table: Table, columns: readonly string[], rows: readonly Row[]): Promise<void>;

@@ -1,4 +1,4 @@
-/* What errors of PostgreSQL are to those who read or change users and keys. Clients see it, so it names no host. */
+/* Errors of PostgreSQL, in words for those who read or change users and keys. Clients see these words, so they name no host. */
 import { AltLasError, messageOf } from "../../errors.ts";
 import { codeOf } from "./session.ts";
 

@@ -44,7 +44,7 @@ const ADD_USES = `
   INSERT INTO key_uses (sha256, used_at) SELECT * FROM unnest(:keys::text[], :times::text[])
   ON CONFLICT (sha256) DO UPDATE SET used_at = greatest(key_uses.used_at, excluded.used_at)`;
 
-/** What a change is told beside the users and keys. */
+/** A change that also gets the number of changes so far. */
 type Locked<T> = (accounts: Accounts, version: number) => ReturnType<Change<T>>;
 
 export class PostgresAccounts implements AccountStore, AccountsView {

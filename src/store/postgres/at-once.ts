@@ -11,7 +11,7 @@ export interface Bound {
   readonly values: readonly (string | Buffer | null)[];
 }
 
-/** What the client has of its connection, which its types do not tell. */
+/** The part of the client's connection that is missing from its types. */
 export interface Wire {
   readonly stream: Socket;
   bind(what: { readonly statement: string; readonly values: readonly (string | Buffer | null)[] }): void;

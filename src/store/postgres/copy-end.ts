@@ -38,7 +38,7 @@ const NUMBERED = ["deliveries", "batch_files"];
 const COLUMNS = `
   SELECT attname, atttypid = 'text'::regtype FROM pg_attribute
   WHERE attrelid = :table::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`;
-/** What belongs to this kind of database, and is copied in another way or follows from the rest. */
+/** Tables that belong to this kind of database, and are copied in another way or follow from the rest. */
 const BESIDE = ["stored_bytes", "file_pieces", "users", "api_keys", "removed_users", "key_uses"];
 const LAST_NUMBERS = `
   SELECT greatest(last_seq, (SELECT max(seq) FROM tasks)), greatest(last_audit, (SELECT max(number) FROM audit)) FROM removed`;

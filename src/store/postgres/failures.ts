@@ -1,4 +1,4 @@
-/* What errors of PostgreSQL are to an operator and to clients. No sentence has a password. */
+/* Errors of PostgreSQL, in words for an operator and for clients. No sentence has a password. */
 import { AltLasError, messageOf } from "../../errors.ts";
 import type { Failure } from "../thread/messages.ts";
 import { codeOf } from "./session.ts";
@@ -77,7 +77,7 @@ export function badConfig(sentence: string): AltLasError {
 /** Integrity constraints and values that cannot be kept: the same transaction without one of its rows may succeed. */
 const ROW_CODES = /^(?:21|22|23)/;
 
-/** What a request gets that has failed. Clients see it, so it names no host. */
+/** The answer to a request that has failed. Clients see it, so it names no host. */
 export function failureOf(error: unknown, isWrite: boolean): Failure {
   if (error instanceof AltLasError) return { code: error.code, sentence: error.message, ofRow: false };
   const code = codeOf(error);

@@ -69,7 +69,7 @@ export class PostgresBytes implements FileBytes {
     return Readable.from(pieces(), { objectMode: false, highWaterMark: PIECE });
   }
 
-  /** What cannot be removed now goes with the next upload, or the next start. */
+  /** Bytes that cannot be removed now go with the next upload, or the next start. */
   async #drop(name: string): Promise<void> {
     try {
       await this.remove(name);
@@ -84,7 +84,7 @@ class IncomingPieces implements IncomingBytes {
   readonly #ask: Ask;
   readonly #drop: (name: string) => Promise<void>;
   readonly #name = randomUUIDv7();
-  /** What has come of the next piece, which has this number. */
+  /** Chunks that have come of the next piece, whose number is `#number`. */
   readonly #next: Buffer[] = [];
   #bytes = 0;
   #number = 0;

@@ -1,4 +1,4 @@
-/* Removes what is stored of one user, step by step. What is gone is found no more: so it goes on wherever it was cut off. */
+/* Removes what is stored of one user, step by step. Removed rows are found no more: so it goes on wherever it was cut off. */
 import { FORGOTTEN_USER, type ForgetOptions, type ForgetStep } from "../forget.ts";
 import type { CountChange } from "../thread/counts.ts";
 import { USAGE, USAGE_KEY, USAGE_SUMS } from "../thread/usage-rows.ts";

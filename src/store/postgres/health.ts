@@ -1,4 +1,4 @@
-/* What a look at a PostgreSQL server tells of a database of ours. It changes nothing, and needs no lease. */
+/* The facts that a look at a PostgreSQL server tells of a database of ours. The look changes nothing, and needs no lease. */
 import { isoTime } from "../../common/clock.ts";
 import { checkServer } from "./schema.ts";
 import { openFailure, shownUrl } from "./failures.ts";

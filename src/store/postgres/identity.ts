@@ -1,4 +1,4 @@
-/* What tells one database of ours from another. */
+/* The name that tells one database of ours from another. */
 import { createHash } from "node:crypto";
 import { openFailure, shownUrl } from "./failures.ts";
 import { Session } from "./session.ts";

@@ -36,7 +36,7 @@ const RAISE = "UPDATE epoch SET number = number + 1 RETURNING number";
 const TRIES = 5;
 const LOCK_NOT_AVAILABLE = "55P03";
 
-/** What a lease says. */
+/** The contents of a lease. */
 export interface Held {
   readonly holder: string;
   readonly host: string;

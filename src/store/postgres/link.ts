@@ -150,7 +150,7 @@ export class Link {
     }
   }
 
-  /** What is under way on any connection fails, and may be tried again. */
+  /** Statements under way on any connection fail, and may be tried again. */
   #giveUp(): void {
     this.#away(`it has not answered for ${PATIENCE / 1000} seconds`);
     for (const session of [this.#lease, ...this.#sessions]) session.destroy();

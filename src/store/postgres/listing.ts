@@ -125,7 +125,7 @@ function equalTo(source: Source): string[] {
   return source.map(([column, value]) => `${column} = ${value}`);
 }
 
-/** What columns are in parts that exclude each other. Without a batch each is a range of an index, sorted by `seq`. */
+/** Values of columns, in parts that exclude each other. Without a batch each part is a range of an index, sorted by `seq`. */
 function sources({ user, team, status, batchId }: TaskFilter): Source[] {
   const ofUser = user === undefined ? [] : [['"user"', ":user"] as const];
   const ofTeam = team === undefined ? [] : [["team", ":team"] as const];

@@ -27,7 +27,7 @@ export interface SeenMember extends Omit<Member, "secret"> {
   readonly startedBefore: number;
 }
 
-/** What one look has found. */
+/** Findings of one look. */
 export interface Look {
   /** null: no server has ever led. */
   readonly lease: Pick<Held, "holder" | "expiresAt"> | null;

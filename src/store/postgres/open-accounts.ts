@@ -1,4 +1,4 @@
-/* Opens the users and keys of a database. What an earlier place had of them is taken over once. */
+/* Opens the users and keys of a database. Those of an earlier place are taken over once. */
 import { AltLasError } from "../../errors.ts";
 import { type Accounts, type KeyUses, withoutDoubles } from "../accounts.ts";
 import { PostgresAccounts } from "./accounts.ts";
@@ -7,7 +7,7 @@ import { checkServer, migrate } from "./schema.ts";
 import { Session } from "./session.ts";
 import { refuseUnfinished } from "./unfinished.ts";
 
-/** What is taken over where nobody has ever been added. */
+/** The users and keys of an earlier place, which are taken over where nobody has ever been added. */
 export interface Earlier {
   /** null: there is nothing. @throws {AltLasError} `bad_config`: it is damaged */
   readonly accounts: () => Accounts | null;

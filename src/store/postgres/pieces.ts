@@ -13,7 +13,7 @@ const PIECE = "SELECT bytes FROM file_pieces WHERE name = :name AND number = :pl
 /** Each has a first piece, be it an empty one. */
 const NAMES = "SELECT name FROM file_pieces WHERE number = 0 AND name > :after ORDER BY name LIMIT :limit";
 
-/** What reads, and what writes in a transaction. */
+/** Sessions for reading, and for writing in a transaction. */
 export interface Sessions {
   read<T>(work: (session: Session) => Promise<T>): Promise<T>;
   change<T>(work: (session: Session) => Promise<T>): Promise<T>;

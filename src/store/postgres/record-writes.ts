@@ -122,7 +122,7 @@ export function recordChanges(records: readonly RecordRow[]): Change[] {
   return ends.length === 0 ? changes : [...changes, { sql: RAISE_LAST, values: { last: Math.max(...ends) } }];
 }
 
-/** What has to be looked at when those changes are made, and may lead to others. */
+/** Deliveries and batches to look at when those changes are made. They may lead to other changes. */
 export interface Aftermath {
   /** Of deliveries that have arrived: texts may be kept until then. */
   readonly delivered: readonly Row[];
@@ -168,7 +168,7 @@ function runsOf(records: readonly RecordRow[]): Run[] {
   for (const { kind, row } of records) {
     const { table, columns, key, counts } = WRITES[kind];
     const at = (names: readonly string[]): Value[] => names.map((name) => row[columns.indexOf(name)] ?? null);
-    // What kinds of one table share is the id, their first column or their only key.
+    // Kinds of one table share the id, which is their first column or their only key.
     const subject = nameOf([table, ...at([columns.includes("id") ? "id" : columns[0]!])]);
     const name = nameOf(at(key));
     const from = ends.get(subject) ?? 0;

@@ -68,7 +68,7 @@ export async function removeTask(session: Session, id: string): Promise<CountCha
   return seqs.length === 0 ? null : removeTasks(session, seqs);
 }
 
-/** What one step of a sweep did. */
+/** The result of one step of a sweep. */
 export interface Swept {
   readonly more: boolean;
   readonly changes: readonly CountChange[];

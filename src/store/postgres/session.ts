@@ -31,7 +31,7 @@ const STUCK = "2s";
 /** After which PostgreSQL takes a machine for gone that takes nothing, or does not answer a look. */
 const GONE = "5s";
 /**
- * What a session is set to, whatever the server's defaults are. A commit waits for the disk. Every statement here is served by an index, and
+ * Settings of a session, whatever the server's defaults are. A commit waits for the disk. Every statement here is served by an index, and
  * the planner takes none of a table that it has not yet counted.
  */
 const SETTINGS = `
@@ -265,7 +265,7 @@ export function isDisconnect(error: unknown, session: Session): boolean {
 /** Connection exceptions, an operator who ends it, and transactions that were open for too long. */
 const GOODBYES = /^(?:08|57P|25P0[34])/;
 
-/** What PostgreSQL says of each statement behind one that has failed. */
+/** The code that PostgreSQL gives for each statement behind one that has failed. */
 const ABORTED = "25P02";
 const DIVISION_BY_ZERO = "22012";
 

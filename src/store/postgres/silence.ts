@@ -13,7 +13,7 @@ const WORKING = `
   WHERE pid = ANY(:backends::bigint[]) AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'`;
 
 export class Silence {
-  /** What had come on each that waits, and the looks since. */
+  /** Bytes that had come on each session that waits, and the looks since. */
   readonly #waiting = new Map<Session, { readonly heard: number; readonly looks: number }>();
 
   /** Looks once, and ends those that PostgreSQL has forgotten: what is under way on them fails, and may be tried again. */

@@ -11,7 +11,7 @@ export interface Change {
   /** With names like `:seq`. */
   readonly sql: string;
   readonly values: Values;
-  /** What is wrong where one that is made by `exactly` changes other than `:wanted` rows. */
+  /** The message of the error when a change that is made by `exactly` changes other than `:wanted` rows. */
   readonly missing?: string;
 }
 

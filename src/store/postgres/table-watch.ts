@@ -5,7 +5,7 @@
 import { reasonOf } from "./failures.ts";
 import { Session, type SessionPlace } from "./session.ts";
 
-/** Who changes tables tells it here, with `schema.subject` as payload: a database may have several schemas. */
+/** Changes of tables are told here, with `schema.subject` as payload: a database may have several schemas. */
 export const CHANNEL = "alt_las";
 /** Milliseconds between two looks. */
 const EVERY = 1000;
@@ -14,7 +14,7 @@ const PATIENCE = 3000;
 
 export interface TableWatchOptions {
   readonly place: SessionPlace;
-  /** What is looked at, as notices name it: the word behind the schema. */
+  /** The name of the watched tables in notices: the word behind the schema. */
   readonly subject: string;
   /**
    * Reads what there is: at the start, after each notice and each connection, and at intervals. One at a time.

@@ -7,7 +7,7 @@ import type { Session } from "./session.ts";
 export const MAKE_MARK = "CREATE TABLE copying (stamp text NOT NULL)";
 export const REMOVE_MARK = "DROP TABLE IF EXISTS copying";
 
-/** What the copy is of; null: none is under way. */
+/** The stamp of the copy's source; null: no copy is under way. */
 export async function markOf(session: Session): Promise<string | null> {
   // The table comes and goes, which statements that were prepared would not survive.
   const [[isThere] = []] = await session.rows("SELECT to_regclass('copying') IS NOT NULL");

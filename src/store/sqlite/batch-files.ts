@@ -6,7 +6,7 @@ import type { Statements } from "./statements.ts";
 
 const BATCH_FILES = `SELECT ${BATCH_FILE.join()} FROM batch_files`;
 
-/** What changes of a stored one. */
+/** The columns of a stored batch file that change. */
 export const BATCH_FILE_RENEWED = ["output_file", "error_file", "facts", "ended_at"]
   .map((name) => `${name} = excluded.${name}`)
   .join();

@@ -1,10 +1,13 @@
-/* Copies of the database that an upgrade or a repair has left beside it, whichever version they are of. What is removed from the database is still in them. */
+/*
+ * Copies of the database that an upgrade or a repair has left beside it, whichever version they are of. Rows that are removed from the
+ * database are still in them.
+ */
 import { readdirSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { messageOf } from "../../errors.ts";
 
-/** What belongs to tasks that are gone, by their `seq`. */
+/** Tables that may have rows of tasks that are gone, by their `seq`. */
 const OF_TASKS = new Set(["prompts", "requests", "notes"]);
 
 /** Removes a user from the copies, where they can be read. @returns sentences about those that still have it */

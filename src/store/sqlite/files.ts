@@ -6,7 +6,7 @@ import type { Statements } from "./statements.ts";
 
 const FILES = `SELECT ${FILE.join()} FROM files`;
 
-/** What changes of a stored file. */
+/** The columns of a stored file that change. */
 export const RENEWED = "kept_from = excluded.kept_from, lifetime = excluded.lifetime, team = excluded.team";
 /** Nothing is changed where there is no such file. */
 export const HOLD = "INSERT OR REPLACE INTO file_holds (file_id, holder) SELECT id, ?2 FROM files WHERE id = ?1";

@@ -11,7 +11,7 @@ const FRAME_HEADER = 24;
 
 /**
  * A file that grows has its new size on disk only after a commit of the file system's journal, which every commit of ours would wait for:
- * a third of its time, until the log has been long once. What is behind the last frame means nothing to SQLite; here it is zeros.
+ * a third of its time, until the log has been long once. Bytes behind the last frame mean nothing to SQLite; here they are zeros.
  */
 export class LogRoom {
   readonly #db: DatabaseSync;

@@ -7,7 +7,7 @@ import { lacksLog } from "./log-mark.ts";
 import { pragma } from "./pragma.ts";
 import { openLocked, withoutLog } from "./schema.ts";
 
-/** What a look at a database tells. */
+/** Facts that a look at a database tells. */
 export interface DatabaseFacts {
   /** The number of its last migration. */
   readonly schema: number;

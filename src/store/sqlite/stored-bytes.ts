@@ -1,6 +1,6 @@
 /*
- * What the texts of each user's tasks take, in the table `stored_bytes`: new and ended tasks are summed here, one statement for each user and
- * transaction. Triggers do the same for what removes tasks or texts; for each new task they took longer than its row.
+ * Bytes of the texts of each user's tasks, in the table `stored_bytes`: new and ended tasks are summed here, one statement for each user
+ * and transaction. Triggers do the same for what removes tasks or texts; for each new task they took longer than its row.
  */
 import { isFinal, type TaskStatus } from "../../task.ts";
 import type { Row, Value } from "../thread/columns.ts";

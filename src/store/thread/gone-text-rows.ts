@@ -1,4 +1,4 @@
-/* What is left of the columns of a task whose texts are removed. */
+/* The columns of a task whose texts are removed, as far as they are left. */
 import type { ErrorCode } from "../../errors.ts";
 import { attemptsWithoutText, errorWithoutText } from "../../gone-texts.ts";
 import type { Sampling } from "../../request.ts";
@@ -8,7 +8,7 @@ import { parsed, withoutStop } from "./rows.ts";
 /** The columns that are emptied. */
 export const TEXT_COLUMNS = ["result_text", "reasoning", "embeddings", "beside", "logprobs"] as const;
 
-/** What a list has in the place of columns with texts: nothing, of tasks whose texts are not simply kept. */
+/** The values that a list has in the place of columns with texts: none, of tasks whose texts are not simply kept. */
 export const LISTED_TEXTS: Readonly<Record<string, string>> = Object.fromEntries(
   TEXT_COLUMNS.map((name) => [name, `CASE WHEN texts IS NULL THEN ${name} END`]),
 );

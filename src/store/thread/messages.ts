@@ -46,7 +46,7 @@ export interface About {
 export interface AboutMember {
   /** Under which it has the lease. */
   readonly id: string;
-  /** What a lease says that nobody has renewed for as long as it lasts, so that it may be taken; null: none was seen. */
+  /** The `expiresAt` of a lease that nobody has renewed for as long as it lasts, so that it may be taken; null: none was seen. */
   readonly stale: string | null;
 }
 

@@ -31,7 +31,8 @@ export interface NewRow {
 }
 
 /*
- * What most tasks have comes first in each list: a row ends with its last value that is not null, and the others need not cross to the thread.
+ * Columns that most tasks have come first in each list: a row ends with its last value that is not null, and the others need not cross to
+ * the thread.
  */
 
 /** Columns of `tasks` that never change once written. */
@@ -113,7 +114,7 @@ const ENDED_COLUMNS = { ...NEW_COLUMNS, ...END, ...SELDOM_END } as const;
 const CHANGED_COLUMNS = {
   was: (_task, was) => was,
   user: ({ user }) => user,
-  // What is not written of a row comes before what is: a row that ended with it would be longer than its statement.
+  // Columns that are not written come before those that are: a row that ended with them would be longer than its statement.
   team: ({ team }) => team,
   seq: ({ seq }) => seq,
   ...STATE,
@@ -298,7 +299,7 @@ function resultOf(row: Row): TaskResult | null {
 /** Small parts of a result, of which most have none. */
 type Beside = Pick<TaskResult, "toolCalls" | "mismatch">;
 
-/** What of a result is stored. Its numbers are, whatever becomes of its text. */
+/** The part of a result that is stored. Its numbers are, whatever becomes of its text. */
 function storedResult({ result, texts }: Task): TaskResult | null {
   return texts === "never" ? null : result;
 }

@@ -1,4 +1,4 @@
-/** What the API answers, as far as the dashboard reads it, by the types of the server's own schemas. Browsers never get this file. */
+/** Answers of the API, as far as the dashboard reads them, by the types of the server's own schemas. Browsers never get this file. */
 export type { GpuDetails, GpusAnswer, GpuView as Gpu } from "../../../http/schemas/gpus.ts";
 export type { TasksAnswer, TaskView as Task } from "../../../http/schemas/tasks.ts";
 import type { TaskChange as Change } from "../../../observe/task-changes.ts";

@@ -53,7 +53,7 @@ export function createResponseRoute(
   });
 }
 
-/** What of a known field does nothing: only the models of some others can be told how long to reason. */
+/** Names the parts of a known field that do nothing: only the models of some others can be told how long to reason. */
 function tellUnheeded({ body }: FastifyRequest, reply: FastifyReply, done: () => void): void {
   const { reasoning } = Object(body) as { readonly reasoning?: unknown };
   const fields = Object.entries(Object(reasoning) as object).filter(([, value]) => value !== null);

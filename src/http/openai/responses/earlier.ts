@@ -18,7 +18,7 @@ export interface Stored {
   readonly note: ResponseNote;
 }
 
-/** What a new response goes on with. */
+/** The earlier conversation that a new response goes on with. */
 export interface Earlier {
   /** The conversation before its input, without the instructions of the response before. */
   readonly messages: readonly Message[];
@@ -43,7 +43,7 @@ export async function responseNamed(tasks: Tasks, owner: Owner, id: string): Pro
   throw new AltLasError("not_found", hint || `There is no response ${id}, or it is not stored, or somebody else's.`);
 }
 
-/** What a response was asked. @throws {AltLasError} `not_found`: it was removed meanwhile */
+/** The request of a response. @throws {AltLasError} `not_found`: it was removed meanwhile */
 export async function requestOfStored(tasks: Tasks, task: TaskSnapshot): Promise<Request> {
   const request = await tasks.requestOf(task);
   if (request === null) throw new AltLasError("not_found", "The response was deleted meanwhile.");

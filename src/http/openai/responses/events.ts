@@ -25,7 +25,7 @@ export interface Running {
   readonly output: readonly Delta[];
 }
 
-/** What the events of one response are made of. */
+/** The facts that the events of one response are made of. */
 export interface ResponseFacts {
   readonly taskId: string;
   readonly background: boolean;
@@ -39,13 +39,13 @@ interface Open {
   readonly item: Item;
   /** In the reader's list. */
   readonly outputIndex: number;
-  /** What is known of where it stands; null: its attempt is lost. */
+  /** The place where it stands; null: its attempt is lost. */
   readonly place: PlacedItem | null;
 }
 
 const NOTHING = -1;
 
-/** One reader's way through the events of a response. What it has is the number of its last event, and what follows from that. */
+/** One reader's way through the events of a response. Its state is the number of its last event, and what follows from that. */
 export class ResponseReader {
   readonly #facts: ResponseFacts;
   /** Of the last event that it has. */
@@ -221,7 +221,7 @@ export class ResponseReader {
 
 const NO_WORDS = { kind: "text", text: "" } as const;
 
-/** What an item is closed with whose text is void. A call is cut off, so that nobody makes it: whole arguments could be none. */
+/** The words that close an item whose text is void. A call is cut off, so that nobody makes it: whole arguments could be none. */
 const VOID = {
   reasoning: NO_WORDS,
   message: NO_WORDS,

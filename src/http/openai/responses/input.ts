@@ -11,7 +11,7 @@ const ROLES: Readonly<Record<string, MessageRole>> = {
   assistant: "assistant",
 };
 
-/** What an item of an earlier response comes to in a conversation; null: nothing, as reasoning does. */
+/** The form of an earlier response's item in a conversation; null: it has none there, as with reasoning. */
 export type Referenced = { readonly text: string } | { readonly call: ToolCall } | null;
 
 /**

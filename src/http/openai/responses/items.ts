@@ -11,7 +11,7 @@ type Worded = Exclude<Delta, EmbeddingDelta>;
 
 export type ItemStatus = "in_progress" | "completed" | "incomplete";
 
-/** What an item is, whatever has come of it. */
+/** The identity of an item, whatever has come of it. */
 export interface Item {
   readonly kind: ItemKind;
   readonly id: string;

@@ -1,4 +1,4 @@
-/** What is noted beside the task of a response, as its task and its request do not say it. */
+/** The note beside the task of a response, with what its task and its request do not say. */
 import type { GivenFlatTool } from "../../schemas/responses.ts";
 
 /** Its names are stored: a field that is added here is missing in notes that were written before. */

@@ -20,7 +20,7 @@ import { outputOf } from "./items.ts";
 import type { ResponseNote } from "./note.ts";
 import { inWordsOfResponses } from "./words.ts";
 
-/** What a response says from its beginning to its end. */
+/** The fields that a response has from its beginning to its end. */
 export type Frame = Omit<
   ResponseView,
   "status" | "completed_at" | "error" | "incomplete_details" | "model" | "output" | "usage"
@@ -60,7 +60,7 @@ export function frameOf({ id, createdAt }: Identity, request: Request, note: Res
   };
 }
 
-/** What it is made of; `request` may be null where it is not at hand. */
+/** The fields of a task that it is made of; `request` may be null where it is not at hand. */
 type Made = Pick<
   TaskSnapshot,
   | "id"
@@ -103,7 +103,7 @@ export function responseOf(task: TaskSnapshot, request: Request, note: ResponseN
   return viewOfResponse(task, frameOf(task, request, note), caller);
 }
 
-/** What the events of a response are made of. @param modelNow the model that runs it, else the one that it asks for */
+/** The facts that the events of a response are made of. @param modelNow the model that runs it, else the one that it asks for */
 export function factsOf(taskId: string, frame: Frame, caller: Caller, modelNow: () => string): ResponseFacts {
   return {
     taskId,

@@ -19,7 +19,7 @@ const ITEM = 2 ** 18;
 const SLOTS = ITEM_KINDS.length + 1;
 /** Places of a list that have codes of their own; those behind share one. */
 const PLACES = 63;
-/** What an item's events add to its offset beside its deltas, with room for the next item's. */
+/** The numbers that an item's events take beside its deltas, with room for the next item's. */
 const STRIDE = 8;
 
 export const CREATED = 0;
@@ -55,7 +55,7 @@ export function endNumber(attempt: number): number {
   return startOf(Math.max(1, attempt) + 1) - 1;
 }
 
-/** What a number says. */
+/** The place that a number stands for. */
 export interface NumberPlace {
   readonly attempt: number;
   /** It is that of the last event. */

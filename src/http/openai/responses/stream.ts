@@ -75,7 +75,7 @@ export class ResponseStream implements Listener {
     // It is kept until the end, while that of a task which waits is not in memory.
     const size = JSON.stringify(frame).length;
     if (size >= LARGE) holdForAnswer(this.#reply, size);
-    // Whoever starts it hears of a failure at the end of this, and not before.
+    // The caller that starts it hears of a failure at the end of this, and not before.
     this.#begun.promise.catch(() => {});
     this.#following = this.#parts.tasks.follow(task.id, this);
     const ended = this.#following === null ? await this.#parts.tasks.get(task.id) : null;
