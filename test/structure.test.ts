@@ -37,6 +37,30 @@ test("a file, a function or a class that has grown too large is found by its nam
   ]);
 });
 
+test("a comment that begins with no subject is found, and the middle of a sentence is not", (t) => {
+  const root = testFolder(t);
+  mkdirSync(join(root, "src"));
+  const source = `/** What is left. */
+export const a = 1;
+// All that is there.
+// Who asks is told so.
+export const b = 2;
+/*
+ * It is told to those
+ * what comes next, and who asks.
+ */
+export const c = "What is this?";
+// The rest of it, and the page
+// Who has seen it, which is a name.
+export const d = 4;
+`;
+  writeFileSync(join(root, "src", "some.ts"), source);
+  assert.deepEqual(
+    violations("src", root).map(({ line }) => line),
+    [1, 3],
+  );
+});
+
 test("SQL is found outside the store, and words that are no SQL are not", (t) => {
   const root = testFolder(t);
   const source =

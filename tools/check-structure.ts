@@ -1,5 +1,5 @@
 /**
- * Fails when a file, a function or a class in src has grown too large, asks which kind an engine or a device is, or has SQL, unless
+ * Fails when a file, a function or a class in src has grown too large, asks which kind an engine or a device is, has SQL, or has a comment without a subject, unless
  * structure/exceptions.ts says why it may; and when an exception is not needed any more, so that the list only gets shorter.
  * The rules are in structure/.
  *

@@ -9,6 +9,7 @@
  *                   since in the package on npm it ends in .js
  *   systems         what only some systems have is asked for as a trait of common/system.ts, or is an exception that says what happens
  *                   where it is not: the platform's name, paths like /proc, signals, programs, and renaming what others have open
+ *   subjects        a comment names its subject first: a sentence that begins with What, Who or Whoever has to be read twice
  */
 import { ENGINE_KINDS } from "../../src/engine/kinds.ts";
 
@@ -57,7 +58,14 @@ interface Import {
   readonly specifiers: readonly { readonly imported?: Operand }[];
 }
 
+interface Comment {
+  readonly type: string;
+  readonly value: string;
+  readonly loc: { readonly start: { readonly line: number }; readonly end: { readonly line: number } };
+}
+
 interface Context<Node> {
+  readonly sourceCode: { getAllComments(): readonly Comment[] };
   report(finding: { readonly node: Node; readonly message: string }): void;
 }
 
@@ -75,6 +83,40 @@ const mutableFields = {
     return { ClassDeclaration: count, ClassExpression: count };
   },
 };
+
+const NO_SUBJECT = /(?:^|[.:!?] )(?:What|Who|Whoever) /;
+
+const subjects = {
+  create(context: Context<Comment>) {
+    return {
+      Program(): void {
+        for (const comment of paragraphs(context.sourceCode.getAllComments())) {
+          const text = comment.value.replaceAll(/\s*\n\s*\*?\s*/g, " ").replace(/^\*?\s*/, "");
+          if (NO_SUBJECT.test(text))
+            context.report({ node: comment, message: "Begin each sentence of a comment with its subject." });
+        }
+      },
+    };
+  },
+};
+
+/** Comments of `//` in lines that follow each other are one. */
+function paragraphs(comments: readonly Comment[]): Comment[] {
+  const found: Comment[] = [];
+  for (const comment of comments) {
+    const before = found.at(-1);
+    const goesOn =
+      comment.type === "Line" && before?.type === "Line" && before.loc.end.line + 1 === comment.loc.start.line;
+    if (!goesOn) found.push(comment);
+    else
+      found[found.length - 1] = {
+        ...before,
+        value: `${before.value} ${comment.value.trim()}`,
+        loc: { ...before.loc, end: comment.loc.end },
+      };
+  }
+  return found;
+}
 
 const KINDS: ReadonlySet<unknown> = new Set([...ENGINE_KINDS, "gpu", "cpu", "remote"]);
 
@@ -174,5 +216,5 @@ const systems = {
 
 export default {
   meta: { name: "structure" },
-  rules: { "mutable-fields": mutableFields, kinds, sql, "started-modules": startedModules, systems },
+  rules: { "mutable-fields": mutableFields, kinds, sql, "started-modules": startedModules, systems, subjects },
 };
