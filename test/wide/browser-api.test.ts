@@ -59,7 +59,7 @@ test("the search of /docs/ finds Turkish words in capitals, and marks them", opt
   t.after(() => page.close());
   await page.goto(`${server.url}/docs/tr/api.md`);
   for (const question of ["YANIT", "YANİT", "yanıt"]) {
-    await page.getByLabel("Search the documentation").fill(question);
+    await page.getByLabel("Belgelerde ara").fill(question);
     await page
       .locator("#search ol mark", { hasText: /^yanıt$/i })
       .first()
