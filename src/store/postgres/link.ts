@@ -153,6 +153,10 @@ export class Link {
   /** Statements under way on any connection fail, and may be tried again. */
   #giveUp(): void {
     this.#away(`it has not answered for ${PATIENCE / 1000} seconds`);
+    this.#destroyAll();
+  }
+
+  #destroyAll(): void {
     for (const session of [this.#lease, ...this.#sessions]) session.destroy();
   }
 
@@ -186,6 +190,8 @@ export class Link {
     this.#send({ kind: "line", level: "error", fields: {}, message });
     this.#send({ kind: "lost", sentence, isTaken: true });
     this.#back?.reject(this.#lost);
+    // No beat looks after them any more, and one that was cut off without a word would hold its save for ever.
+    setTimeout(() => this.#destroyAll(), GOODBYE).unref();
     return this.#lost;
   }
 }
