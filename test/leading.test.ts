@@ -40,7 +40,7 @@ test("a leader that may be none any more answers only what stays as it is", asyn
   assert.equal((await health()).status, 503);
   leads = true;
   assert.equal((await server.request("GET", "/api/v1/tasks")).status, 200);
-  // What an admin changes is shared before it is answered.
+  // A change of an admin is shared before it is answered.
   assert.deepEqual(shared, []);
   await server.request("POST", "/api/v1/gpus/0/drain", { body: {} });
   assert.equal(shared.length, 1);

@@ -130,8 +130,13 @@ export class Link {
     const late = setTimeout(() => this.#giveUp(), PATIENCE);
     try {
       if (this.#lease.broken !== null) {
-        this.#lease = await this.#open();
-        await this.inspect(this.#lease);
+        const lease = await this.#open();
+        this.#lease = lease;
+        // One that leads to a standby must not be used when that is promoted: nobody would look whether it has all that was committed.
+        await this.inspect(lease).catch((error: unknown) => {
+          lease.destroy();
+          throw error;
+        });
       }
       // A renewal that is lost is made up for by the next one: it need not wait for the disk.
       await this.#lease.run("SET synchronous_commit = off");

@@ -102,7 +102,7 @@ export class TableWatch {
       if (isNew) await this.#listen(session);
       await this.#options.look(session, isNew);
     } catch (error) {
-      // Whatever it was: a new connection may lead elsewhere.
+      // Any error counts: a new connection may lead elsewhere.
       session.destroy();
       this.#session = null;
       throw error;
