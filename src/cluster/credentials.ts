@@ -3,6 +3,7 @@
  * key has signed; each may do what it has to, and nothing else.
  */
 import { randomUUID } from "node:crypto";
+import { optionalPackage } from "../common/optional-package.ts";
 import { AltLasError } from "../errors.ts";
 import { agentMayHear, agentMaySay, JOINED, JOINS, SERVERS_MAY } from "./messages.ts";
 
@@ -156,16 +157,10 @@ async function signed(seed: string, name: string, key: string, may: May): Promis
   return encodeUser(name, fromPublic(key), fromSeed(bytes(seed)), allow, until === undefined ? {} : { exp: until });
 }
 
-/** It is optional: who has no tokens needs none. */
-async function library(): Promise<typeof import("@nats-io/jwt")> {
-  try {
-    return await import("@nats-io/jwt");
-  } catch (error) {
-    if ((error as { code?: unknown }).code !== "ERR_MODULE_NOT_FOUND") throw error;
-    const sentence =
-      "Tokens need the npm package @nats-io/jwt, which was left out (--omit=optional?); install it with npm install @nats-io/jwt.";
-    throw new AltLasError("bad_config", sentence, { cause: error });
-  }
+function library(): Promise<typeof import("@nats-io/jwt")> {
+  const sentence =
+    "Tokens need the npm package @nats-io/jwt, which was left out (--omit=optional?); install it with npm install @nats-io/jwt.";
+  return optionalPackage(() => import("@nats-io/jwt"), sentence);
 }
 
 function text(seed: Uint8Array): string {

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from "@nats-io/transport-node";
 import type { Logger } from "pino";
+import { optionalPackage } from "../common/optional-package.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { Bus, BusEvents } from "./bus.ts";
 import { PIECE_BYTES, Pieces, piecesOf } from "./pieces.ts";
@@ -44,16 +45,10 @@ export async function openNats(place: NatsPlace): Promise<Bus> {
   }
 }
 
-/** The library is optional: whoever has one machine needs none. */
-async function client(): Promise<typeof import("@nats-io/transport-node")> {
-  try {
-    return await import("@nats-io/transport-node");
-  } catch (error) {
-    if ((error as { code?: unknown }).code !== "ERR_MODULE_NOT_FOUND") throw error;
-    const sentence =
-      "cluster.nats needs the npm package @nats-io/transport-node, which was left out (--omit=optional?); install it with npm install @nats-io/transport-node.";
-    throw new AltLasError("bad_config", sentence, { cause: error });
-  }
+function client(): Promise<typeof import("@nats-io/transport-node")> {
+  const sentence =
+    "cluster.nats needs the npm package @nats-io/transport-node, which was left out (--omit=optional?); install it with npm install @nats-io/transport-node.";
+  return optionalPackage(() => import("@nats-io/transport-node"), sentence);
 }
 
 function optionsOf({ url, name }: NatsPlace): NodeConnectionOptions {

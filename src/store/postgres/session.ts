@@ -1,7 +1,7 @@
 /* One connection to PostgreSQL. */
 import type { Socket } from "node:net";
 import type { Client, ClientConfig, CustomTypesConfig, DatabaseError, Query, QueryResult } from "pg";
-import { AltLasError } from "../../errors.ts";
+import { optionalPackage } from "../../common/optional-package.ts";
 import type { Row } from "../thread/columns.ts";
 import { runAtOnce, type Wire } from "./at-once.ts";
 import { type Change, Statement, type Values } from "./statements.ts";
@@ -239,15 +239,9 @@ export function quoted(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
-/** @throws {AltLasError} `bad_config`: the package is not installed */
 async function client(): Promise<typeof import("pg")> {
-  try {
-    return (await import("pg")).default as unknown as typeof import("pg");
-  } catch (error) {
-    if ((error as { code?: unknown }).code !== "ERR_MODULE_NOT_FOUND") throw error;
-    const sentence = "store.url needs the package pg, which is not installed: npm install pg brings it";
-    throw new AltLasError("bad_config", sentence, { cause: error });
-  }
+  const sentence = "store.url needs the package pg, which is not installed: npm install pg brings it";
+  return (await optionalPackage(() => import("pg"), sentence)).default as unknown as typeof import("pg");
 }
 
 /** PostgreSQL's code of an error; undefined: it is not from there. https://www.postgresql.org/docs/current/errcodes-appendix.html */
