@@ -37,8 +37,7 @@ export class GroupCommit {
   #waiting = 0;
   /** Such saves in the last write that had any. */
   #waitedFor = 0;
-  /** `#pending` waits for more saves; the timer says for how long. */
-  #lingering = false;
+  /** Runs while `#pending` waits for more saves. */
   #patience: NodeJS.Timeout | undefined;
   #onIdle: (() => void) | undefined;
 
@@ -84,14 +83,10 @@ export class GroupCommit {
   }
 
   #linger(): void {
-    if (this.#lingering) return;
-    this.#lingering = true;
-    if (this.#patience !== undefined) this.#patience.refresh();
-    else this.#patience = setTimeout(() => this.#onPatienceOver(), PATIENCE);
-  }
-
-  #onPatienceOver(): void {
-    if (this.#lingering) this.#flush();
+    this.#patience ??= setTimeout(() => {
+      this.#patience = undefined;
+      this.#flush();
+    }, PATIENCE);
   }
 
   /** Starts a write after this turn of the event loop, so that the saves of the whole turn share it. */
@@ -146,7 +141,8 @@ export class GroupCommit {
     });
     const taken = this.#pending.splice(0, end === -1 ? this.#pending.length : end);
     this.#waiting -= waitedFor(taken);
-    this.#lingering = false;
+    clearTimeout(this.#patience);
+    this.#patience = undefined;
     return taken;
   }
 
