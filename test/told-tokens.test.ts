@@ -73,6 +73,10 @@ describe("tokens find their text", () => {
       ["\ufffd|", "\ufffd|🙂", " x| x"],
     ],
     "that is U+FFFD itself": [piece({ content: "a\ufffdb" }, ["a", "\ufffd", "b"]), ["a|a", "\ufffd|\ufffd", "b|b"]],
+    "that is U+FFFD itself, and comes in two pieces": [
+      piece({ content: "\ufffd " }, ["\ufffd  "]) + piece({ content: " " }, []),
+      ["\ufffd  |\ufffd  "],
+    ],
     "behind reasoning that the server tells apart": [
       piece({ reasoning_content: "a b" }, ["a", " b"]) + piece({ content: "a" }, [{ token: "a", logprob: -7 }]),
       ["a|a"],
@@ -218,7 +222,7 @@ describe("fuzzed", () => {
           text.length,
         );
       }),
-      { numRuns: 500 },
+      { numRuns: 2000 },
     );
   });
 

@@ -162,7 +162,7 @@ interface Place {
 /** Where a text has the first of the tokens that wait; `later`: there is not enough of it; `begins`: the token only begins a character. */
 function placeIn(text: string, waiting: readonly Waiting[]): Place | "later" | "begins" | "nowhere" {
   const [first] = waiting;
-  if (first === undefined) return "later";
+  if (first === undefined || (text !== "" && first.said.startsWith(text) && first.said !== text)) return "later";
   const said = text.startsWith(first.said) ? first.said : wordsIn(first.said);
   if (said === "") return "begins";
   if (text.startsWith(said)) return { at: 0, length: said.length };
