@@ -2,6 +2,7 @@
 import type { ForgetOptions, ForgetStep } from "../forget.ts";
 import { parentPort } from "node:worker_threads";
 import type { DatabaseSync } from "node:sqlite";
+import { releaseStartMemory } from "../../common/start-memory.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import { openOrReplace } from "./quarantine.ts";
 import { copyDatabase } from "./copy.ts";
@@ -182,6 +183,7 @@ function open(place: Place, number: number): Opening {
     noteLoss(() => files?.missing(shortest));
   }, CHECK_EVERY);
   const { lastSeq, batches, past } = opened;
+  releaseStartMemory();
   return { lastSeq, batches, past, quarantined };
 }
 
