@@ -122,6 +122,8 @@ export class Output {
   readonly #deltas: GrowingDelta[] = [];
   /** The position at its end. */
   length = 0;
+  /** Whether it is all that the run has emitted; not so of a run on another machine whose output nobody reads. */
+  isWhole = true;
 
   /** As few deltas as possible. They are live: a caller that keeps one sees it grow. */
   get deltas(): readonly Delta[] {

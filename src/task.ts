@@ -118,6 +118,9 @@ export interface RunSink {
   delta(delta: Delta, before: number): void;
   /** The run has ended and its slot is free; all its output has been told. Nothing follows. A run that is cut off does not end so. */
   ended(outcome: Outcome): void;
+  /** Of a run elsewhere whose output nobody reads: it has its first; later somebody reads, and all of its output is here. */
+  begun?(): void;
+  caughtUp?(): void;
 }
 
 /**
@@ -376,9 +379,7 @@ export function isFinal(status: TaskStatus): boolean {
  * @throws {Error} when the transition is not one of the legal ones, which is a bug of the caller
  */
 export function transition(task: Task, to: TaskStatus): void {
-  if (!NEXT[task.status].includes(to)) {
-    throw new Error(`task ${task.id} cannot go from ${task.status} to ${to}`);
-  }
+  if (!NEXT[task.status].includes(to)) throw new Error(`task ${task.id} cannot go from ${task.status} to ${to}`);
   task.status = to;
 }
 

@@ -83,7 +83,7 @@ test("a server commands an agent of the version before in its own version", asyn
     if (session === undefined) return message;
     versions.add(version!);
     // The agent of this test is of today.
-    return { ...message, version: 2 };
+    return { ...message, version: 3 };
   };
   await world.agent("old");
   await world.became(0, "ready");
@@ -110,10 +110,10 @@ test("an agent says which of the two has to be upgraded, when it hears a server 
   const spy = world.hub.connect();
   const about = { epoch: 2 ** 45, leader: "other" };
   spy.send(BEATS, { ...about, version: 1 });
-  spy.send(BEATS, { ...about, version: 3, speaks: [3, 4], cluster: "the-cluster" });
+  spy.send(BEATS, { ...about, version: 4, speaks: [4, 5], cluster: "the-cluster" });
   assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
-  assert.match(said[0]!, /speaks version 1 of the messages .* this agent 2: upgrade that server/);
-  assert.match(said[1]!, /speaks version 3 and 4 of the messages .*: upgrade this agent/);
+  assert.match(said[0]!, /speaks version 1 of the messages .* this agent 2 and 3: upgrade that server/);
+  assert.match(said[1]!, /speaks version 4 and 5 of the messages .*: upgrade this agent/);
 });
 
 test("an agent says that its clock is far off", async (t) => {

@@ -15,7 +15,7 @@ const ONE: MachineStatus = {
   gone: null,
   gpus: 2,
   running: 3,
-  protocol: 2,
+  protocol: 3,
   heartbeatAge: 0.5,
   unacknowledged: 0,
   clockAhead: 0.2,

@@ -69,6 +69,24 @@ test("while the connection takes nothing, nothing is written, whatever happens",
   assert.deepEqual(brief(connection.events), ["placed 1 on 0", "placed 2 on 0", "token three four", "completed"]);
 });
 
+for (const [offset, events] of [
+  [4, ["token two ", "token three "]],
+  [0, ["token one two ", "token three "]],
+  [99, ["placed 1 on 0", "token one two ", "token three "]],
+] as const)
+  test(`a reader that comes with position ${offset} before the output is here gets what it lacks once that has come`, () => {
+    const run = new FakeRun();
+    run.place(1, 0, "one two ");
+    run.isWhole = false;
+    const { connection } = reader(run, { attempt: 1, offset }, 1_000_000);
+    connection.take();
+    assert.deepEqual(brief(connection.events), []);
+    run.arrive();
+    run.say("three ");
+    connection.take();
+    assert.deepEqual(brief(connection.events), events);
+  });
+
 test("no event breaks at a character that ends a line for some reader, and none of it is lost", () => {
   const run = new FakeRun();
   const { connection } = reader(run, BEGINNING, 1_000_000);

@@ -2,7 +2,7 @@
 import { wallTime } from "../common/clock.ts";
 import type { InstanceRef } from "../gpu/facts.ts";
 import type { AnyPool } from "../gpu/any-pool.ts";
-import type { Output } from "../output.ts";
+import { after, type Delta, type Output } from "../output.ts";
 import { newTask, type Outcome, type Task } from "../task.ts";
 import type { AgentState, News, WireEnd, WireRun } from "./messages.ts";
 
@@ -11,15 +11,23 @@ interface Run {
   readonly instance: InstanceRef;
   readonly task: Task;
   readonly output: Output;
+  /** Whether the leader is told its output. */
+  watched: boolean;
+}
+
+export interface AgentRunsParts {
+  readonly tell: (news: News) => void;
+  /** Whether the leader says which runs it watches; else it is told the output of all. */
+  readonly isWatching: () => boolean;
 }
 
 export class AgentRuns {
   readonly #runs = new Map<string, Run>();
   readonly #ends = new Map<string, WireEnd>();
-  readonly #tell: (news: News) => void;
+  readonly #parts: AgentRunsParts;
 
-  constructor(tell: (news: News) => void) {
-    this.#tell = tell;
+  constructor(parts: AgentRunsParts) {
+    this.#parts = parts;
   }
 
   get size(): number {
@@ -27,7 +35,10 @@ export class AgentRuns {
   }
 
   get runs(): AgentState["runs"] {
-    return Array.from(this.#runs.values(), ({ key, instance, output }) => ({ key, instance, output: output.deltas }));
+    const isWatching = this.#parts.isWatching();
+    return Array.from(this.#runs.values(), ({ key, instance, output: { deltas }, watched }) =>
+      isWatching ? { key, instance, output: watched ? deltas : [], watched } : { key, instance, output: deltas },
+    );
   }
 
   get ends(): readonly WireEnd[] {
@@ -41,13 +52,41 @@ export class AgentRuns {
     const task = taskOf(wire);
     if (!isTaken) return this.#end(wire, task, NOT_TAKEN);
     const output = pool.run(instance, task, request, {
-      delta: (delta, before) => this.#tell({ type: "delta", key, delta, before }),
+      delta: (delta, before) => this.#onDelta(key, delta, before),
       ended: (outcome) => {
         this.#runs.delete(key);
         this.#end(wire, task, outcome);
       },
     });
-    this.#runs.set(key, { key, instance, task, output });
+    this.#runs.set(key, { key, instance, task, output, watched: wire.watched ?? false });
+  }
+
+  /** Its output behind a position, and from now on. */
+  watch(key: string, from: number): void {
+    const run = this.#runs.get(key);
+    if (run === undefined) return;
+    run.watched = true;
+    this.#parts.tell({ type: "watched", key, from, output: after(run.output.deltas, from) });
+  }
+
+  unwatch(key: string): void {
+    const run = this.#runs.get(key);
+    if (run !== undefined) run.watched = false;
+  }
+
+  /** Tells what the runs have cost so far. */
+  tellProgress(): void {
+    const uses = [...this.#runs.values()].flatMap(({ key, task: { use } }) => (use === null ? [] : [{ key, use }]));
+    if (uses.length > 0 && this.#parts.isWatching()) this.#parts.tell({ type: "progress", uses });
+  }
+
+  #onDelta(key: string, delta: Delta, before: number): void {
+    const run = this.#runs.get(key);
+    if (run === undefined) return;
+    const { tell, isWatching } = this.#parts;
+    if (run.watched || !isWatching()) return tell({ type: "delta", key, delta, before });
+    const { use } = run.task;
+    if (before === 0 && use !== null) tell({ type: "progress", uses: [{ key, use }] });
   }
 
   cancel(pool: AnyPool, key: string): void {
@@ -69,7 +108,7 @@ export class AgentRuns {
   #end({ key, instance }: WireRun, { use }: Task, outcome: Outcome): void {
     const end: WireEnd = { key, instance, outcome, use };
     this.#ends.set(key, end);
-    this.#tell({ type: "ended", ...end });
+    this.#parts.tell({ type: "ended", ...end });
   }
 }
 

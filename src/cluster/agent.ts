@@ -10,6 +10,7 @@ import type { PoolEvents } from "../gpu/pool.ts";
 import { AgentRuns } from "./agent-runs.ts";
 import type { Bus } from "./bus.ts";
 import {
+  AGENT_SPEAKS,
   type AgentGpu,
   type AgentState,
   BEAT_MS,
@@ -22,12 +23,13 @@ import {
   type Look,
   type News,
   newsOf,
-  PROTOCOL,
   type ToAgent,
   toWire,
+  WATCHES,
   type WireFacts,
 } from "./messages.ts";
 import { Strangers } from "./strangers.ts";
+import { commonVersion } from "./versions.ts";
 
 export interface AgentParts {
   readonly machine: string;
@@ -71,11 +73,13 @@ export class Agent {
   #isStopping = false;
   /** The id of the cluster that it serves: that of the first server that it has obeyed. */
   #cluster: string | null = null;
+  /** Of the messages, as the server that it obeys speaks them; null: it has heard none, and says nothing. */
+  #version: number | null = null;
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
     this.#strangers = new Strangers(parts.log);
-    this.#runs = new AgentRuns((news) => this.#tell(news));
+    this.#runs = new AgentRuns({ tell: (news) => this.#tell(news), isWatching: () => (this.#version ?? 0) >= WATCHES });
     this.pool = parts.openPool({
       changed: (facts) => {
         const wire = toWire(facts);
@@ -87,7 +91,7 @@ export class Agent {
     });
   }
 
-  /** Listens from now on, and says that it is there. The workers are started by then, or will be. */
+  /** Listens from now on, and says that it is there when it hears a server. The workers are started by then, or will be. */
   start(): void {
     const { bus, machine, beat = BEAT_MS } = this.#parts;
     this.#ends.push(
@@ -96,7 +100,6 @@ export class Agent {
     );
     const timer = setInterval(() => this.#tick(), beat);
     this.#ends.push(() => clearInterval(timer));
-    this.sayState();
   }
 
   /** Tasks that run here. */
@@ -133,12 +136,16 @@ export class Agent {
   // --- what the leader says --------------------------------------------------------------------------------------
 
   #hearBeat(beat: Beat): void {
-    if (beat.speaks?.includes(PROTOCOL) !== true) return this.#strangers.onVersion(beat);
-    if (this.#follows(beat)) this.#strangers.onTime(beat.at);
+    const version = commonVersion(beat.speaks);
+    if (version === null) return this.#strangers.onVersion(beat);
+    if (this.#follows(beat, version)) this.#strangers.onTime(beat.at);
   }
 
-  /** @returns whether a server may command: it is of this cluster, and not one that another has followed */
-  #follows({ epoch, leader, cluster }: Leader): boolean {
+  /**
+   * @param version in which it is spoken to from now on
+   * @returns whether a server may command: it is of this cluster, and not one that another has followed
+   */
+  #follows({ epoch, leader, cluster }: Leader, version = this.#version): boolean {
     if (cluster === undefined) return false;
     if (this.#cluster !== null && cluster !== this.#cluster) {
       this.#strangers.onCluster(cluster, this.#cluster);
@@ -146,9 +153,11 @@ export class Agent {
     }
     if (epoch < this.#epoch) return false;
     this.#cluster = cluster;
-    if (epoch === this.#epoch && leader === this.#leader) return true;
-    this.#parts.log.info({ epoch }, "a server leads");
+    const isKnown = epoch === this.#epoch && leader === this.#leader;
+    if (isKnown && version === this.#version) return true;
+    if (!isKnown) this.#parts.log.info({ epoch }, "a server leads");
     this.#epoch = epoch;
+    this.#version = version;
     // One that leads on has given the commands before, too.
     if (leader !== this.#leader) {
       this.#leader = leader;
@@ -160,7 +169,7 @@ export class Agent {
   }
 
   #obey(message: ToAgent): void {
-    if (message.version !== PROTOCOL) return this.#strangers.onVersion({ speaks: [message.version] });
+    if (!AGENT_SPEAKS.includes(message.version)) return this.#strangers.onVersion({ speaks: [message.version] });
     const { cluster, refused } = message;
     if (refused !== undefined && (this.#cluster === null || cluster === this.#cluster))
       return this.#parts.refused(refused);
@@ -198,6 +207,10 @@ export class Agent {
         return this.#runs.run(this.pool, command.run, this.#takes(command.run.instance));
       case "cancel":
         return this.#runs.cancel(this.pool, command.key);
+      case "watch":
+        return this.#runs.watch(command.key, command.from);
+      case "unwatch":
+        return this.#runs.unwatch(command.key);
       case "forget":
         return this.#runs.forget(command.keys);
       case "ids":
@@ -256,12 +269,20 @@ export class Agent {
   }
 
   #tick(): void {
-    if (++this.#ticks % LOOK_TICKS === 0) this.#tell({ type: "look", look: this.#look() });
-    else this.#send({ news: [] });
+    if (++this.#ticks % LOOK_TICKS !== 0) return this.#send({ news: [] });
+    this.#tell({ type: "look", look: this.#look() });
+    this.#runs.tellProgress();
   }
 
   #send(message: Pick<FromAgent, "news" | "state" | "leaves">): void {
-    const about = { version: PROTOCOL, incarnation: this.#incarnation, number: ++this.#number, epoch: this.#epoch };
+    const version = this.#version;
+    if (version === null) return;
+    const about = {
+      version,
+      incarnation: this.#incarnation,
+      number: ++this.#number,
+      epoch: this.#epoch,
+    };
     const heard = { cluster: this.#cluster, leader: this.#leader, session: this.#session, heard: this.#heard };
     this.#parts.bus.send(newsOf(this.#parts.machine), { ...about, ...heard, ...message } satisfies FromAgent);
   }

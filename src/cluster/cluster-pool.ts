@@ -30,7 +30,7 @@ import {
   newsOf,
   SPOKEN,
 } from "./messages.ts";
-import { versionFault } from "./versions.ts";
+import { clusterFault, versionFault } from "./versions.ts";
 import { OtherServers } from "./other-servers.ts";
 import { Questions } from "./questions.ts";
 import { RemoteRuns } from "./remote-runs.ts";
@@ -145,6 +145,10 @@ export class ClusterPool implements AnyPool {
     this.#runs.cancel(task);
   }
 
+  watch(task: Task, isRead: boolean): void {
+    this.#runs.watch(task, isRead);
+  }
+
   load(instance: InstanceRef): void {
     this.#give(instance, (local) => ({ type: "load", instance: local }));
   }
@@ -243,18 +247,13 @@ export class ClusterPool implements AnyPool {
   #hear(name: string, given: object): void {
     if (!MACHINE_NAME.test(name)) return;
     const message = given as FromAgent;
-    const fault = versionFault(message.version) ?? faultOf(message) ?? this.#otherCluster(message);
+    const fault = versionFault(message.version) ?? faultOf(message) ?? clusterFault(message, this.#parts.ids.cluster);
     if (fault !== null) return this.#complaints.say(name, fault);
     this.#understand(name, () => {
       const { epoch } = message;
       if (epoch > this.#leadership.epoch) this.#leadership.onLater(name, epoch, this.#early !== null);
       else this.#machine(name).receive(message);
     });
-  }
-
-  #otherCluster({ cluster }: FromAgent): string | null {
-    if (cluster === undefined || cluster === null || cluster === this.#parts.ids.cluster) return null;
-    return `it serves another cluster (${cluster}) until its agent is started anew`;
   }
 
   #understand(name: string, take: () => void): void {
@@ -289,8 +288,9 @@ export class ClusterPool implements AnyPool {
     this.#early?.hear(machine, news);
     switch (news.type) {
       case "delta":
-        if (!this.#runs.delta(machine, news.key, news.delta, news.before)) machine.ask();
-        return;
+      case "watched":
+      case "progress":
+        return this.#runs.hear(machine, news);
       case "ended":
         if (this.#early === null) this.#runs.ended(machine, news);
         return;

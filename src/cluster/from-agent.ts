@@ -179,7 +179,9 @@ const isState = checkFor(
       }),
     ),
     facts: Type.Array(Facts),
-    runs: Type.Array(Type.Object({ key: Text, instance: Ref, output: Type.Array(Type.Object({})) })),
+    runs: Type.Array(
+      Type.Object({ key: Text, instance: Ref, output: Type.Array(Type.Object({})), watched: Type.Optional(Flag) }),
+    ),
     ends: Type.Array(End),
     questions: Type.Array(Count),
     look: Look,
@@ -215,6 +217,8 @@ const NEWS = {
   wanted: checkFor(Type.Object({ instances: Type.Array(Ref) })),
   ended: checkFor(End),
   look: checkFor(Type.Object({ look: Look })),
+  watched: checkFor(Type.Object({ key: Text, from: Count, output: Type.Array(Type.Object({})) })),
+  progress: checkFor(Type.Object({ uses: Type.Array(Type.Object({ key: Text, use: Use })) })),
   answer: checkFor(Type.Object({ question: Count, tokens: orNull(Count) })),
 };
 
@@ -247,6 +251,8 @@ function faultOfNews(news: Fields): string | null {
   const check = Object.hasOwn(NEWS, type) ? NEWS[type as keyof typeof NEWS] : null;
   if (check === null) return `there is no news of the type ${type.slice(0, 20)}.`;
   if (!check(news)) return misfitOf(check, type).sentence;
+  if (type === "watched" && !(news["output"] as object[]).every(isDelta))
+    return "news of the type watched has what is no output.";
   return type !== "ended" || hasTokens(news["outcome"]) ? null : LOGPROBS;
 }
 

@@ -162,6 +162,8 @@ export class Machine {
   receive(message: FromAgent): void {
     if (!this.#isItself(message)) return;
     if (message.number <= this.#received) return;
+    // It speaks a later one from the moment on when it has heard that this server does.
+    this.#version = message.version;
     const isGap = message.number !== this.#received + 1;
     this.#received = message.number;
     this.#heard();

@@ -6,6 +6,8 @@
  *  3. A run has the key `task:attempt:epoch`, the epoch in base 36. A server that dies may not remember that it gave an attempt to an agent, so
  *     the next one gives that attempt another key. An agent keeps the end of a run until the leader has forgotten it, which is when it is on disk.
  *  4. A command of a lower epoch than an agent has seen is refused: another server has led since.
+ *  5. The output of a run is told while its leader watches it; that of the others stays with the agent until they end. Before version 3 all is
+ *     told. `watch` is answered with the output so far, which `delta` goes on with.
  *
  * Ids of GPUs are those of the machine in messages; `GpuIds` makes those of the cluster of them.
  */
@@ -18,10 +20,14 @@ import type { Delta } from "../output.ts";
 import type { Outcome } from "../task.ts";
 import type { TaskUse } from "../task-use.ts";
 
-/** Of these messages: an agent speaks this version alone. */
-export const PROTOCOL = 2;
-/** A server also speaks the version before, to agents that are yet to be upgraded. The first one names no cluster. */
-export const SPOKEN: readonly number[] = [PROTOCOL - 1, PROTOCOL];
+/** Of these messages. */
+export const PROTOCOL = 3;
+/** A server also speaks the versions before, to agents that are yet to be upgraded. The first one names no cluster. */
+export const SPOKEN: readonly number[] = [1, 2, PROTOCOL];
+/** So does an agent, to servers that are. */
+export const AGENT_SPEAKS: readonly number[] = [2, PROTOCOL];
+/** The version from which on output is told only while it is watched. */
+export const WATCHES = 3;
 
 /** Milliseconds between two signs of life, of the leader and of each agent. */
 export const BEAT_MS = 500;
@@ -94,11 +100,16 @@ export interface WireRun {
   readonly user: string;
   readonly model: string | null;
   readonly request: Request;
+  /** Whether its output is told from the beginning. */
+  readonly watched: boolean;
 }
 
 export type Command =
   | { readonly type: "run"; readonly run: WireRun }
   | { readonly type: "cancel"; readonly key: string }
+  /** Its output is to be told from now on; first what there is behind a position, by `watched`. */
+  | { readonly type: "watch"; readonly key: string; readonly from: number }
+  | { readonly type: "unwatch"; readonly key: string }
   /** These ends are on disk, or nobody wants them. */
   | { readonly type: "forget"; readonly keys: readonly string[] }
   /** The ids that its GPUs have in the cluster: it tells the next leader, whose data directory may be another one. */
@@ -162,6 +173,10 @@ export type News =
     }
   | { readonly type: "wanted"; readonly instances: readonly InstanceRef[] }
   | { readonly type: "delta"; readonly key: string; readonly delta: Delta; readonly before: number }
+  /** The output of a run behind the position `from`, at the moment from which it is watched. */
+  | { readonly type: "watched"; readonly key: string; readonly from: number; readonly output: readonly Delta[] }
+  /** The costs of runs so far: every 2 seconds, and when one that nobody watches has its first output. */
+  | { readonly type: "progress"; readonly uses: readonly { readonly key: string; readonly use: TaskUse }[] }
   | ({ readonly type: "ended" } & WireEnd)
   | { readonly type: "look"; readonly look: Look }
   /** `tokens`: see `countTokens`; null also where nothing was to be counted. */
@@ -178,10 +193,19 @@ export interface AgentGpu {
   readonly drainedBy?: string | undefined;
 }
 
+export interface StateOfRun {
+  readonly key: string;
+  readonly instance: InstanceRef;
+  /** All of it, or none where it is not watched. */
+  readonly output: readonly Delta[];
+  /** Absent: before version 3, when all were. */
+  readonly watched?: boolean;
+}
+
 export interface AgentState {
   readonly gpus: readonly AgentGpu[];
   readonly facts: readonly WireFacts[];
-  readonly runs: readonly { readonly key: string; readonly instance: InstanceRef; readonly output: readonly Delta[] }[];
+  readonly runs: readonly StateOfRun[];
   readonly ends: readonly WireEnd[];
   /** Those that it is yet to answer. */
   readonly questions: readonly number[];

@@ -1,27 +1,14 @@
 /** The runs on all machines, as the leader knows them: what it has given to agents, and what it has heard of it. */
 import { AltLasError, messageOf } from "../errors.ts";
 import type { InstanceRef } from "../gpu/facts.ts";
-import { after, type Delta, deltasOf, lengthOf, Output } from "../output.ts";
+import { deltasOf, Output } from "../output.ts";
 import type { Request } from "../request.ts";
-import type { Outcome, RunSink, Task } from "../task.ts";
-import { newUse, type TaskUse } from "../task-use.ts";
+import { attemptNumber, type Outcome, type RunSink, type Task } from "../task.ts";
+import { newUse } from "../task-use.ts";
 import type { Machine } from "./machine.ts";
-import type { AgentState, WireEnd } from "./messages.ts";
+import { type AgentState, type News, WATCHES, type WireEnd } from "./messages.ts";
+import { beWatched, catchUp, reconcileWatch, type RemoteRun, setUse, takeDelta, watch } from "./remote-run.ts";
 import { keyOf, taskIdOf } from "./run-keys.ts";
-
-interface Run {
-  readonly key: string;
-  readonly machine: Machine;
-  readonly instance: InstanceRef;
-  readonly task: Task;
-  readonly sink: RunSink;
-  readonly output: Output;
-  /** Whether the agent was given it; before, its request is still being read. */
-  sent: boolean;
-  /** An earlier server gave it. */
-  readonly adopted: boolean;
-  canceling: boolean;
-}
 
 /** A task that ended there, whose end is not on disk yet. */
 interface Ended {
@@ -29,8 +16,11 @@ interface Ended {
   readonly key: string;
 }
 
+/** News of runs that go on. */
+export type OutputNews = Extract<News, { type: "delta" | "watched" | "progress" }>;
+
 export class RemoteRuns {
-  readonly #runs = new Map<string, Run>();
+  readonly #runs = new Map<string, RemoteRun>();
   /** By the ids of tasks: the keys of their runs. */
   readonly #keyOf = new Map<string, string>();
   /** By the ids of tasks. */
@@ -52,12 +42,17 @@ export class RemoteRuns {
   }
 
   /** Takes over a run that a machine has, or that has ended there; what is known of it is told by `reconcile`. */
-  adopt(run: Pick<Run, "key" | "machine" | "instance" | "task" | "sink">): Output {
+  adopt(run: Pick<RemoteRun, "key" | "machine" | "instance" | "task" | "sink">): Output {
     return this.#begin({ ...run, sent: true }).output;
   }
 
-  #begin(given: Omit<Run, "output" | "adopted" | "canceling">): Run {
-    const run: Run = { ...given, output: new Output(), adopted: given.sent, canceling: false };
+  #begin(given: Pick<RemoteRun, "key" | "machine" | "instance" | "task" | "sink" | "sent">): RemoteRun {
+    const { machine, task, sent } = given;
+    // The store may have a part of the costs of an attempt that is adopted.
+    const useBefore = attemptNumber(task) === 1 ? newUse() : { ...(task.use ?? newUse()) };
+    const state = { canceling: false, watched: false, begun: false };
+    const run: RemoteRun = { ...given, ...state, output: new Output(), useBefore, adopted: sent };
+    run.output.isWhole = !sent && machine.version < WATCHES;
     this.#runs.set(run.key, run);
     this.#keyOf.set(run.task.id, run.key);
     return run;
@@ -72,12 +67,26 @@ export class RemoteRuns {
     setImmediate(() => this.#endUnsent(run, { status: "canceled" }));
   }
 
-  /** New output of a run. @returns false: something before it is missing, which the whole state has */
-  delta(machine: Machine, key: string, delta: Delta, before: number): boolean {
-    const run = this.#of(machine, key);
-    if (run === undefined || before < run.output.length) return true;
-    if (before === run.output.length) addTo(run, delta);
-    return run.output.length > before || lengthOf(delta) === 0;
+  /** Somebody reads the output of a task, or nobody does any more. */
+  watch(task: Task, isRead: boolean): void {
+    const run = this.#runs.get(this.#keyOf.get(task.id) ?? "");
+    if (run !== undefined) watch(run, isRead);
+  }
+
+  hear(machine: Machine, news: OutputNews): void {
+    if (news.type === "progress") return this.#hearUses(machine, news.uses);
+    const run = this.#of(machine, news.key);
+    if (run === undefined) return;
+    const isNext = news.type === "delta" ? takeDelta(run, news) : beWatched(run, news.from, news.output);
+    // Something before it is missing, which the whole state has.
+    if (!isNext) machine.ask();
+  }
+
+  #hearUses(machine: Machine, uses: Extract<News, { type: "progress" }>["uses"]): void {
+    for (const { key, use } of uses) {
+      const run = this.#of(machine, key);
+      if (run !== undefined) setUse(run, use);
+    }
   }
 
   ended(machine: Machine, { key, outcome, use }: WireEnd): void {
@@ -86,8 +95,10 @@ export class RemoteRuns {
       if (!this.#isUnstored(machine, key)) machine.give({ type: "forget", keys: [key] });
       return;
     }
-    if ("result" in outcome && outcome.result !== undefined) catchUp(run, deltasOf(outcome.result));
-    if (use !== null) addUse(run.task, use);
+    // Where nobody reads it, or it was not told yet, the end tells it all.
+    if (run.output.isWhole && "result" in outcome && outcome.result !== undefined)
+      catchUp(run, deltasOf(outcome.result));
+    if (use !== null) setUse(run, use);
     this.#unstored.set(run.task.id, [...(this.#unstored.get(run.task.id) ?? []), { machine, key }]);
     if (this.#withdrawn.has(run.task)) this.stored(run.task);
     const isStrange = outcome.status === "canceled" && !run.adopted && !run.canceling;
@@ -125,10 +136,12 @@ export class RemoteRuns {
   /** Makes what a machine has, and what it was given, the same. */
   reconcile(machine: Machine, { runs, ends }: AgentState): void {
     const there = new Set([...runs, ...ends].map(({ key }) => key));
-    for (const { key, output } of runs) {
+    for (const { key, output, watched } of runs) {
       const run = this.#of(machine, key);
       if (run === undefined || run.canceling) machine.give({ type: "cancel", key });
-      if (run !== undefined) catchUp(run, output);
+      if (run === undefined) continue;
+      catchUp(run, output);
+      reconcileWatch(run, watched);
     }
     for (const end of ends) this.ended(machine, end);
     for (const run of this.#on(machine)) {
@@ -142,12 +155,12 @@ export class RemoteRuns {
   }
 
   /** No agent can have a run, or end it, but the one that was given it. */
-  #of(machine: Machine, key: string): Run | undefined {
+  #of(machine: Machine, key: string): RemoteRun | undefined {
     const run = this.#runs.get(key);
     return run?.machine === machine ? run : undefined;
   }
 
-  #on(machine: Machine): readonly Run[] {
+  #on(machine: Machine): readonly RemoteRun[] {
     return [...this.#runs.values()].filter((run) => run.machine === machine);
   }
 
@@ -155,15 +168,16 @@ export class RemoteRuns {
     return this.#unstored.get(taskIdOf(key))?.some((ended) => ended.machine === machine && ended.key === key) ?? false;
   }
 
-  #give(run: Run, request: Request): void {
+  #give(run: RemoteRun, request: Request): void {
     const { key, machine, instance, task } = run;
     const local = { gpuId: machine.localId(instance.gpuId), id: instance.id };
     run.sent = true;
-    machine.give({ type: "run", run: { key, instance: local, user: task.user, model: task.model, request } });
+    const { user, model } = task;
+    machine.give({ type: "run", run: { key, instance: local, user, model, request, watched: run.watched } });
   }
 
   /** Meanwhile the run may have been canceled, or its machine may be gone. */
-  async #giveLater(run: Run, request: Promise<Request>): Promise<void> {
+  async #giveLater(run: RemoteRun, request: Promise<Request>): Promise<void> {
     try {
       const there = await request;
       if (this.#isUnsent(run) && !run.canceling) this.#give(run, there);
@@ -173,59 +187,30 @@ export class RemoteRuns {
     }
   }
 
-  #isUnsent(run: Run): boolean {
+  #isUnsent(run: RemoteRun): boolean {
     return !run.sent && this.#runs.get(run.key) === run;
   }
 
-  #endUnsent(run: Run, outcome: Outcome): void {
+  #endUnsent(run: RemoteRun, outcome: Outcome): void {
     if (this.#isUnsent(run)) this.#end(run, outcome);
   }
 
-  #end(run: Run, outcome: Outcome): void {
+  #end(run: RemoteRun, outcome: Outcome): void {
     this.#drop(run);
     run.sink.ended(outcome);
   }
 
-  #drop({ key, task }: Run): void {
+  #drop({ key, task }: RemoteRun): void {
     this.#runs.delete(key);
     if (this.#keyOf.get(task.id) === key) this.#keyOf.delete(task.id);
   }
 }
 
 /** Whether its agent may yet come to obey the command to run it. */
-function isOnItsWay({ machine, key }: Run): boolean {
+function isOnItsWay({ machine, key }: RemoteRun): boolean {
   return machine.isOnItsWay((command) => command.type === "run" && command.run.key === key);
 }
 
 function machineLost(sentence: string): Outcome {
   return { status: "interrupted", reason: "machine_lost", sentence };
-}
-
-/** Tells what of a run's output is not known yet. */
-function catchUp(run: Run, output: readonly Delta[]): void {
-  for (const delta of after(output, run.output.length)) addTo(run, delta);
-}
-
-function addTo({ output, sink }: Run, delta: Delta): void {
-  const before = output.length;
-  if (delta.kind === "tool_call" && delta.call === undefined && output.deltas.at(-1)?.kind !== "tool_call")
-    throw new Error("its output has a piece of a call of a tool that has not begun");
-  output.add(delta);
-  if (lengthOf(delta) > 0) sink.delta(delta, before);
-}
-
-/** Adds what an attempt has cost, as its machine has measured it. */
-function addUse(task: Task, attempt: TaskUse): void {
-  const use = (task.use ??= newUse());
-  use.firstOutput = attempt.firstOutput;
-  use.lastOutput = attempt.lastOutput;
-  use.promptTokens = sum(use.promptTokens, attempt.promptTokens);
-  use.completionTokens += attempt.completionTokens;
-  use.cachedTokens = sum(use.cachedTokens, attempt.cachedTokens);
-  use.gpuSeconds += attempt.gpuSeconds;
-  use.energyJoules = sum(use.energyJoules, attempt.energyJoules);
-}
-
-function sum(one: number | null, other: number | null): number | null {
-  return one === null || other === null ? (one ?? other) : one + other;
 }

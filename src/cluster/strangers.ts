@@ -1,7 +1,8 @@
 /** An agent's log lines about servers that it cannot obey, and about one whose clock is another: once for each. */
 import type { Logger } from "pino";
 import { wallTime } from "../common/clock.ts";
-import { type Beat, PROTOCOL } from "./messages.ts";
+import { AGENT_SPEAKS, type Beat } from "./messages.ts";
+import { listed } from "./versions.ts";
 
 /** Milliseconds by which two clocks may differ before it is said. */
 export const MOST_APART = 10_000;
@@ -17,12 +18,12 @@ export class Strangers {
 
   /** A server that does not speak this agent's version of the messages. */
   onVersion({ speaks }: Pick<Beat, "speaks">): void {
-    const its = Array.isArray(speaks) ? speaks.join(" and ") : "1";
-    const isOlder = !Array.isArray(speaks) || speaks.every((version) => version < PROTOCOL);
+    const its = Array.isArray(speaks) ? listed(speaks) : "1";
+    const isOlder = !Array.isArray(speaks) || speaks.every((version) => version < AGENT_SPEAKS[0]!);
     const mend = isOlder ? "upgrade that server" : "upgrade this agent";
     this.#say(
       `version ${its}`,
-      `a server speaks version ${its} of the messages between servers and agents, this agent ${PROTOCOL}: ${mend}`,
+      `a server speaks version ${its} of the messages between servers and agents, this agent ${listed(AGENT_SPEAKS)}: ${mend}`,
     );
   }
 

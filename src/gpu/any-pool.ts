@@ -16,6 +16,8 @@ export interface AnyPool extends Pick<GpuPool, keyof GpuPool> {
    * @param sink hears of it from `restored` on
    */
   adopt?(task: Task, sink: RunSink): Adopted | null;
+  /** Whether somebody reads the output of a running task; absent: all of it is here in any case. */
+  watch?(task: Task, isRead: boolean): void;
   /** The tasks of an earlier server are taken over; absent: nothing can run for them. */
   restored?(): void;
 }

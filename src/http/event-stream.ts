@@ -50,6 +50,8 @@ export class EventStream implements Listener {
   #following: Following | null = null;
   #attempt: number;
   #offset: number;
+  /** Whether the position that its reader came with is known to be one. */
+  #isChecked = false;
   #blocked = false;
   #over = false;
   /** It has ended, and the reader has not been told yet. */
@@ -84,9 +86,6 @@ export class EventStream implements Listener {
     this.#raw.once("close", () => {
       if (!this.#over) this.#release(this.#final === null);
     });
-    const now = following.now();
-    // A position that this attempt does not have is none.
-    if (now?.attempt === this.#attempt && !canCut(now.output, this.#offset)) this.#attempt = 0;
     this.#catchUp();
   }
 
@@ -133,6 +132,9 @@ export class EventStream implements Listener {
   #catchUp(): void {
     const now = this.#following?.now() ?? null;
     if (now === null || this.#blocked) return;
+    // A position that this attempt does not have is none.
+    if (!this.#isChecked && now.attempt === this.#attempt && !canCut(now.output, this.#offset)) this.#attempt = 0;
+    this.#isChecked = true;
     const placed = now.attempt === this.#attempt ? "" : this.#place(now.attempt, now.gpuId);
     this.#write(placed + this.#eventsOf(wholeCharacters(after(now.output, this.#offset))));
   }

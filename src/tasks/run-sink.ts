@@ -14,20 +14,40 @@ export interface Hearers {
 }
 
 /** Tells what becomes of a run to those who read along, to the log, and to the scheduler. */
-export function sinkOf(task: Task, { news, subscribers, scheduler }: Hearers): RunSink {
-  const sink = {
-    // Of an object: as a variable, each of its values would be garbage.
-    lastOutput: 0,
-    delta: (delta: Delta, before: number) => {
-      sink.lastOutput = news.output(task, before, sink.lastOutput);
-      subscribers.delta(task, delta, before);
-    },
-    ended: (outcome: Outcome) => {
-      news.left(task, outcome);
-      scheduler.finished(task, outcome);
-    },
-  };
-  return sink;
+class TaskSink implements RunSink {
+  readonly #task: Task;
+  readonly #hearers: Hearers;
+  /** As `TaskNews.output` returns it. */
+  #lastOutput = 0;
+
+  constructor(task: Task, hearers: Hearers) {
+    this.#task = task;
+    this.#hearers = hearers;
+  }
+
+  delta(delta: Delta, before: number): void {
+    const { news, subscribers } = this.#hearers;
+    this.#lastOutput = news.output(this.#task, before, this.#lastOutput);
+    subscribers.delta(this.#task, delta, before);
+  }
+
+  begun(): void {
+    this.#hearers.news.output(this.#task, 0, 0);
+  }
+
+  caughtUp(): void {
+    this.#lastOutput = 0;
+    this.#hearers.subscribers.caughtUp(this.#task);
+  }
+
+  ended(outcome: Outcome): void {
+    this.#hearers.news.left(this.#task, outcome);
+    this.#hearers.scheduler.finished(this.#task, outcome);
+  }
+}
+
+export function sinkOf(task: Task, hearers: Hearers): RunSink {
+  return new TaskSink(task, hearers);
 }
 
 /** Whether a task may go on without its server. Others end with it: their clients leave, or their texts are in its memory. */

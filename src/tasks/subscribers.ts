@@ -5,9 +5,11 @@
 import { InFlight } from "../common/in-flight.ts";
 import { deltasOf, type Delta, lengthOf, type Output } from "../output.ts";
 import { attemptNumber, isFinal, type Task } from "../task.ts";
-import type { Following, Listener } from "./task-api.ts";
+import type { Following, Listener, Place } from "./task-api.ts";
 
 const NOTHING: readonly Delta[] = [];
+
+export type Watch = (task: Task, isRead: boolean) => void;
 
 /** The runs of one task. */
 interface Runs {
@@ -22,12 +24,23 @@ export class Subscribers {
   readonly #listeners = new InFlight<string, Set<Listener>>();
   /** Of live tasks that have run, by their ids. */
   readonly #runs = new InFlight<string, Runs>();
+  readonly #watch: Watch | null;
+
+  /** @param watch told when the first subscriber of a task has come, and when the last one has left */
+  constructor(watch: Watch | null = null) {
+    this.#watch = watch;
+  }
 
   follow(task: Task, listener: Listener): Following {
     const listeners = this.#listeners.get(task.id);
-    if (listeners === undefined) this.#listeners.set(task.id, new Set([listener]));
-    else listeners.add(listener);
-    return { createdAt: task.createdAt, now: () => this.#now(task), stop: () => this.#remove(task, listener) };
+    if (listeners === undefined) {
+      this.#listeners.set(task.id, new Set([listener]));
+      // One that leaves at once reads nothing.
+      if (this.#watch !== null) queueMicrotask(() => this.#watchIfRead(task));
+    } else listeners.add(listener);
+    const { createdAt } = task;
+    const where = (): Place | null => (this.#isPlaced(task) ? placeOf(task) : null);
+    return { createdAt, where, now: () => this.#now(task), stop: () => this.#remove(task, listener) };
   }
 
   /** Whether somebody reads along. */
@@ -40,6 +53,7 @@ export class Subscribers {
     const runs = this.#runs.get(task.id);
     if (runs === undefined) this.#runs.set(task.id, { onDisk: 0, output });
     else runs.output = output;
+    this.#watchIfRead(task);
   }
 
   /** A start is on disk. */
@@ -48,6 +62,15 @@ export class Subscribers {
     if (runs === undefined) this.#runs.set(task.id, { onDisk: attempt, output: null });
     else if (attempt > runs.onDisk) runs.onDisk = attempt;
     else return;
+    this.#tellNow(task);
+  }
+
+  /** The output of a run is whole that was not. */
+  caughtUp(task: Task): void {
+    this.#tellNow(task);
+  }
+
+  #tellNow(task: Task): void {
     if (!this.#listeners.has(task.id)) return;
     const now = this.#now(task);
     if (now === null) return;
@@ -64,8 +87,8 @@ export class Subscribers {
   /** @param before the position where it begins in this run's output */
   delta(task: Task, delta: Delta, before: number): void {
     const listeners = this.#listeners.get(task.id);
-    // Events that come before its start is on disk are told when it is.
-    if (listeners === undefined || !this.#isOnDisk(task)) return;
+    // Events that come before its start is on disk, and its output whole, are told when they are.
+    if (listeners === undefined || !this.#isOnDisk(task) || !this.#isWhole(task)) return;
     for (const listener of listeners) listener.delta(delta, before);
   }
 
@@ -99,16 +122,19 @@ export class Subscribers {
     return runs === undefined ? isFinal(task.status) : runs.onDisk === attemptNumber(task);
   }
 
-  #now(task: Task): ReturnType<Following["now"]> {
+  #isPlaced(task: Task): boolean {
     // An end that is not on disk yet leaves the task as it was.
-    if (task.status === "queued" || task.gpuId === null || task.attempts.length === 0 || !this.#isOnDisk(task))
-      return null;
-    return {
-      attempt: attemptNumber(task),
-      gpuId: task.gpuId,
-      model: task.ranModel,
-      output: this.#outputOf(task),
-    };
+    return task.status !== "queued" && task.gpuId !== null && task.attempts.length > 0 && this.#isOnDisk(task);
+  }
+
+  #isWhole(task: Task): boolean {
+    return this.#runs.get(task.id)?.output?.isWhole ?? true;
+  }
+
+  #now(task: Task): ReturnType<Following["now"]> {
+    if (!this.#isPlaced(task)) return null;
+    if (!isFinal(task.status) && !this.#isWhole(task)) return null;
+    return { ...placeOf(task), output: this.#outputOf(task) };
   }
 
   #outputOf(task: Task): readonly Delta[] {
@@ -118,7 +144,17 @@ export class Subscribers {
 
   #remove(task: Task, listener: Listener): void {
     const listeners = this.#listeners.get(task.id);
-    listeners?.delete(listener);
-    if (listeners?.size === 0) this.#listeners.delete(task.id);
+    if (listeners?.delete(listener) !== true || listeners.size > 0) return;
+    this.#listeners.delete(task.id);
+    this.#watch?.(task, false);
   }
+
+  #watchIfRead(task: Task): void {
+    if (this.#listeners.has(task.id)) this.#watch?.(task, true);
+  }
+}
+
+/** @param task that a GPU has */
+function placeOf(task: Task): Place {
+  return { attempt: attemptNumber(task), gpuId: task.gpuId!, model: task.ranModel };
 }

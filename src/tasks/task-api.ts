@@ -69,17 +69,21 @@ export interface Listener {
   closed(): void;
 }
 
+/** The attempt of a task that is on disk. */
+export interface Place {
+  readonly attempt: number;
+  readonly gpuId: number;
+  readonly model: string | null;
+}
+
 /** Questions that a listener can ask at any time. */
 export interface Following {
   /** Unix milliseconds when the task was submitted. */
   readonly createdAt: number;
-  /** The attempt that is on disk, with its GPU, its model and its output so far; null: no GPU has it. */
-  now(): {
-    readonly attempt: number;
-    readonly gpuId: number;
-    readonly model: string | null;
-    readonly output: readonly Delta[];
-  } | null;
+  /** null: no GPU has it. */
+  where(): Place | null;
+  /** The same with its output so far; null also where that is still on its way from another machine. `placed` tells when it is here. */
+  now(): (Place & { readonly output: readonly Delta[] }) | null;
   /** Lets the listener hear nothing more. Calling it twice is harmless. */
   stop(): void;
 }

@@ -56,7 +56,7 @@ export class TaskBook implements TaskApi {
   readonly #intake: Intake;
   readonly #batches: Batches;
   readonly #batchEnds: BatchEnds;
-  readonly #subscribers = new Subscribers();
+  readonly #subscribers: Subscribers;
   readonly #idempotency: Idempotency;
   readonly #requests: Requests;
   readonly #unsaved: UnsavedResults;
@@ -69,6 +69,7 @@ export class TaskBook implements TaskApi {
     this.#parts = parts;
     this.#store = store;
     this.#live = new LiveTasks(store);
+    this.#subscribers = new Subscribers(parts.watch);
     this.#newTasks = new NewTasks(parts);
     this.#idle = new Idle(() => this.#isIdle());
     this.#alarm = new AlarmTimer(clock, () => this.scheduler.tick());

@@ -10,6 +10,7 @@ import { type FromAgent, newsOf } from "../../src/cluster/messages.ts";
 import { type RunningAgent, startAgent } from "../../src/cluster/start-agent.ts";
 import { parseConfig } from "../../src/config/config.ts";
 import { type GpuFacts, type InstanceRef } from "../../src/gpu/facts.ts";
+import { Output, textOf } from "../../src/output.ts";
 import { completionOf, type Request } from "../../src/request.ts";
 import { newTask, type Outcome, type RunSink, type Task } from "../../src/task.ts";
 import { TASK_ENDED } from "../../src/topics.ts";
@@ -24,9 +25,13 @@ const CLUSTER = "the-cluster";
 
 export interface Run {
   readonly task: Task;
-  /** What the sink was told, put together. */
+  /** What its reader was told, put together. */
   text: string;
+  /** Whether it has told that there is output, which nobody reads. */
+  begun: boolean;
   outcome: Outcome | null;
+  /** As its pool has it. */
+  output: Output;
 }
 
 export interface Machine {
@@ -133,29 +138,68 @@ export class ClusterWorld {
 
   /** Runs a task, as its next attempt. */
   run(gpuId: number, text: string, maxTokens: number, before?: Task): Run {
-    const request = completionOf(text, { maxTokens });
-    const task = before ?? this.task(request);
-    task.attempts.push({ gpuId, startedAt: 0, endedAt: null, reason: null });
-    task.gpuId = gpuId;
-    const [run, sink] = this.#begin(task);
-    this.pool.run({ gpuId, id: 0 }, task, request, sink);
+    const run = this.runUnread(gpuId, text, maxTokens, before);
+    this.pool.watch(run.task, true);
     return run;
   }
 
-  /** Takes over a run of an earlier leader; null: no machine has it. */
-  adopt(task: Task): Run | null {
+  /** The same, and nobody reads it. */
+  runUnread(gpuId: number, text: string, maxTokens: number, before?: Task): Run {
+    const request = completionOf(text, { maxTokens });
+    return this.#place(gpuId, before ?? this.task(request), request);
+  }
+
+  /** The same, and its request is there with `give`. */
+  runLater(gpuId: number, text: string, maxTokens: number): Run & { give(): void } {
+    const request = completionOf(text, { maxTokens });
+    const { promise, resolve } = Promise.withResolvers<Request>();
+    const run = this.#place(gpuId, this.task(request), promise);
+    return Object.assign(run, { give: () => resolve(request) });
+  }
+
+  #place(gpuId: number, task: Task, request: Request | Promise<Request>): Run {
+    task.attempts.push({ gpuId, startedAt: 0, endedAt: null, reason: null });
+    task.gpuId = gpuId;
     const [run, sink] = this.#begin(task);
-    return this.pool.adopt(task, sink) && run;
+    run.output = this.pool.run({ gpuId, id: 0 }, task, request, sink);
+    return run;
+  }
+
+  /** Takes over a run of an earlier leader, and reads it; null: no machine has it. */
+  adopt(task: Task): Run | null {
+    const run = this.adoptUnread(task);
+    if (run !== null) this.pool.watch(task, true);
+    return run;
+  }
+
+  /** The same, and nobody reads it. */
+  adoptUnread(task: Task): Run | null {
+    const [run, sink] = this.#begin(task);
+    const adopted = this.pool.adopt(task, sink);
+    if (adopted === null) return null;
+    run.output = adopted.output;
+    return run;
   }
 
   #begin(task: Task): [Run, RunSink] {
-    const run: Run = { task, text: "", outcome: null };
+    const run: Run = { task, text: "", begun: false, outcome: null, output: new Output() };
     const sink: RunSink = {
-      delta: (delta) => {
-        if (delta.kind === "text") run.text += delta.text;
+      delta: (delta, before) => {
+        // As a reader does: what comes before its output is whole is told with that.
+        if (run.output.isWhole && before === run.text.length) run.text += textOf(delta);
+        this.changes.tell();
+      },
+      begun: () => {
+        run.begun = true;
+        this.changes.tell();
+      },
+      caughtUp: () => {
+        run.text = run.output.deltas.map(textOf).join("");
         this.changes.tell();
       },
       ended: (outcome) => {
+        // The rest of a run that was not whole by then is told with its end.
+        if (!run.output.isWhole && "result" in outcome) run.text += outcome.result?.text.slice(run.text.length) ?? "";
         run.outcome = outcome;
         this.changes.tell();
       },

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { type TestContext } from "node:test";
 import { type FastifyInstance, type InjectOptions, type LightMyRequestResponse } from "fastify";
 import { pino } from "pino";
-import { type Delta, Output } from "../../src/output.ts";
+import { type Delta, lengthOf, Output } from "../../src/output.ts";
 import { completionOf } from "../../src/request.ts";
 import { Credentials } from "../../src/auth/credentials.ts";
 import { hashApiKey } from "../../src/auth/secrets.ts";
@@ -311,6 +311,8 @@ export const GPU_GROUP: GpuStatus = {
 /** A task that goes on as a test lets it, and tells those who follow it; emits `followed` and `stopped`. */
 export class FakeRun extends EventEmitter {
   readonly readers = new Set<Listener>();
+  /** Whether its output is here; false: it is on its way from another machine, and `arrive` brings it. */
+  isWhole = true;
   #now: { readonly attempt: number; readonly gpuId: number } | null = null;
   #output = new Output();
 
@@ -320,9 +322,12 @@ export class FakeRun extends EventEmitter {
     const stop = (): void => {
       if (this.readers.delete(listener)) this.emit("stopped");
     };
-    const now = (): ReturnType<Following["now"]> =>
-      this.#now && { ...this.#now, model: "demo", output: [...this.#output.deltas] };
-    return { createdAt: DONE - 500, now, stop };
+    const where = (): ReturnType<Following["where"]> => this.#now && { ...this.#now, model: "demo" };
+    const now = (): ReturnType<Following["now"]> => {
+      const place = where();
+      return place && this.isWhole ? { ...place, output: [...this.#output.deltas] } : null;
+    };
+    return { createdAt: DONE - 500, where, now, stop };
   }
 
   /** @param text what it has said by the time that its start is on disk */
@@ -333,6 +338,18 @@ export class FakeRun extends EventEmitter {
     for (const listener of this.readers) {
       listener.placed(attempt, gpuId);
       if (text !== "") listener.delta({ kind: "text", text }, 0);
+    }
+  }
+
+  arrive(): void {
+    this.isWhole = true;
+    for (const listener of this.readers) {
+      listener.placed(this.#now!.attempt, this.#now!.gpuId);
+      let before = 0;
+      for (const delta of this.#output.deltas) {
+        listener.delta(delta, before);
+        before += lengthOf(delta);
+      }
     }
   }
 

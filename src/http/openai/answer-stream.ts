@@ -226,7 +226,7 @@ export class AnswerStream {
     this.#writer ??= this.#kind.begin({
       taskId: this.#call.ids[0]!,
       createdAt: final?.createdAt ?? following?.createdAt ?? 0,
-      model: final === null ? (following?.now()?.model ?? "") : modelOf(final),
+      model: final === null ? (following?.where()?.model ?? "") : modelOf(final),
     });
     return this.#writer;
   }

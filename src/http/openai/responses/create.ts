@@ -130,10 +130,10 @@ async function begunWith(
   if (following !== null) {
     following.stop();
     const { createdAt } = following;
-    const now = following.now();
+    const where = following.where();
     const frame = frameOf({ id, createdAt }, request, note);
-    const facts = factsOf(id, frame, caller, () => now?.model ?? model ?? "");
-    return { task: { id, model, attempts: [] }, frame, view: facts.at(now === null ? "queued" : "in_progress") };
+    const facts = factsOf(id, frame, caller, () => where?.model ?? model ?? "");
+    return { task: { id, model, attempts: [] }, frame, view: facts.at(where === null ? "queued" : "in_progress") };
   }
   // It has ended already, as one that was submitted before may have.
   const task = await tasks.get(id);

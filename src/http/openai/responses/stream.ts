@@ -59,7 +59,7 @@ export class ResponseStream implements Listener {
     this.#parts = parts;
     this.#options = options;
     this.#reader = new ResponseReader(
-      factsOf(task.id, frame, caller, () => this.#following?.now()?.model ?? task.model ?? ""),
+      factsOf(task.id, frame, caller, () => this.#following?.where()?.model ?? task.model ?? ""),
       last,
     );
   }
@@ -204,7 +204,7 @@ export class ResponseStream implements Listener {
 
   #begin(): void {
     this.#live = true;
-    const gpuId = this.#final?.gpuId ?? this.#following?.now()?.gpuId ?? null;
+    const gpuId = this.#final?.gpuId ?? this.#following?.where()?.gpuId ?? null;
     if (gpuId !== null) this.#reply.header("x-gpu-id", String(gpuId));
     beginLiveAnswer(this.#reply, EVENT_STREAM, "with events");
     this.#begun.resolve();
