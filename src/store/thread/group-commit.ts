@@ -18,12 +18,8 @@ export interface GroupCommitParts {
 /** The most tasks in one transaction, unless a single save has more: larger ones make every client wait longer. */
 const MAX_ROWS = 2000;
 const MAX_CHARACTERS = 16 * 1024 * 1024;
-/** Milliseconds that a save waits at most for others before its write begins. */
+/** Milliseconds that a save nobody waits for waits for one that somebody does. */
 const PATIENCE = 2;
-/** So many saves that are waited for are written without waiting for more: another one makes a write hardly cheaper for each. */
-const ENOUGH = 16;
-/** The share of those of the last write that a write waits for: with all of them, nothing would be done while it is written. */
-const SHARE = 0.75;
 
 export class GroupCommit {
   readonly #parts: GroupCommitParts;
@@ -35,8 +31,6 @@ export class GroupCommit {
   #gathering = false;
   /** Saves in `#pending` that are waited for. */
   #waiting = 0;
-  /** Such saves in the last write that had any. */
-  #waitedFor = 0;
   /** Runs while `#pending` waits for more saves. */
   #patience: NodeJS.Timeout | undefined;
   #onIdle: (() => void) | undefined;
@@ -71,14 +65,11 @@ export class GroupCommit {
   }
 
   /**
-   * Begins a write when it has nearly as many saves that are waited for as the last one had, and else lets it wait for them: a write costs nearly
-   * the same with one task as with sixteen. Clients whose answers came with one write come back together, and meanwhile the first of their
-   * tasks have ended; all of this shares the next write. One client alone never waits for others, and the end of its task is written with its
-   * next task.
+   * Begins a write where somebody waits for it: the disk is busy while other requests are read and answered. The ends of tasks that nobody
+   * waits for share the write of the next one: a write costs nearly the same with one row as with several.
    */
   #schedule(): void {
-    const isEnough = this.#waiting > 0 && this.#waiting >= Math.min(this.#waitedFor * SHARE, ENOUGH);
-    if (isEnough) this.#gather();
+    if (this.#waiting > 0) this.#gather();
     else this.#linger();
   }
 
@@ -121,8 +112,6 @@ export class GroupCommit {
       return;
     }
     this.#writing = false;
-    const waited = waitedFor(saves);
-    if (waited > 0) this.#waitedFor = waited;
     if (this.#pending.length > 0 && this.#retries.length === 0 && this.#onIdle === undefined) this.#schedule();
     else this.#flush();
     for (const save of saves) save.resolve();
