@@ -31,6 +31,7 @@ const EXPECTED_CONFIG_CHANGES: readonly string[] = [
   ".auth.users[].name: its pattern changed",
   ".auth.keys[].name: its pattern changed",
   ".auth.keys[].user: its pattern changed",
+  ".store.cache_bytes: its default changed to 16777216",
 ];
 
 function promised<T>(name: string): T {
