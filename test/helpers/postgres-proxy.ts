@@ -29,6 +29,9 @@ export class CommitCutter {
   readonly #server: Server;
   readonly #open = new Set<Socket>();
   readonly #late: (() => Promise<void>)[] = [];
+  #isSilent = false;
+  /** That were made so far. */
+  connections = 0;
 
   private constructor(to: string, decide: (bytes: Buffer) => Cut) {
     this.#to = to;
@@ -58,6 +61,11 @@ export class CommitCutter {
     this.cutAll();
   }
 
+  /** Nothing goes on either way from now on, and nobody is told: as where packets are dropped. */
+  silence(): void {
+    this.#isSilent = true;
+  }
+
   cutAll(): void {
     for (const socket of this.#open) socket.destroy();
   }
@@ -70,6 +78,7 @@ export class CommitCutter {
   #serve(client: Socket): void {
     const server = connect(join(this.#to, SOCKET));
     let cut: Cut = null;
+    this.connections++;
     for (const [one, other] of [
       [client, server],
       [server, client],
@@ -82,12 +91,13 @@ export class CommitCutter {
       });
     }
     server.on("data", (bytes) => {
+      if (this.#isSilent) return;
       if (cut === null) client.write(bytes);
       // PostgreSQL has answered, so it has committed.
       else if (cut === "after") client.destroy();
     });
     client.on("data", (bytes) => {
-      if (cut !== null) return;
+      if (cut !== null || this.#isSilent) return;
       cut = bytes.includes(COMMIT) || bytes.includes(CHANGE) ? this.#decide(bytes) : null;
       if (cut !== null) this.cuts[cut]++;
       if (cut === "short" && bytes.subarray(-SYNC.length).equals(SYNC)) server.write(bytes.subarray(0, -SYNC.length));

@@ -11,6 +11,7 @@ import { Client } from "pg";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/store/postgres/postgres.ts";
 import { childrenOf } from "./processes.ts";
 import { removeFolder } from "./remove-folder.ts";
+import type { Owner } from "./server-handle.ts";
 import { type MakePlace, testFolder } from "./store.ts";
 
 const DEBIAN = "/usr/lib/postgresql";
@@ -30,6 +31,21 @@ function programs(): string | null {
   } catch {
     return null;
   }
+}
+
+/**
+ * A database for tests that do nothing to its server: the one that ALT_LAS_TEST_POSTGRES names, or that of a server of their own, which is
+ * null for the first. null: there is none
+ */
+export async function databaseFor(
+  owner: Owner,
+): Promise<{ readonly url: string; readonly server: PostgresServer | null } | null> {
+  const named = process.env["ALT_LAS_TEST_POSTGRES"];
+  if (named !== undefined) return { url: named, server: null };
+  if (PROGRAMS === null) return null;
+  const server = await PostgresServer.start([], "trust");
+  owner.after(() => server.remove());
+  return { url: server.url(), server };
 }
 
 /** PostgreSQL refuses to run as root. */

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { parse, stringify } from "yaml";
-import { NO_POSTGRES, PostgresServer, PROGRAMS } from "./postgres.ts";
+import { databaseFor, NO_POSTGRES, type PostgresServer } from "./postgres.ts";
 import { type Owner } from "./server-handle.ts";
 
 let url: string | null = null;
@@ -12,11 +12,9 @@ let started: PostgresServer | null = null;
 
 /** Has all servers from now on use PostgreSQL, for what a whole file of tests starts. @returns why it cannot; null: it can */
 export async function usePostgres(owner: Owner): Promise<string | null> {
-  const named = process.env["ALT_LAS_TEST_POSTGRES"];
-  if (named === undefined && PROGRAMS === null) return NO_POSTGRES;
-  if (named === undefined) started = await PostgresServer.start([], "trust");
-  owner.after(() => started?.remove());
-  url = named ?? started!.url();
+  const database = await databaseFor(owner);
+  if (database === null) return NO_POSTGRES;
+  ({ url, server: started } = database);
   return null;
 }
 

@@ -14,15 +14,18 @@ import { parseConfig } from "../../src/config/config.ts";
 import type { PostgresAccounts } from "../../src/store/postgres/accounts.ts";
 import { openAccounts } from "../../src/store/postgres/open-accounts.ts";
 import { runCommand } from "../helpers/command.ts";
-import { connected, NO_POSTGRES, PostgresServer, PROGRAMS } from "../helpers/postgres.ts";
+import { connected, databaseFor, NO_POSTGRES } from "../helpers/postgres.ts";
 import { CommitCutter, type Cut } from "../helpers/postgres-proxy.ts";
 import { startLocalServer } from "../helpers/local-server.ts";
 import { testFolder } from "../helpers/store.ts";
 import { exerciseAccounts } from "../kits/accounts.ts";
 
-const skip = PROGRAMS === null ? NO_POSTGRES : false;
-const server = skip === false ? await PostgresServer.start([], "trust") : null!;
-after(() => server?.remove());
+const database = await databaseFor({ after });
+const skip = database === null ? NO_POSTGRES : false;
+const url = database?.url ?? "";
+const server = database?.server ?? null!;
+/** Of tests that stop the server, cut its connections or change its settings. */
+const skipOnShared = skip !== false || server !== null ? skip : "ALT_LAS_TEST_POSTGRES names one that others use";
 
 const NOTHING = { accounts: () => null, uses: () => new Map<string, string>(), taken: () => {} };
 const AT = "2026-05-04T12:00:00.000Z";
@@ -32,17 +35,15 @@ function newSchema(): string {
 }
 
 interface Opening {
-  readonly url?: string;
+  /** Absent: the database itself. */
+  readonly at?: string;
   readonly now?: () => number;
   /** Hears of a database that does not answer, and of one that does again. */
   readonly told?: (reason: string | null) => void;
 }
 
-async function openedIn(
-  schema: string,
-  { url = server.url(), now, told = () => {} }: Opening = {},
-): Promise<PostgresAccounts> {
-  const accounts = await openAccounts({ url, schema, earlier: NOTHING, ...(now && { now }) });
+async function openedIn(schema: string, { at = url, now, told = () => {} }: Opening = {}): Promise<PostgresAccounts> {
+  const accounts = await openAccounts({ url: at, schema, earlier: NOTHING, ...(now && { now }) });
   await accounts.follow(told);
   return accounts;
 }
@@ -115,7 +116,7 @@ test("a key that one server revokes is refused by the other, also when nobody te
   for (const { credentials } of [one, other])
     assert.throws(() => credentials.authenticate(`Bearer ${keys[0]}`), { code: "unauthorized" });
   // A notice that is lost, as with the connection that it was for.
-  const client = await connected(t, server.url());
+  const client = await connected(t, url);
   await client.query(`ALTER TABLE ${schema}.api_keys DISABLE TRIGGER accounts_changed`);
   const looked = changed(other.credentials);
   await client.query(`DELETE FROM ${schema}.api_keys; UPDATE ${schema}.accounts_version SET number = number + 1`);
@@ -123,32 +124,36 @@ test("a key that one server revokes is refused by the other, also when nobody te
   assert.throws(() => other.credentials.authenticate(`Bearer ${keys[1]}`), { code: "unauthorized" });
 });
 
-test("what is there after a failover, or from a dump, counts also under the number of before", { skip }, async (t) => {
-  const schema = newSchema();
-  const { context, credentials } = await serverOn(t, schema);
-  await usersAdd(context, { name: "ada", role: "user" });
-  const client = await connected(t, server.url());
-  const trigger = (does: string) => `ALTER TABLE ${schema}.api_keys ${does} TRIGGER accounts_changed`;
-  for (const what of [
-    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'alt-las accounts'",
-    `UPDATE ${schema}.accounts_version SET number = number`,
-  ]) {
-    const key = (await keysAdd(context, { user: "ada" })).split("\n").at(-1)!;
-    assert.equal((credentials.authenticate(`Bearer ${key}`) as { name: string }).name, "ada");
-    const looked = changed(credentials);
-    await client.query(`${trigger("DISABLE")}; DELETE FROM ${schema}.api_keys; ${trigger("ENABLE")}`);
-    await client.query(what);
-    await looked;
-    assert.throws(() => credentials.authenticate(`Bearer ${key}`), { code: "unauthorized" });
-  }
-});
+test(
+  "what is there after a failover, or from a dump, counts also under the number of before",
+  { skip: skipOnShared },
+  async (t) => {
+    const schema = newSchema();
+    const { context, credentials } = await serverOn(t, schema);
+    await usersAdd(context, { name: "ada", role: "user" });
+    const client = await connected(t, url);
+    const trigger = (does: string) => `ALTER TABLE ${schema}.api_keys ${does} TRIGGER accounts_changed`;
+    for (const what of [
+      "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'alt-las accounts'",
+      `UPDATE ${schema}.accounts_version SET number = number`,
+    ]) {
+      const key = (await keysAdd(context, { user: "ada" })).split("\n").at(-1)!;
+      assert.equal((credentials.authenticate(`Bearer ${key}`) as { name: string }).name, "ada");
+      const looked = changed(credentials);
+      await client.query(`${trigger("DISABLE")}; DELETE FROM ${schema}.api_keys; ${trigger("ENABLE")}`);
+      await client.query(what);
+      await looked;
+      assert.throws(() => credentials.authenticate(`Bearer ${key}`), { code: "unauthorized" });
+    }
+  },
+);
 
 test("a row that somebody deletes counts at once", { skip }, async (t) => {
   const schema = newSchema();
   const { context, credentials } = await serverOn(t, schema);
   await usersAdd(context, { name: "ada", role: "user" });
   const key = (await keysAdd(context, { user: "ada" })).split("\n").at(-1)!;
-  const client = await connected(t, server.url());
+  const client = await connected(t, url);
   const heard = changed(credentials);
   await client.query(`DELETE FROM ${schema}.api_keys`);
   await heard;
@@ -176,7 +181,7 @@ for (const [what, signal] of [
       const schema = newSchema();
       const accounts = await opened(t, schema);
       await add(accounts, "ada");
-      const args = ["--input-type=module", "-e", CHANGING, server.url(), schema];
+      const args = ["--input-type=module", "-e", CHANGING, url, schema];
       const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
       t.after(() => child.kill("SIGKILL"));
       await once(child.stdout, "data");
@@ -186,14 +191,11 @@ for (const [what, signal] of [
     },
   );
 
-test("a change whose connection is cut at its commit is made once", { skip }, async (t) => {
+test("a change whose connection is cut at its commit is made once", { skip: skipOnShared }, async (t) => {
   const schema = newSchema();
   const cuts: Cut[] = [];
   const proxy = await CommitCutter.start(t, server.folder, () => cuts.shift() ?? null);
-  const [plain, cut] = [
-    await opened(t, schema),
-    await opened(t, schema, { url: server.url("postgres", proxy.folder) }),
-  ];
+  const [plain, cut] = [await opened(t, schema), await opened(t, schema, { at: server.url("postgres", proxy.folder) })];
   const wanted: string[] = [];
   for (const at of ["before", "after", "during"] as const) {
     const name = `cut-${at}`;
@@ -208,7 +210,7 @@ test("a change whose connection is cut at its commit is made once", { skip }, as
 
 test(
   "while the database is gone what was known holds for a minute, then nobody can be told to be wrong",
-  { skip },
+  { skip: skipOnShared },
   async (t) => {
     const schema = newSchema();
     let passed = 0;
@@ -256,24 +258,47 @@ test(
 
 test(
   "a database that only reads refuses changes, and a schema that is not there is no place for a command",
-  { skip },
+  { skip: skipOnShared },
   async (t) => {
     const schema = newSchema();
-    await assert.rejects(openAccounts({ url: server.url(), schema }), {
+    await assert.rejects(openAccounts({ url, schema }), {
       code: "bad_config",
       message: /^There are no users and keys in the schema accounts_\w+ of postgres:.* yet: /,
     });
     const accounts = await opened(t, schema);
     await add(accounts, "ada");
-    const client = await connected(t, server.url());
+    const client = await connected(t, url);
     await client.query("ALTER DATABASE postgres SET default_transaction_read_only = on");
     t.after(async () => {
-      const last = await connected(t, server.url());
+      const last = await connected(t, url);
       await last.query("SET default_transaction_read_only = off");
       await last.query("ALTER DATABASE postgres RESET default_transaction_read_only");
     });
     await assert.rejects(add(accounts, "bob"), { code: "store_unavailable", message: /takes no writes$/ });
     assert.deepEqual(await names(accounts), ["ada"]);
+  },
+);
+
+test(
+  "a database that drops packets is not waited for again, once a look has found that",
+  { skip: skipOnShared },
+  async (t) => {
+    const schema = newSchema();
+    const proxy = await CommitCutter.start(t, server.folder, () => null);
+    const gone = Promise.withResolvers<void>();
+    const told = (reason: string | null): void => void (reason === null || gone.resolve());
+    const accounts = await opened(t, schema, { at: server.url("postgres", proxy.folder), told });
+    await add(accounts, "ada");
+    proxy.silence();
+    await gone.promise;
+    const { connections } = proxy;
+    const refused = { code: "store_unavailable", message: "the database of users and keys cannot be reached" };
+    await assert.rejects(
+      accounts.addUses(new Map([["a", AT]]), () => true),
+      refused,
+    );
+    assert.equal(proxy.connections, connections);
+    await assert.rejects(add(accounts, "bob"), refused);
   },
 );
 
@@ -310,7 +335,7 @@ test(
   async (t) => {
     const { folder, dataDir } = newDataDir(t);
     const schema = newSchema();
-    const config = `store: { url: "${server.url()}", schema: ${schema} }\n`;
+    const config = `store: { url: "${url}", schema: ${schema} }\n`;
     const path = join(folder, "c.yaml");
     writeFileSync(path, config);
     leaveFile(dataDir);
@@ -351,7 +376,7 @@ test(
       audit.rows.some(({ target, user, outcome }) => target === "by-route" && user === "root" && outcome === "ok"),
     );
     await world.stop();
-    const client = await connected(t, server.url());
+    const client = await connected(t, url);
     const { rows } = await client.query(`SELECT sha256 FROM ${schema}.key_uses WHERE sha256 = $1`, [
       hashApiKey("gone"),
     ]);
@@ -379,7 +404,7 @@ test("a start whose file is damaged takes over nothing, and says so", { skip }, 
   const { folder, dataDir } = newDataDir(t);
   const schema = newSchema();
   writeFileSync(join(dataDir, "credentials.json"), '{"version":1,"users":[');
-  const config = `store: { url: "${server.url()}", schema: ${schema} }\n`;
+  const config = `store: { url: "${url}", schema: ${schema} }\n`;
   await assert.rejects(startLocalServer(t, { config, devices: "simulated:1", folder }), {
     code: "bad_config",
     message: /credentials\.json is damaged/,

@@ -5,6 +5,7 @@ import { after, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
 import { PostgresStore } from "../../src/store/postgres/postgres.ts";
+import { Session } from "../../src/store/postgres/session.ts";
 import { connected, NO_POSTGRES, PostgresServer, PROGRAMS, storeIn } from "../helpers/postgres.ts";
 import { CommitCutter, type Cut } from "../helpers/postgres-proxy.ts";
 import { newTask, storedSeqs, testFolder } from "../helpers/store.ts";
@@ -295,6 +296,21 @@ test("a failover to a standby that has everything goes on by itself", { skip }, 
   await savesUntil(store, 2, "saved");
   assert.deepEqual(await storedSeqs(store), [2, 1]);
 });
+
+test(
+  "a store whose packets are dropped is closed before a connection that was tried at their loss is given up",
+  { skip },
+  async (t) => {
+    const { proxy, store, schema } = await behindProxy(t, []);
+    proxy.silence();
+    const tried = Session.open({ url: server.url("postgres", proxy.folder), schema, name: "tried" });
+    const givenUp = assert.rejects(tried).then(() => "given up");
+    const inDoubt = assert.rejects(store.save([newTask(1)]), UNAVAILABLE);
+    while (!store.away) await sleep(20);
+    assert.equal(await Promise.race([store.close().then(() => "closed"), givenUp]), "closed");
+    await Promise.all([inDoubt, givenUp]);
+  },
+);
 
 test("a store is closed within some seconds, also while PostgreSQL is frozen", { skip }, async (t) => {
   const own = await PostgresServer.start([], "trust");

@@ -350,6 +350,17 @@ test("doctor tells what makes PostgreSQL unsafe or slow, and its commands mend t
   assert.doesNotMatch(problemsIn((await look()).problems), /idle for|dead rows/);
 });
 
+test("a look at the standbys of a server that answers nothing is given up", { skip }, async (t) => {
+  const folder = testFolder(t);
+  const mute = createServer(() => {}).listen(join(folder, ".s.PGSQL.5432"));
+  await once(mute, "listening");
+  t.after(() => mute.close());
+  await assert.rejects(standbysOf(server.url("postgres", folder), "alt_las"), {
+    code: "store_unavailable",
+    message: /cannot be reached: it has not answered for 5 seconds$/,
+  });
+});
+
 const HEALTH: PostgresHealth = {
   at: "postgres://db/x",
   version: "16.1",

@@ -17,8 +17,9 @@ import {
 } from "../accounts.ts";
 import { accountsFailure, Disconnected, unclearChange } from "./account-failures.ts";
 import { readAccounts, writeAccounts } from "./account-rows.ts";
+import { alone } from "./alone.ts";
 import { arrayOf } from "./arrays.ts";
-import { isDisconnect, Session, type SessionPlace } from "./session.ts";
+import { isDisconnect, type Session, type SessionPlace } from "./session.ts";
 import { TableWatch } from "./table-watch.ts";
 
 /** Milliseconds for which what was known before holds, when the database cannot be asked. */
@@ -208,20 +209,22 @@ export class PostgresAccounts implements AccountStore, AccountsView {
 
   /** On a connection of its own: they are few, and none of them may keep a notice waiting. @throws {Disconnected} what `work` throws */
   async #once<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    let session: Session | undefined;
-    let late: NodeJS.Timeout | undefined;
+    // One that drops packets would hold the caller until the connection is given up, and with it the stop of the server.
+    if (this.#isAway) throw new Disconnected("the database did not answer the last look");
+    let isAnswered = false;
+    const answered = async (session: Session): Promise<T> => {
+      try {
+        return await work(session);
+      } catch (error) {
+        isAnswered = !isDisconnect(error, session);
+        throw error;
+      }
+    };
     try {
-      const opened = await Session.open(this.#place);
-      session = opened;
-      late = setTimeout(() => opened.destroy(), PATIENCE);
-      return await work(session);
+      return await alone(this.#place, answered, PATIENCE);
     } catch (error) {
-      if (!(error instanceof AltLasError) && (session === undefined || isDisconnect(error, session)))
-        throw new Disconnected("the connection was lost", { cause: error });
-      throw error;
-    } finally {
-      clearTimeout(late);
-      session?.close();
+      if (isAnswered || error instanceof AltLasError) throw error;
+      throw new Disconnected("the connection was lost", { cause: error });
     }
   }
 }

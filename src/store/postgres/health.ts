@@ -1,8 +1,9 @@
 /* The facts that a look at a PostgreSQL server tells of a database of ours. The look changes nothing, and needs no lease. */
 import { isoTime } from "../../common/clock.ts";
+import { alone } from "./alone.ts";
 import { checkServer } from "./schema.ts";
 import { openFailure, shownUrl } from "./failures.ts";
-import { Session } from "./session.ts";
+import type { Session } from "./session.ts";
 import { markOf } from "./unfinished.ts";
 
 /** Settings that matter, as a new session has them. */
@@ -59,15 +60,13 @@ export interface PostgresHealth {
 export async function postgresHealth(url: string, schema: string): Promise<PostgresHealth> {
   const at = shownUrl(url);
   const place = { url, schema, name: "alt-las doctor" };
-  let session: Session | undefined;
   try {
-    session = await Session.open(place);
-    await checkServer(session, place, at);
-    return { at, ...(await looked(session, schema)) };
+    return await alone(place, async (session) => {
+      await checkServer(session, place, at);
+      return { at, ...(await looked(session, schema)) };
+    });
   } catch (error) {
     throw openFailure(error, at);
-  } finally {
-    session?.close();
   }
 }
 

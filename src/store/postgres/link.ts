@@ -12,7 +12,7 @@ const RENEW_EVERY = 1000;
 const TRY_EVERY = 250;
 /** Milliseconds after which a renewal without an answer means that the database is frozen or cut off. */
 const PATIENCE = 5000;
-/** Milliseconds that giving the lease back may take, and the goodbyes of all connections. */
+/** Milliseconds that giving the lease back may take, and statements under way of a store that is lost. */
 const GOODBYE = 2000;
 
 export class Link {
@@ -27,7 +27,8 @@ export class Link {
   /** Resolves when the database is back; null: it is not away. */
   #back: PromiseWithResolvers<void> | null = null;
   #lost: StoreLost | null = null;
-  #closed = false;
+  /** Aborted when it is closed. */
+  readonly #ending = new AbortController();
   readonly #silence = new Silence();
   /** Looks at each new connection of `connect`. @throws what is wrong with what it leads to */
   inspect: (session: Session) => Promise<void> = () => Promise.resolve();
@@ -42,7 +43,7 @@ export class Link {
   }
 
   get isClosed(): boolean {
-    return this.#closed;
+    return this.#ending.signal.aborted;
   }
 
   /**
@@ -51,7 +52,7 @@ export class Link {
    */
   async connect(settings = ""): Promise<Session> {
     if (this.#lost !== null) throw this.#lost;
-    if (this.#back !== null || this.#closed) throw unreachable();
+    if (this.#back !== null || this.isClosed) throw unreachable();
     let session: Session | undefined;
     try {
       session = await this.#open();
@@ -92,40 +93,34 @@ export class Link {
   /** Resolves when the database may be tried again. @throws {StoreLost} */
   async whenBack(): Promise<void> {
     if (this.#lost !== null) throw this.#lost;
-    if (this.#closed) throw unreachable();
+    if (this.isClosed) throw unreachable();
     await this.#back?.promise;
   }
 
   /** Gives the lease back, and ends all connections. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#ending.abort(unreachable());
     clearTimeout(this.#timer);
     const late = setTimeout(() => this.#lease.destroy(), GOODBYE);
     await releaseLease(this.#lease, this.#holder).catch(() => undefined);
     clearTimeout(late);
-    const all = [this.#lease, ...this.#sessions];
-    for (const session of all) session.close();
-    // One that is frozen or cut off never says goodbye, and would keep the thread from ending.
-    setTimeout(() => all.forEach((session) => session.destroy()), GOODBYE).unref();
+    for (const session of [this.#lease, ...this.#sessions]) session.close();
     this.#back?.reject(unreachable());
   }
 
-  /** @throws {Error} also where all was closed meanwhile: a connection that is made then would keep the thread from ending */
-  async #open(): Promise<Session> {
-    const session = await Session.open(this.#place);
-    if (!this.#closed) return session;
-    session.destroy();
-    throw unreachable();
+  /** @throws also where all is closed meanwhile: a connection that is made then would keep the thread from ending */
+  #open(): Promise<Session> {
+    return Session.open(this.#place, this.#ending.signal);
   }
 
   #next(after: number): void {
     clearTimeout(this.#timer);
-    if (!this.#closed && this.#lost === null) this.#timer = setTimeout(() => void this.#beat(), after);
+    if (!this.isClosed && this.#lost === null) this.#timer = setTimeout(() => void this.#beat(), after);
   }
 
   /** Renews the lease once; never two at a time. */
   async #beat(): Promise<void> {
-    if (this.#beating || this.#closed || this.#lost !== null) return;
+    if (this.#beating || this.isClosed || this.#lost !== null) return;
     this.#beating = true;
     const late = setTimeout(() => this.#giveUp(), PATIENCE);
     try {
@@ -166,7 +161,7 @@ export class Link {
   }
 
   #away(reason: string): void {
-    if (this.#back !== null || this.#closed || this.#lost !== null) return;
+    if (this.#back !== null || this.isClosed || this.#lost !== null) return;
     this.#back = Promise.withResolvers();
     this.#back.promise.catch(() => undefined);
     const message = `the task database cannot be reached: ${reason}; nothing is stored until it can, which is tried all the time`;
@@ -175,7 +170,7 @@ export class Link {
   }
 
   #onBack(): void {
-    if (this.#back === null || this.#closed) return;
+    if (this.#back === null || this.isClosed) return;
     this.#send({ kind: "away", sentence: null });
     this.#send({ kind: "line", level: "info", fields: {}, message: "the task database can be reached again" });
     this.#back.resolve();

@@ -37,7 +37,7 @@ export interface Look {
   readonly leader: Pick<Member, "id" | "url" | "secret"> | null;
 }
 
-/** Milliseconds for which an answer is waited for. */
+/** Milliseconds for which an answer is waited for, and before it a connection. */
 const PATIENCE = 3000;
 
 /** One without the tables is new, or has those of an earlier version. */

@@ -16,6 +16,8 @@ export interface SessionPlace {
 
 /** Milliseconds that making a connection may take. */
 const CONNECTING = 10_000;
+/** Milliseconds that a goodbye may take. */
+const GOODBYE = 2000;
 /** Milliseconds without traffic after which the system asks whether the other side is there; firewalls forget what is idle for minutes. */
 const KEEP_ALIVE = 30_000;
 /** https://www.postgresql.org/docs/current/catalog-pg-type.html: bigint, and what is a number in JavaScript anyway. */
@@ -68,8 +70,12 @@ export class Session {
     made.on("end", () => (this.#broken ??= new Error("the connection has ended")));
   }
 
-  /** @throws what the client throws, and what PostgreSQL does */
-  static async open({ url, schema, name }: SessionPlace): Promise<Session> {
+  /**
+   * @param ending gives it up while it is made: a server that drops packets may take all of `CONNECTING`
+   * @throws what the client throws, and what PostgreSQL does; the reason of `ending`
+   */
+  static async open({ url, schema, name }: SessionPlace, ending?: AbortSignal): Promise<Session> {
+    ending?.throwIfAborted();
     const { Client: Connection, Query: type } = await client();
     const connection = new Connection({
       connectionString: url,
@@ -83,16 +89,20 @@ export class Session {
     } satisfies ClientConfig & { readonly pipeline: boolean });
     const session = new Session(connection, type);
     // The client's own patience ends when it has been let in.
-    const late = setTimeout(() => session.destroy(), CONNECTING);
+    const giveUp = (): void => session.destroy();
+    const late = setTimeout(giveUp, CONNECTING);
+    ending?.addEventListener("abort", giveUp);
     try {
       await connection.connect();
       await session.#set(schema);
+      ending?.throwIfAborted();
       return session;
     } catch (error) {
       session.destroy();
-      throw error;
+      throw ending?.aborted === true ? ending.reason : error;
     } finally {
       clearTimeout(late);
+      ending?.removeEventListener("abort", giveUp);
     }
   }
 
@@ -181,8 +191,11 @@ export class Session {
   /** Says goodbye, and does not wait for an answer. */
   close(): void {
     this.#broken ??= new Error("the connection is closed");
+    // One that is frozen or cut off never says goodbye, and would keep its thread from ending.
+    const late = setTimeout(() => this.#stream.destroy(), GOODBYE).unref();
     // It resolves when the connection is gone, whoever is to blame.
-    void this.#client.end().catch(() => undefined);
+    const gone = this.#client.end().catch(() => undefined);
+    void gone.finally(() => clearTimeout(late));
   }
 
   /** Ends it at once; what is under way fails. */

@@ -1,7 +1,7 @@
 /* The standbys of a PostgreSQL server, and how far they are behind. */
 import type { DatabaseStatus } from "../../cluster/status.ts";
+import { alone } from "./alone.ts";
 import { openFailure, shownUrl } from "./failures.ts";
-import { Session } from "./session.ts";
 
 /** A role that may not see other roles' sessions reads NULL of them; the setting says then whether any commit waits. */
 const READ = `
@@ -12,13 +12,15 @@ const READ = `
     extract(epoch FROM replay_lag)::double precision
   FROM pg_stat_replication ORDER BY 1`;
 
-/** @throws {AltLasError} the server cannot be reached */
+/** Milliseconds that a look may take: somebody waits for a page on which all else is there. */
+const PATIENCE = 5000;
+
+/** @throws {AltLasError} the server cannot be reached, or does not answer in time */
 export async function standbysOf(url: string, schema: string): Promise<DatabaseStatus> {
   const at = shownUrl(url);
-  let session: Session | undefined;
   try {
-    session = await Session.open({ url, schema, name: "alt-las cluster" });
-    const rows = (await session.rows(READ)) as unknown as [
+    const place = { url, schema, name: "alt-las cluster" };
+    const rows = (await alone(place, (session) => session.rows(READ), PATIENCE)) as unknown as [
       string | null,
       string | null,
       boolean,
@@ -31,7 +33,5 @@ export async function standbysOf(url: string, schema: string): Promise<DatabaseS
     return { at, standbys };
   } catch (error) {
     throw openFailure(error, at);
-  } finally {
-    session?.close();
   }
 }

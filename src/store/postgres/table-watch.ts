@@ -3,13 +3,14 @@
  * its connection. It has a connection of its own and needs no lease.
  */
 import { reasonOf } from "./failures.ts";
-import { Session, type SessionPlace } from "./session.ts";
+import type { Session, SessionPlace } from "./session.ts";
+import { SharedSession } from "./shared-session.ts";
 
 /** Changes of tables are told here, with `schema.subject` as payload: a database may have several schemas. */
 export const CHANNEL = "alt_las";
 /** Milliseconds between two looks. */
 const EVERY = 1000;
-/** Milliseconds that a look may take; then the database is frozen or cut off. */
+/** Milliseconds that a look may take, and before it a connection; then the database is frozen or cut off. */
 const PATIENCE = 3000;
 
 export interface TableWatchOptions {
@@ -27,7 +28,9 @@ export interface TableWatchOptions {
 
 export class TableWatch {
   readonly #options: TableWatchOptions;
-  #session: Session | null = null;
+  readonly #shared: SharedSession;
+  /** The connection of the last look that has not failed. */
+  #seen: Session | null = null;
   #timer: NodeJS.Timeout | undefined;
   /** The end of the look that was begun last, and the one behind it; null: none waits. */
   #begun: Promise<unknown> = Promise.resolve();
@@ -36,6 +39,12 @@ export class TableWatch {
 
   private constructor(options: TableWatchOptions) {
     this.#options = options;
+    const told = `${options.place.schema}.${options.subject}`;
+    this.#shared = new SharedSession(options.place, PATIENCE, (session) =>
+      session.listen(CHANNEL, (payload) => {
+        if (payload === told) void this.look().catch(() => undefined);
+      }),
+    );
   }
 
   /** Resolves when it has looked. @throws what the client and PostgreSQL throw, and `look` does */
@@ -66,7 +75,7 @@ export class TableWatch {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    this.#session?.destroy();
+    this.#shared.close();
   }
 
   #next(): void {
@@ -81,12 +90,12 @@ export class TableWatch {
     try {
       // A connection that has been lost since the last look says nothing of the database.
       const isSeen =
-        this.#session !== null &&
-        (await this.#lookBy(this.#session).then(
+        this.#shared.isOpen &&
+        (await this.#lookOnce().then(
           () => true,
           () => false,
         ));
-      if (!isSeen) await this.#lookBy(await Session.open(this.#options.place), true);
+      if (!isSeen) await this.#lookOnce();
       this.#options.looked?.(null);
     } catch (error) {
       if (!this.#isClosed) this.#options.looked?.(reasonOf(error));
@@ -94,28 +103,10 @@ export class TableWatch {
     }
   }
 
-  async #lookBy(session: Session, isNew = false): Promise<void> {
-    this.#session = session;
-    const late = setTimeout(() => session.destroy(), PATIENCE);
-    try {
-      if (this.#isClosed) throw new Error("it is looked at no more");
-      if (isNew) await this.#listen(session);
-      await this.#options.look(session, isNew);
-    } catch (error) {
-      // Any error counts: a new connection may lead elsewhere.
-      session.destroy();
-      this.#session = null;
-      throw error;
-    } finally {
-      clearTimeout(late);
-    }
-  }
-
-  async #listen(session: Session): Promise<void> {
-    const { place, subject } = this.#options;
-    const told = `${place.schema}.${subject}`;
-    await session.listen(CHANNEL, (payload) => {
-      if (payload === told) void this.look().catch(() => undefined);
+  #lookOnce(): Promise<void> {
+    return this.#shared.use(async (session) => {
+      await this.#options.look(session, session !== this.#seen);
+      this.#seen = session;
     });
   }
 }
