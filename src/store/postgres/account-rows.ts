@@ -4,7 +4,6 @@ import type { Row, Value } from "../thread/columns.ts";
 import { arrayOf, columnsOf } from "./arrays.ts";
 import { listOf } from "./columns.ts";
 import { type Session, together } from "./session.ts";
-import { namedOf } from "./task-writes.ts";
 
 /** A table of things with names, in the order in which they were added. All of its columns but the number are texts. */
 interface Kind<T> {
@@ -90,8 +89,7 @@ async function writeKind<T extends { readonly name: string }>(
     const names = arrayOf(gone.map(({ name }) => name));
     writes.push(session.change(`DELETE FROM ${table} WHERE name = ANY(:names::text[])`, { names }));
   }
-  if (news.length > 0)
-    writes.push(session.change(upsert(table, columns), namedOf(columnsOf(news.map(row), columns.length))));
+  if (news.length > 0) writes.push(session.change(upsert(table, columns), columnsOf(news.map(row), columns.length)));
   await together(writes);
   return writes.length > 0;
 }

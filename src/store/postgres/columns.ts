@@ -3,7 +3,7 @@ import { isFinal, TASK_STATUSES } from "../../task.ts";
 
 const BIGINT = [
   ..."seq pinned_gpu_id size gpu_id prompt_tokens completion_tokens cached_tokens first_seq number bytes".split(" "),
-  ..."hour completed failed canceled".split(" "),
+  ..."hour completed failed canceled tasks".split(" "),
 ];
 const DOUBLE = [
   ..."created_at estimated_tokens timeout_seconds created_clock started_at finished_at finished_shown".split(" "),
@@ -32,14 +32,20 @@ export function listOf(columns: readonly string[], prefix = ""): string {
   return columns.map((name) => `${prefix}"${name}"`).join();
 }
 
-/**
- * Rows of these columns that are handed over as one array for each, named `:c0`, `:c1` and so on.
- * @param alias of these rows, with the names of the columns
- */
-export function unnested(columns: readonly string[], alias: string): string {
+/** Rows in a statement, whose columns are its next values. @param alias of these rows, with the names of the columns */
+export type Source = (columns: readonly string[], alias: string) => string;
+
+/** Rows of these columns that are handed over as one array for each, named `:c0`, `:c1` and so on. */
+export const unnested: Source = (columns, alias) => {
   const arrays = columns.map((name, place) => `:c${place}::${TYPES.get(name) ?? "text"}[]`);
   return `unnest(${arrays.join()}) AS ${alias} (${listOf(columns)})`;
-}
+};
+
+/** The same for one row, which is handed over as it is. */
+export const single: Source = (columns, alias) => {
+  const values = columns.map((name, place) => `:c${place}::${TYPES.get(name) ?? "text"}`);
+  return `(VALUES (${values.join()})) AS ${alias} (${listOf(columns)})`;
+};
 
 /** As `unnested`, with the place of each row among them, from 1, as `place`. */
 export function numbered(columns: readonly string[], alias: string): string {

@@ -23,8 +23,7 @@ import { type Held, hold } from "./hold.ts";
 import { type Sessions, serveBytes } from "./pieces.ts";
 import { Readers } from "./readers.ts";
 import type { Session } from "./session.ts";
-import type { Values } from "./statements.ts";
-import { namedOf } from "./task-writes.ts";
+import { COUNT_STORED_BYTES } from "./stored-bytes.ts";
 import { MAKE_MARK, markOf, REMOVE_MARK } from "./unfinished.ts";
 
 export interface PostgresEndOptions {
@@ -149,12 +148,13 @@ export class PostgresEnd implements CopyTarget {
 
   async write({ name }: Table, columns: readonly string[], rows: readonly Row[]): Promise<void> {
     const sql = `INSERT INTO ${name} (${listOf(columns)}) OVERRIDING SYSTEM VALUE SELECT * FROM ${unnested(columns, "copied")}`;
-    const values: Values = namedOf(columnsOf(rows, columns.length));
+    const values = columnsOf(rows, columns.length);
     await this.#held.writer.transact((session) => session.change(sql, values));
   }
 
   async setLastNumbers(values: LastNumbers): Promise<void> {
     await this.#held.writer.transact(async (session) => {
+      await session.run(COUNT_STORED_BYTES);
       await session.change("UPDATE removed SET last_seq = :seq, last_audit = :audit", { ...values });
       for (const table of NUMBERED)
         await session.rows(`

@@ -14,6 +14,7 @@ import { Readers } from "./readers.ts";
 import { aftermathOf, recordChanges, seeTo } from "./record-writes.ts";
 import { removeTask, sweep } from "./removal.ts";
 import type { Session } from "./session.ts";
+import { storedBytesOf } from "./stored-bytes.ts";
 import { insertsOf, updatesOf, usageOf } from "./task-writes.ts";
 import { countsOf, lastSeq, live, past, unfinishedBatches } from "./tasks.ts";
 import { refuseUnfinished } from "./unfinished.ts";
@@ -75,7 +76,13 @@ export class Database {
 
   /** Writes all of these rows or none. @returns whether texts were removed by that */
   async write({ inserts, updates, usage, records }: Written): Promise<boolean> {
-    const changes = [...insertsOf(inserts), ...updatesOf(updates), ...usageOf(usage), ...recordChanges(records)];
+    const changes = [
+      ...storedBytesOf(inserts, updates),
+      ...insertsOf(inserts),
+      ...updatesOf(updates),
+      ...usageOf(usage),
+      ...recordChanges(records),
+    ];
     const aftermath = aftermathOf(records);
     let isRemoved = false;
     if (aftermath === null) await this.#writer.write(changes);

@@ -23,7 +23,6 @@ import { listOf, numbered, unnested } from "./columns.ts";
 import { removeEmptyBatches } from "./removal.ts";
 import type { Session } from "./session.ts";
 import { type Change, exactly } from "./statements.ts";
-import { namedOf } from "./task-writes.ts";
 
 type Kind = RecordRow["kind"];
 
@@ -156,8 +155,8 @@ function batchesIn(records: readonly RecordRow[]): Batch[] {
 }
 
 function changeOf({ sql, columns, missing }: Write, rows: readonly Row[]): Change {
-  const values = namedOf(columnsOf(rows, columns.length));
-  return missing === undefined ? { sql, values } : { sql, values: { ...values, wanted: rows.length }, missing };
+  const values = columnsOf(rows, columns.length);
+  return missing === undefined ? { sql, values } : { sql, values: [...values, rows.length], missing };
 }
 
 /** Each record goes to the first run of its kind behind all that are about the same. */

@@ -3,8 +3,9 @@ import type { Value } from "../thread/columns.ts";
 import { Literal } from "./arrays.ts";
 import { storedText } from "./texts.ts";
 
-/** Values by the names that statements give them. */
-export type Values = Readonly<Record<string, Value | Literal | Uint8Array | boolean | undefined>>;
+type OneValue = Value | Literal | Uint8Array | boolean | undefined;
+/** Values by the names that statements give them, or in the order in which a statement has these names. */
+export type Values = Readonly<Record<string, OneValue>> | readonly OneValue[];
 
 /** A change whose answer nobody has to read before the next statement is sent. */
 export interface Change {
@@ -41,13 +42,18 @@ export class Statement {
 
   /** In the order of their numbers, as texts or bytes. */
   bound(values: Values): (string | Buffer | null)[] {
-    return this.#names.map((one) => boundOf(values[one]));
+    return isList(values) ? values.map(boundOf) : this.#names.map((one) => boundOf(values[one]));
   }
 }
 
-function boundOf(value: Values[string]): string | Buffer | null {
+function isList(values: Values): values is readonly OneValue[] {
+  return Array.isArray(values);
+}
+
+function boundOf(value: OneValue): string | Buffer | null {
+  if (value === null || value === undefined) return null;
+  if (typeof value === "string") return storedText(value);
   if (value instanceof Literal) return value.text;
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  if (typeof value === "string") return storedText(value);
-  return value === null || value === undefined ? null : String(value);
+  return String(value);
 }

@@ -1,21 +1,22 @@
 /* The changes that write tasks, and the usage of those that end, many rows with each. */
 import type { Row } from "../thread/columns.ts";
-import { CHANGED, IN_NEW, INSERTED, KEPT_IF_NULL, type NewRow, UPDATED } from "../thread/rows.ts";
+import { CHANGED, IN_CHANGED, IN_NEW, INSERTED, KEPT_IF_NULL, type NewRow, UPDATED } from "../thread/rows.ts";
 import { USAGE, USAGE_KEY, USAGE_SUMS } from "../thread/usage-rows.ts";
-import { arrayOf, columnsOf, type Literal } from "./arrays.ts";
-import { listOf, unnested } from "./columns.ts";
-import { type Change, exactly, type Values } from "./statements.ts";
+import { listOf } from "./columns.ts";
+import { changeBy, type Forms, formsOf } from "./forms.ts";
+import { type Change, exactly } from "./statements.ts";
 
 /** Rows and characters of one statement, about. */
 const ROWS = 500;
 const CHARACTERS = 4 * 1024 * 1024;
 
+/** The columns of a change that are written, behind the one that says which task it is. */
+const WRITTEN = CHANGED.slice(IN_CHANGED.seq);
+const REQUEST = ["seq", "request"];
 /** By the length of the longest row. */
-const INSERT_TASKS = [0, ...INSERTED.keys()].map((_, length) => insertOf(INSERTED.slice(0, length)));
-const INSERT_REQUESTS = "INSERT INTO requests (seq, request) SELECT * FROM unnest(:seqs::bigint[], :requests::text[])";
-const UPDATE_TASKS = exactly(`
-  UPDATE tasks SET ${UPDATED.map((name) => `"${name}" = ${newValue(name)}`).join()}
-  FROM ${unnested(CHANGED, "now")} WHERE tasks.seq = now.seq`);
+const INSERT_TASKS = [0, ...INSERTED.keys()].map((_, length) => insertOf("tasks", INSERTED.slice(0, length)));
+const INSERT_REQUESTS = insertOf("requests", REQUEST);
+const UPDATE_TASKS = [0, ...WRITTEN.keys()].map((_, length) => updateOf(WRITTEN.slice(0, length)));
 
 /** Sums of rows of the same key: two names may become the same in UTF-8. */
 export const SUMMED = USAGE_SUMS.map((name) => `sum("${name}")${isReal(name) ? "" : "::bigint"}`);
@@ -24,17 +25,32 @@ const ADDED = USAGE_SUMS.map(
   (name) =>
     `"${name}" = coalesce(usage_hours."${name}" + excluded."${name}", usage_hours."${name}", excluded."${name}")`,
 );
-const ADD_USAGE = `
+const ADD_USAGE = formsOf(
+  (rows) => `
   INSERT INTO usage_hours (${listOf(USAGE)})
-  SELECT ${listOf(USAGE_KEY)}, ${SUMMED.join()} FROM ${unnested(USAGE, "ended")} GROUP BY ${listOf(USAGE_KEY)}
-  ON CONFLICT (${listOf(USAGE_KEY)}) DO UPDATE SET ${ADDED.join()}`;
+  SELECT ${listOf(USAGE_KEY)}, ${SUMMED.join()} FROM ${rows(USAGE, "ended")} GROUP BY ${listOf(USAGE_KEY)}
+  ON CONFLICT (${listOf(USAGE_KEY)}) DO UPDATE SET ${ADDED.join()}`,
+);
 
-function insertOf(columns: readonly string[]): string {
-  return `INSERT INTO tasks (${listOf(columns)}) SELECT * FROM ${unnested(columns, "added")}`;
+function insertOf(table: string, columns: readonly string[]): Forms {
+  return formsOf((rows) => `INSERT INTO ${table} (${listOf(columns)}) SELECT * FROM ${rows(columns, "added")}`);
 }
 
-function newValue(name: string): string {
-  return name === KEPT_IF_NULL ? `coalesce(now."${name}", tasks."${name}")` : `now."${name}"`;
+/** Columns that no row reaches become NULL. */
+function updateOf(columns: readonly string[]): Forms {
+  const newValue = (name: string): string => {
+    const value = columns.includes(name) ? `now."${name}"` : "NULL";
+    return name === KEPT_IF_NULL ? `coalesce(${value}, tasks."${name}")` : value;
+  };
+  return formsOf((rows) =>
+    exactly(`
+      UPDATE tasks SET ${UPDATED.map((name) => `"${name}" = ${newValue(name)}`).join()}
+      FROM ${rows(columns, "now")} WHERE tasks.seq = now.seq`),
+  );
+}
+
+function widthOf(rows: readonly Row[]): number {
+  return rows.reduce((most, { length }) => Math.max(most, length), 0);
 }
 
 function isReal(name: string): boolean {
@@ -43,35 +59,28 @@ function isReal(name: string): boolean {
 
 export function* insertsOf(rows: readonly NewRow[]): Generator<Change> {
   for (const part of partsOf(rows)) {
-    const width = Math.max(...part.map(({ row }) => row.length));
-    const added = columnsOf(
-      part.map(({ row }) => row),
-      width,
+    const added = part.map(({ row }) => row);
+    const width = widthOf(added);
+    yield changeBy(INSERT_TASKS[width]!, added, width);
+    const requests = part.flatMap(({ row, request }) =>
+      request === null ? [] : [[row[IN_NEW.seq]!, requestText(request)]],
     );
-    yield { sql: INSERT_TASKS[width]!, values: namedOf(added) };
-    const stored = part.filter(({ request }) => request !== null);
-    const seqs = arrayOf(stored.map(({ row }) => row[IN_NEW.seq]!));
-    const requests = arrayOf(stored.map(({ request }) => requestText(request!)));
-    if (stored.length > 0) yield { sql: INSERT_REQUESTS, values: { seqs, requests } };
+    if (requests.length > 0) yield changeBy(INSERT_REQUESTS, requests, REQUEST.length);
   }
 }
 
 export function* updatesOf(rows: readonly Row[]): Generator<Change> {
   for (let from = 0; from < rows.length; from += ROWS) {
-    const part = rows.slice(from, from + ROWS);
-    const values = { ...namedOf(columnsOf(part, CHANGED.length)), wanted: part.length };
-    yield { sql: UPDATE_TASKS, values, missing: `some of ${part.length} tasks are not in the database` };
+    const part = rows.slice(from, from + ROWS).map((row) => row.slice(IN_CHANGED.seq));
+    const width = widthOf(part);
+    const missing = `some of ${part.length} tasks are not in the database`;
+    yield { ...changeBy(UPDATE_TASKS[width]!, part, width, [part.length]), missing };
   }
 }
 
 /** @param rows of `endedUsage` */
 export function usageOf(rows: readonly Row[]): Change[] {
-  return rows.length === 0 ? [] : [{ sql: ADD_USAGE, values: namedOf(columnsOf(rows, USAGE.length)) }];
-}
-
-/** By the names that `unnested` gives them. */
-export function namedOf(columns: readonly Literal[]): Values {
-  return Object.fromEntries(columns.map((column, place) => [`c${place}`, column]));
+  return rows.length === 0 ? [] : [changeBy(ADD_USAGE, rows, USAGE.length)];
 }
 
 function* partsOf(rows: readonly NewRow[]): Generator<readonly NewRow[]> {
