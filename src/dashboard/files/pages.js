@@ -11,7 +11,7 @@
  *  5. Its test in the browser is test/wide/browser-NAME.test.ts, on the harness test/helpers/browser.ts, which fails for anything on the
  *     console, a request to another origin, a violation of the policy, or a serious finding of axe (`page.isSound()`).
  *
- * The server is asked with core/api.js. What changes by itself comes from core/store.js: `gpus`, `queue`, `timeline`, and `changedTasks` for
+ * The server is asked with core/api.js. Data that changes by itself comes from core/store.js: `gpus`, `queue`, `timeline`, and `changedTasks` for
  * whoever wants to know that a task has changed. Failures are shown as the server worded them, by parts/notice.js.
  */
 import { AccountsPage } from "./accounts/page.js";

@@ -12,7 +12,7 @@ import { UsersTable } from "./users-table.js";
 /** @typedef {import("../../../http/schemas/accounts.ts").UserView} User */
 /** @typedef {import("../../../http/schemas/accounts.ts").KeyView} Key */
 /** @typedef {import("../../../http/schemas/accounts.ts").MadeKey} MadeKey */
-/** What a button does; null: nothing was done. @typedef {() => Promise<MadeKey | string | null>} Work */
+/** The work of a button; null: nothing was done. @typedef {() => Promise<MadeKey | string | null>} Work */
 
 /** @returns {Promise<{ users: readonly User[], keys: readonly Key[] }>} */
 async function load() {

@@ -64,7 +64,7 @@ export async function open(method, path, { body, query, headers, signal: aborted
       cache: "no-store",
       ...(aborted && { signal: aborted }),
       headers: {
-        // What the server says is in the language of the page.
+        // The server's sentences are in the language of the page.
         "accept-language": language.value,
         ...(sent !== null && { authorization: sent }),
         ...(body !== undefined && { "content-type": "application/json" }),

@@ -1,5 +1,5 @@
 /**
- * Whether what is shown is live. Whoever asks the server in rounds does it with `keepAsking`: it rests after a failure, longer after each
+ * Whether the page is live. Code that asks the server in rounds does it with `keepAsking`: it rests after a failure, longer after each
  * further one, says so, and rests while nobody looks at the tab.
  */
 import { signal } from "@preact/signals";

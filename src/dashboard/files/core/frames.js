@@ -16,7 +16,7 @@
 const entries = new Map();
 let isAsked = false;
 
-/** What the last frames took, in milliseconds; for tests and figures. @type {number[]} */
+/** Milliseconds that each of the last frames took; for tests and figures. @type {number[]} */
 export const frameTimes = [];
 const FRAMES_KEPT = 600;
 

@@ -1,4 +1,4 @@
-/** What this browser keeps: nothing fails where it keeps nothing. */
+/** Things that this browser keeps. Nothing fails where it keeps nothing. */
 
 /**
  * @param {() => Storage} storage asked each time, as a browser may refuse even that

@@ -1,5 +1,5 @@
 /**
- * Who is signed in. A key is kept until the tab is closed; a password nowhere but in memory, as it may open more than this server. Where the
+ * The user that is signed in. A key is kept until the tab is closed; a password nowhere but in memory, as it may open more than this server. Where the
  * server asks for no credentials, everybody is in at once.
  */
 import { computed, signal } from "@preact/signals";
@@ -36,7 +36,7 @@ onRefused.call = (sentence) => {
 /** The server says so in the page: to find out by asking would be a refusal each time. */
 const isOpen = document.querySelector('meta[name="sign-in"]')?.getAttribute("content") === "open";
 
-/** What the server calls its issuer, where people may sign in; empty: there is none. */
+/** The name of the issuer where people may sign in; empty: there is none. */
 export const issuer = document.querySelector('meta[name="sign-on"]')?.getAttribute("content") ?? "";
 
 /** The sign-in with the issuer is beside the page, whatever path a proxy has put before both. @param {string} name */

@@ -1,5 +1,5 @@
 /**
- * What the pages show that changes by itself: GPUs, tasks, the queue. Changes of tasks come as events; figures of GPUs and why tasks wait are
+ * The data of the pages that change by themselves: GPUs, tasks, the queue. Changes of tasks come as events; figures of GPUs and why tasks wait are
  * asked for in rounds. All of it only while somebody is signed in and looks at the tab, and bounded, however many tasks the server has.
  */
 import { effect, signal, untracked } from "@preact/signals";
@@ -63,7 +63,7 @@ export function serverNow() {
 effect(() => {
   if (!session.value) return undefined;
   const ended = new AbortController();
-  // Who signs in begins it, and nothing of what it reads on its way.
+  // A sign-in begins it, and nothing that it reads on its way does.
   untracked(() => {
     void keepAsking(ask, PERIOD, ended.signal);
     void keepReading(
@@ -77,7 +77,7 @@ effect(() => {
   };
 });
 
-/** Whoever signs in next may not see what this one saw. */
+/** The next user to sign in may not see what this one saw. */
 function forget() {
   gpus.value = null;
   queue.value = null;

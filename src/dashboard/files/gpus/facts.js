@@ -1,4 +1,4 @@
-/** What is known of one GPU, and how its engine computes. */
+/** The facts of one GPU, and how its engine computes. */
 import { html } from "htm/preact";
 import { bytes, NONE, number, percent } from "../core/format.js";
 import { t } from "../core/i18n.js";

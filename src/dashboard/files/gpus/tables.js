@@ -1,4 +1,4 @@
-/** What is on one GPU: tasks, models, processes; and what happened to it. */
+/** The tasks, models and processes on one GPU, and the events of its past. */
 import { html } from "htm/preact";
 import { ago, bytes, duration, moment, NONE, number } from "../core/format.js";
 import { t, tCode } from "../core/i18n.js";

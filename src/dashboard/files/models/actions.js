@@ -1,4 +1,4 @@
-/** What an operator does with a model. */
+/** Buttons by which an operator changes a model. */
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
 import { call, post, sentenceOf } from "../core/api.js";

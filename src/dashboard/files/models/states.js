@@ -1,4 +1,4 @@
-/** What follows from the states of a model. */
+/** Facts that follow from the states of a model. */
 
 /** @typedef {Pick<import("../../../http/schemas/models.ts").ModelView, "instances">} Model */
 

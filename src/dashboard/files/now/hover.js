@@ -1,4 +1,4 @@
-/** What is said of the bar that is pointed at. */
+/** The text about the bar that is pointed at. */
 import { html } from "htm/preact";
 import { duration, moment, NONE, number } from "../core/format.js";
 import { t } from "../core/i18n.js";

@@ -98,7 +98,7 @@ function Legend() {
   </ul>`;
 }
 
-/** Whoever comes here first is told what to do. */
+/** A newcomer is told what to do. */
 function NothingYet() {
   // Looked at again when there is news: the timeline itself tells nobody.
   if (changedTasks.value.length > 0 || timeline.lanes.size > 0) return null;

@@ -1,6 +1,6 @@
 /**
- * Which bar is pointed at, by mouse, finger or keyboard, and what is said of it. What a list does not tell, such as the reason of the placement,
- * is asked for when somebody has stayed a moment.
+ * The bar that is pointed at, by mouse, finger or keyboard, and the text about it. Facts that no list has, such as the reason of the placement,
+ * are asked for when somebody has stayed a moment.
  */
 import { signal } from "@preact/signals";
 import { get } from "../core/api.js";

@@ -1,4 +1,4 @@
-/** What waits, the oldest first, and why. */
+/** The tasks that wait, the oldest first, and why. */
 import { html } from "htm/preact";
 import { useEffect } from "preact/hooks";
 import { duration, moment } from "../core/format.js";

@@ -1,4 +1,4 @@
-/** What an answer has beside its text: calls of tools, why it is not of the form that was asked for, and how likely its tokens were. */
+/** The parts of an answer beside its text: calls of tools, why it is not of the form that was asked for, and how likely its tokens were. */
 import { html } from "htm/preact";
 import { number } from "../core/format.js";
 import { t } from "../core/i18n.js";

@@ -1,6 +1,6 @@
 /** How the parts of an answer are told. */
 
-/** What is no JSON is shown as the model wrote it. @param {string} json */
+/** Text that is no JSON is shown as the model wrote it. @param {string} json */
 export function indented(json) {
   try {
     return JSON.stringify(JSON.parse(json), null, 2);

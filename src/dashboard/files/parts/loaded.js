@@ -1,4 +1,4 @@
-/** What a page loads from the server: while it comes, when it failed, and again when it is asked to. */
+/** Data that a page loads from the server: while it comes, when it failed, and again when it is asked to. */
 import { html } from "htm/preact";
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { sentenceOf } from "../core/api.js";
@@ -39,7 +39,7 @@ export function useLoaded(load, of) {
   return { ...state, reload };
 }
 
-/** What stands in the place of something that is not there yet. @param {{ failure: string | null, reload: () => void }} props */
+/** The text in the place of something that is not there yet. @param {{ failure: string | null, reload: () => void }} props */
 export function Missing({ failure, reload }) {
   if (failure === null) return html`<p class="empty">${t("common.loading")}</p>`;
   return html`<${Notice} kind="bad" text=${failure} /><button onClick=${reload}>${t("common.reload")}</button>`;

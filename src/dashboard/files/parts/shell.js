@@ -1,4 +1,4 @@
-/** What is around every page: navigation, who is signed in, language and theme, and whether what is shown is live. */
+/** The frame around every page: navigation, who is signed in, language and theme, and whether the page is live. */
 import { html } from "htm/preact";
 import { useEffect, useRef } from "preact/hooks";
 import { t, tCode } from "../core/i18n.js";

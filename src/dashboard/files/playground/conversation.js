@@ -1,4 +1,4 @@
-/** What was said, and the answer as it comes. */
+/** The conversation so far, and the answer as it comes. */
 import { html } from "htm/preact";
 import { duration, rate } from "../core/format.js";
 import { t } from "../core/i18n.js";

@@ -22,7 +22,7 @@ function onSubmit(event) {
   sendIfFit();
 }
 
-/** What is wrong with the schema is told at its field, which may be out of sight. */
+/** A fault of the schema is told at its field, which may be out of sight. */
 function sendIfFit() {
   if (schemaFault(form.value) === null) void send();
   else /** @type {HTMLElement | null} */ (document.querySelector("textarea[name=schema]"))?.focus();

@@ -1,4 +1,4 @@
-/** What the playground sends: from its form to the body of `POST /predict`. */
+/** The requests of the playground: from its form to the body of `POST /predict`. */
 
 /**
  * The form as it stands. A field of text that is empty is not sent, so that the server's default holds.
@@ -81,7 +81,7 @@ function messagesOf({ system, prompt }, conversation) {
 }
 
 /**
- * What is no JSON goes on as it is: the server says what it wants there.
+ * Text that is no JSON goes on as it is: the server says what it wants there.
  * @param {Form} form
  */
 function formatOf({ form, schema }) {
@@ -90,7 +90,7 @@ function formatOf({ form, schema }) {
 }
 
 /**
- * What is wrong with the schema, before the server is asked.
+ * The fault of the schema, before the server is asked.
  * @param {Pick<Form, "form" | "schema">} form
  * @returns {{ why: string | null } | null} why it is no JSON, null: it is empty; null in place of it all: nothing is
  */
@@ -120,7 +120,7 @@ function optionsOf({ strategy, gpu }) {
 }
 
 /**
- * What is no number goes on as it is: the server says what it wants there.
+ * Text that is no number goes on as it is: the server says what it wants there.
  * @param {string} given
  */
 function numberOf(given) {

@@ -1,4 +1,4 @@
-/** How the playground asks: model, sampling, placement. What is empty is left to the server. */
+/** How the playground asks: model, sampling, placement. Empty fields are left to the server. */
 import { html } from "htm/preact";
 import { t, tCode } from "../core/i18n.js";
 import { gpus } from "../core/store.js";
@@ -54,7 +54,7 @@ function SamplingFields() {
   </fieldset>`;
 }
 
-/** What the answer has to be. */
+/** The form that the answer has to have. */
 function FormFields() {
   const forms = [
     ["json_object", t("play.jsonObject")],

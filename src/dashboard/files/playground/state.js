@@ -1,4 +1,4 @@
-/** What the playground holds while its user looks at other pages: the form, the conversation, and the answer that is coming. */
+/** The state of the playground, which stays while its user looks at other pages: the form, the conversation, and the answer that is coming. */
 import { effect, signal } from "@preact/signals";
 import { open, post, sentenceOf } from "../core/api.js";
 import { session } from "../core/session.js";
@@ -27,10 +27,10 @@ const FRAME = 30;
 
 export const form = signal(EMPTY_FORM);
 
-/** What was said before the run of now. @type {import("@preact/signals").Signal<readonly import("./request.js").Message[]>} */
+/** The messages before the run of now. @type {import("@preact/signals").Signal<readonly import("./request.js").Message[]>} */
 export const conversation = signal([]);
 
-/** What is being answered, or was last. @type {import("@preact/signals").Signal<Run | null>} */
+/** The run that is being answered, or was last. @type {import("@preact/signals").Signal<Run | null>} */
 export const run = signal(null);
 
 /** The body that was sent last; null: the form has changed since. @type {import("@preact/signals").Signal<Record<string, unknown> | null>} */
@@ -52,7 +52,7 @@ export function forget() {
   sent.value = null;
 }
 
-// Whoever signs in next may not read what this one wrote.
+// The next user to sign in may not read what this one wrote.
 effect(() => {
   if (session.value) return;
   forget();

@@ -116,8 +116,8 @@ export function textOf(value) {
 }
 
 /**
- * What somebody wrote, as a value. An empty field is null: back to what the file says. What is not as it has to be goes on as it is: the
- * server says what it wants there.
+ * The text of a field as a value. An empty field is null: back to what the file says. Text of the wrong kind goes on as it is: the server
+ * says what it wants there.
  * @param {Kind} kind
  * @param {string} text
  * @returns {unknown}

@@ -34,7 +34,7 @@ export function Sections({ answer, settings, edits, onEdit, onReset }) {
   );
 }
 
-/** What is changed most comes first. */
+/** The section that is changed most comes first. */
 const ORDER = ["placement", "mappings", "callers", "user", "team", "key", "models", "limits", "log"];
 
 /** @param {Setting} setting */

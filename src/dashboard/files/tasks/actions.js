@@ -1,4 +1,4 @@
-/** What can be done with a task: by whom it may be, and what its status allows. */
+/** Buttons of a task: those that its reader may use and its status allows. */
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
 import { call, post, sentenceOf } from "../core/api.js";

@@ -1,4 +1,4 @@
-/** What a task has generated. */
+/** The text that a task has generated. */
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
 import { t } from "../core/i18n.js";

@@ -16,7 +16,7 @@ function messageOf({ role, content, tool_calls: calls }) {
 }
 
 /**
- * What it asks of the answer, by the names of the API.
+ * Its demands on the answer, by the names of the API.
  * @param {Asked} asked
  * @returns {[name: string, json: string][]} indented
  */

@@ -1,4 +1,4 @@
-/** What else is known of a task. */
+/** All other facts of a task. */
 import { html } from "htm/preact";
 import { duration, moment, number } from "../core/format.js";
 import { t, tCode } from "../core/i18n.js";

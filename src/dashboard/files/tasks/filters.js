@@ -104,7 +104,7 @@ export function narrowedBy(filters) {
 }
 
 /**
- * A local time as the API wants it, with its zone. What is no time goes on as it is, so that the server says what is wrong with it.
+ * A local time as the API wants it, with its zone. Text that is no time goes on as it is, so that the server says what is wrong with it.
  * @param {string} given
  */
 function timeOf(given) {

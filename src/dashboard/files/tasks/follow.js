@@ -6,7 +6,7 @@ const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 10_000;
 
 /**
- * What is known of a task's output.
+ * The output of a task, as far as it is known.
  * @typedef {object} Output
  * @property {string} text
  * @property {string} reasoning

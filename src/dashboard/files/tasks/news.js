@@ -18,7 +18,7 @@ export function useTaskNews(isOn, pause, look) {
     let isFirst = true;
     const stop = effect(() => {
       const { length } = changedTasks.value;
-      // What was known when the page came is in what it has just loaded.
+      // The list that it has just loaded has all that was known when the page came.
       if (isFirst || length === 0 || timer !== null) return void (isFirst = false);
       timer = setTimeout(() => {
         timer = null;

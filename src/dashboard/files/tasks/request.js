@@ -1,4 +1,4 @@
-/** What was asked. The server tells it to those who may see it. */
+/** The request of a task. The server tells it to those who may see it. */
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
 import { t } from "../core/i18n.js";

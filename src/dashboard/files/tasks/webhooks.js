@@ -1,4 +1,4 @@
-/** What was sent about a task, and how that went. */
+/** The webhooks about a task, and how each delivery went. */
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
 import { get, post, sentenceOf } from "../core/api.js";

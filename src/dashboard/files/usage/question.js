@@ -1,8 +1,8 @@
 /** Which usage is looked at, as it stands in the page's address; and its days. */
 
-/** What usage can be told apart by. */
+/** The fields by which usage can be told apart. */
 export const BY = /** @type {const} */ (["user", "model", "key", "gpu"]);
-/** What of it is drawn. */
+/** The figures of it that can be drawn. */
 export const MEASURES = /** @type {const} */ ([
   "gpu_seconds",
   "completion_tokens",

@@ -14,7 +14,7 @@ export const MOST_GROUPS = 4;
  */
 
 /**
- * What a row is told apart by, as text; empty: it has none, such as a task without an API key.
+ * The field by which a row is told apart, as text; empty: it has none, such as a task without an API key.
  * @param {Pick<Row, By>} row
  * @param {By} by
  */

@@ -1,4 +1,4 @@
-/** The reference of the API. What it says of routes and fields comes from the server, in English. */
+/** The reference of the API. Its texts about routes and fields come from the server, in English. */
 
 export const en = {
   "nav.api": "API",
