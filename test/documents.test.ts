@@ -34,7 +34,7 @@ test("each command of the documents is run by a test, or its block says why not"
       if (!/^(?:sh|bash|python|js)$/.test(language)) continue;
       const where = `${path}: ${language} ${mark}: ${text}`;
       const [, name] = /^tested-by=([\w-]+)$/.exec(mark) ?? [];
-      if (name === undefined) assert.match(mark, language === "sh" ? /^(?:run|not-run: \S.*)$/ : /^not-run: \S/, where);
+      if (name === undefined) assert.match(mark, /^(?:run|not-run: \S.*)$/, where);
       else {
         const file = `test/wide/${name}.test.ts`;
         assert.ok(existsSync(join(ROOT, file)) && textOf(file).includes(path), `${where}: ${file} does not name it`);

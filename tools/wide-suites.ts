@@ -69,8 +69,16 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "documents",
-    tests: ["docs-commands", "spelling"],
-    dependsOn: ["*.md", "config.example.yaml", "docs/**", "src/{cli,config,http,lab}/**", "tools/spelling.toml"],
+    tests: ["docs-commands", "docs-programs", "spelling"],
+    dependsOn: [
+      "*.md",
+      "clients/**",
+      "config.example.yaml",
+      "docs/**",
+      "src/{cli,config,http,lab}/**",
+      "test/clients/**",
+      "tools/spelling.toml",
+    ],
   },
   {
     name: "pack",
