@@ -236,7 +236,14 @@ function slowReader(t: TestContext, ring: EventRing) {
     highWaterMark: 1,
     write: (chunk, _encoding, taken) => (onWay = { text: String(chunk), taken }),
   });
-  const reader = { from: ring.last, missed: null, sees: null, worded: <T>(event: T) => event, hold: () => true };
+  const reader = {
+    from: ring.last,
+    missed: null,
+    sees: null,
+    worded: <T>(event: T) => event,
+    language: "en" as const,
+    hold: () => true,
+  };
   const stream = new OperatorStream(raw, ring, reader);
   t.after(ring.follow(() => stream.told()));
   stream.start(() => {});

@@ -222,6 +222,18 @@ test("what fails after its first words ends with response.failed, and a viewer l
   assert.deepEqual(client.ended!["error"], { code: "model_error", message: "GPU 2 could not run the task." });
 });
 
+test("response.failed is in the language of the stream's reader", async (t) => {
+  const { app, tasks } = testServer(t, testConfig());
+  const error = { code: "timeout", sentence: "The task was not done 3 s after its submission." } as const;
+  tasks.tasks = [aTask({ status: "failed", request: REQUEST, error })];
+  const body = { input: "Hello", stream: true, background: true };
+  const streamed = await ask(app, PATH, body, { ...AS.user, "accept-language": "tr" });
+  const client = new ResponseClient().read(responseEventsOf(streamed.body));
+  assert.equal(client.types.at(-1), "response.failed");
+  const message = "Görev, gönderildikten 3 sn sonra bitmemişti.";
+  assert.deepEqual(client.ended!["error"], { code: "timeout", message });
+});
+
 test("what is canceled is incomplete at the end of its stream, with the words that there are", async (t) => {
   const { run, follow } = await followable(t);
   run.place(1, 0, "Once ");

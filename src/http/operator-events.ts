@@ -15,6 +15,7 @@ import { type Missed, OperatorStream } from "./operator-stream.ts";
 import type { Pings } from "./pings.ts";
 import { publicEvent } from "./public-events.ts";
 import { maySeeInside } from "./public-words.ts";
+import { languageOf } from "./reader-language.ts";
 import { OperatorEventsQuery, OperatorEventsText } from "./schemas/events.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { TAKES_TICKETS } from "./stream-tickets.ts";
@@ -65,13 +66,15 @@ export function operatorEventsRoute(app: FastifyInstance, parts: ServerParts, pi
   });
 }
 
-function streamFor({ caller }: Asked, reply: FastifyReply, parts: ServerParts, place: Place): OperatorStream {
+function streamFor(request: Asked, reply: FastifyReply, parts: ServerParts, place: Place): OperatorStream {
+  const { caller } = request;
   // A reader that comes late may be sent a thousand events at once.
   const gpus = onceATurn(parts.gpus);
   return new OperatorStream(reply.raw, parts.events, {
     ...place,
     sees: seesAll(caller) ? null : (task) => maySee(caller, task),
     worded: (event) => (maySeeInside(caller) ? event : publicEvent(event, gpus)),
+    language: languageOf(request),
     hold: (characters) => mayHold(reply, characters),
   });
 }

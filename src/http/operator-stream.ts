@@ -4,8 +4,10 @@ import { isoTime } from "../common/clock.ts";
 import type { EventRing } from "../observe/event-ring.ts";
 import type { TaskChange, ChangedTasks } from "../observe/task-changes.ts";
 import type { OperatorEvent } from "../topics.ts";
+import type { Language } from "../words/language.ts";
 import { jsonLine } from "./json-line.ts";
 import type { Pinged } from "./pings.ts";
+import { viewIn } from "./reader-language.ts";
 
 export interface OperatorReader {
   /** The number of the last operators' event that it has; null: it gets none of them. */
@@ -16,6 +18,7 @@ export interface OperatorReader {
   readonly sees: ((task: TaskChange) => boolean) | null;
   /** An event in the words that it may read. */
   readonly worded: (event: OperatorEvent) => OperatorEvent;
+  readonly language: Language;
   /** Called with what is about to be written, in characters; false: there is no memory for it, and the reader has to come again. */
   readonly hold: (characters: number) => boolean;
 }
@@ -117,7 +120,7 @@ export class OperatorStream implements Pinged {
   }
 
   #event(name: string, data: object): string {
-    return this.#eventWith(name, jsonLine(data));
+    return this.#eventWith(name, jsonLine(viewIn(this.#reader.language, data)));
   }
 
   #eventWith(name: string, data: string): string {

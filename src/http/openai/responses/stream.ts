@@ -13,7 +13,7 @@ import { jsonLine } from "../../json-line.ts";
 import type { Pings } from "../../pings.ts";
 import type { ServerParts } from "../../server-parts.ts";
 import { tellRead } from "../../reads.ts";
-import { refusalFor } from "../../reader-language.ts";
+import { languageOf, refusalFor, viewIn } from "../../reader-language.ts";
 import { failureOf, goneTask } from "../../task-failure.ts";
 import { openAiFailure } from "../envelope.ts";
 import { highestNumber, ResponseReader } from "./events.ts";
@@ -58,10 +58,9 @@ export class ResponseStream implements Listener {
     this.#reply = reply;
     this.#parts = parts;
     this.#options = options;
-    this.#reader = new ResponseReader(
-      factsOf(task.id, frame, caller, () => this.#following?.where()?.model ?? task.model ?? ""),
-      last,
-    );
+    const facts = factsOf(task.id, frame, caller, () => this.#following?.where()?.model ?? task.model ?? "");
+    const ended: typeof facts.ended = (of) => viewIn(languageOf(reply.request), facts.ended(of));
+    this.#reader = new ResponseReader({ ...facts, ended }, last);
   }
 
   /**
