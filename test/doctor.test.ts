@@ -22,6 +22,7 @@ import { type ServerStatus } from "../src/doctor/server-status.ts";
 import { settings } from "../src/doctor/settings.ts";
 import { VERSION } from "../src/common/version.ts";
 import { NOTHING } from "../src/gpu/inventory/probe.ts";
+import { turkishPhrases } from "../src/words/words.ts";
 import { card } from "./helpers/gpu-identities.ts";
 import { newFolder } from "./helpers/server.ts";
 
@@ -137,6 +138,45 @@ test("where nothing is wrong, that is said, and nothing is made or changed", asy
     assert.ok(page.includes(words), words);
   assert.match(page, / {4}0: CPU device 0 .* slots, engine llama: can serve\n/);
   assert.ok(page.endsWith("Nothing is wrong."));
+});
+
+/** Runs work on a terminal that speaks Turkish. */
+function inTurkish<T>(work: () => T): T {
+  const before = process.env;
+  process.env = { ...before, LC_ALL: "tr_TR.UTF-8" };
+  try {
+    return work();
+  } finally {
+    process.env = before;
+  }
+}
+
+test("the page is in the language of the terminal, with each of its labels", async (t) => {
+  const folder = newFolder(t);
+  mkdirSync(join(folder, "data"));
+  writeFileSync(join(folder, "data", "gpus.json"), "{");
+  const { facts, problems, ...report } = await examine(folder);
+  const models = [{ model: "m", state: "failed", reason: null }];
+  const running = told({
+    ...STATUS,
+    ready: false,
+    gpus: [{ id: 0, name: "L4", status: "ready", reason: null, models }],
+  });
+  const found = { ...NO_CARDS, gpus: [card("GPU-1", "00000000:01:00.0")] };
+  const full = await disk({ models: folder }, Infinity);
+  const cards = cardFacts(found, ["x"], [{ busId: "00000000:01:00.0", vendor: "nvidia", deviceId: "0x2330", driver: null }]);
+  const all = { ...facts, cards: cards.facts, server: running.facts, disk: full.facts };
+  const wrong = [...problems, ...cards.problems, ...running.problems, ...full.problems];
+  const page = inTurkish(() => doctorPage({ ...report, facts: all, problems: wrong }));
+  assert.match(page, /^VERİ$[^]*^ {2}veri var: evet$[^]*^YANLIŞ OLANLAR$/m);
+  const labels = Array.from(page.matchAll(/^ {2}(\S[^:\n]+:)/gm), ([, label]) => label!);
+  const table = new Set(Object.values(turkishPhrases()));
+  assert.ok(labels.length > 30);
+  assert.deepEqual(
+    labels.filter((label) => !table.has(label)),
+    [],
+  );
+  assert.doesNotMatch(page, /(?<![\w.:/-])(?:the|is|are|of|not|has|have|which|cannot|by|none|never|yes)(?![\w./-])/i);
 });
 
 test("a configuration, a folder and files that cannot be used are problems, each with what mends it", async (t) => {

@@ -122,7 +122,7 @@ test("prompts take their time, and what a slot has of one already takes none", a
 test("lab run counts what is refused by its code, and says whose speeds these are", async () => {
   const trace = fileOf("long.csv", `${HEAD}\n0,anna,40000,1\n0,anna,10,1\n`);
   const { about, results } = await labRun(trace, "--gpus", "1:2", "--slots", "3", "--strategy", "random");
-  assert.match(about, /built-in model "reference".* GPUs of the speeds 1:2 of 3 slots each/);
+  assert.match(about, /built-in model "reference".* GPUs of the speeds 1:2 with 3 slots each/);
   assert.deepEqual([results[0]!.completed, results[0]!.refused], [1, { prompt_too_long: 1 }]);
 });
 
@@ -139,7 +139,7 @@ test("lab run takes GPUs, slots and limits from the configuration", async () => 
   );
   const trace = fileOf("full.csv", `${HEAD}\n${"0,anna,10,100\n".repeat(5)}`);
   const { about, results } = await labRun(trace, "--config", config, "--strategy", "round_robin");
-  assert.match(about, /2 GPUs of 1 slot each \(of the configuration\)/);
+  assert.match(about, /2 GPUs with 1 slot each \(of the configuration\)/);
   assert.deepEqual([results[0]!.completed, results[0]!.refused], [3, { queue_full: 2 }]);
 });
 

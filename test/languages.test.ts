@@ -1,5 +1,7 @@
 /** Sentences in the language of whoever asks, over HTTP and on a terminal. Codes and names of fields are English in every language. */
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { newFolder } from "./helpers/server-handle.ts";
 import { viewIn } from "../src/http/reader-language.ts";
@@ -154,6 +156,16 @@ test("why a GPU is as it is is told in the language of each reader", async () =>
   assert.doesNotMatch(sentence!, /\b(?:the|is|was|by)\b/i, `${reason}: ${sentence}`);
 });
 
+test("what operators are told as it happens is in the language of each reader", async () => {
+  const { body: stream } = await fetch(`${server.url}/api/v1/events?since=2026-01-01T00:00:00Z`, {
+    headers: { authorization: `Bearer ${server.key}`, "accept-language": TURKISH },
+  });
+  let text = "";
+  for await (const chunk of stream!.pipeThrough(new TextDecoderStream()))
+    if ((text += chunk).includes("drained")) break;
+  assert.match(text, /"event":"drained".*"sentence":"admin kullanıcısı boşalttı\."/);
+});
+
 const TURKISH_TERMINAL = { LC_ALL: "", LC_MESSAGES: "", LANG: "tr_TR.UTF-8" };
 
 test("a command says what it has to say in the language of the terminal, and JSON as it is", async () => {
@@ -182,4 +194,27 @@ test("`where` says in the language of the terminal which places are used, and wh
   assert.match(stdout, /^Veri klasörü +\/.*\n +\(--data-dir ile adlandırıldı; henüz yok\)$/m);
   assert.match(stdout, /^Yapılandırma +\S+\n +\(varsayılanlar geçerli: .*\)$/m);
   assert.doesNotMatch(stdout, /\b(?:the|no|neither|is|by)\b/);
+});
+
+/** Words of English sentences; names of programs, keys and packages have some of them, too. */
+const ENGLISH = /(?<![\w.:/-])(?:the|is|are|of|not|has|have|which|cannot|by|none|never|yes)(?![\w./-])/i;
+
+test("backups and the lab say everything in the language of the terminal", async (t) => {
+  const cwd = newFolder(t);
+  const run = async (...args: string[]): Promise<string> => {
+    const { stdout, stderr } = await runCommand(args, { cwd, env: TURKISH_TERMINAL });
+    return stdout + stderr;
+  };
+  writeFileSync(join(cwd, "t.csv"), await run("lab", "make", "--tasks", "20"));
+  for (const args of [
+    ["lab", "run", "t.csv", "--strategy", "random"],
+    ["lab", "run", "t.csv", "--gpus", "x"],
+    ["lab", "run", "absent.csv"],
+    ["lab", "run", "t.csv", "--speed", "absent.json"],
+    ["restore", "absent.tar", "--data-dir", "new"],
+    ["restore", "t.csv", "--data-dir", "new"],
+    ["add-gpu", "rocm"],
+    ["backup", "x.tar", "--data-dir", "d"],
+  ])
+    assert.doesNotMatch(await run(...args), ENGLISH, args.join(" "));
 });

@@ -15,10 +15,15 @@ const LITERALS: ReadonlyMap<string, readonly Literal[]> = new Map(
   globSync("src/**/*.ts", { cwd: ROOT }).map((file) => [file, literalsOf(readFileSync(join(ROOT, file), "utf8"))]),
 );
 
+/** A finding about a key of the configuration comes behind its name. */
+function isKnown(text: string): boolean {
+  return Object.hasOwn(TABLE, text) || Object.hasOwn(TABLE, `{} ${text}`);
+}
+
 test("each sentence that a client or an operator is shown is in the table", () => {
   const missing = globSync([...ROOMS], { cwd: ROOT }).flatMap((file) =>
     LITERALS.get(file)!
-      .filter((literal) => isShown(file, literal) && !Object.hasOwn(TABLE, literal.text))
+      .filter((literal) => isShown(file, literal) && !isKnown(literal.text))
       .map(({ text, line }) => `${file}:${line} ${JSON.stringify(text)}`),
   );
   assert.deepEqual(missing, []);
@@ -27,11 +32,14 @@ test("each sentence that a client or an operator is shown is in the table", () =
 test("the table has nothing that is said nowhere", () => {
   const contents = readFileSync(join(ROOT, "docs/README.md"), "utf8");
   const headings = Array.from(contents.matchAll(/^## (.+)$/gm), ([, heading]) => heading!);
+  const doctors = globSync("src/doctor/*.ts", { cwd: ROOT }).map((file) => readFileSync(join(ROOT, file), "utf8"));
+  const labels = doctors.flatMap((text) => text.match(/\b[a-z_]+\b/g) ?? []).map((name) => name.replaceAll("_", " "));
   const said = new Set([
-    ...[...LITERALS.values()].flat().map(({ text }) => text),
+    ...[...LITERALS.values()].flat().flatMap(({ text }) => [text, `{} ${text}`]),
     ...OF_COMMANDER,
     ...COMPOSED,
     ...headings,
+    ...labels.flatMap((name) => [`${name.replace(/ bytes$/, "")}:`, name.toUpperCase()]),
   ]);
   const idle = [...Object.keys(TABLE), ...NOT_SHOWN].filter((text) => !said.has(text));
   assert.deepEqual(idle, []);
@@ -83,6 +91,21 @@ test("values are translated where they are phrases, and sentences one by one", (
   );
   assert.equal(book.translated("What nobody knows. Try again."), "What nobody knows. Yeniden deneyin.");
   assert.equal(book.translated("What nobody knows."), "What nobody knows.");
+});
+
+test("of places side by side each has its own value, wherever it stands in the other language", () => {
+  const book = new PhraseBook([
+    ["{}{} must be given{}{}.", "{2} için {1} verilmeli{4}{3}."],
+    ["one of {}", "şunlardan biri: {1}"],
+    [" or {}", "; ya da {1}"],
+    [", {} times", ", {1} kez"],
+    [" to {}", ", alıcı {1}"],
+  ]);
+  assert.equal(
+    book.translated("one of a, b or c must be given, 3 times to d."),
+    "; ya da c için şunlardan biri: a, b verilmeli, alıcı d, 3 kez.",
+  );
+  assert.equal(book.translated("x must be given."), "x için  verilmeli.", "the last place has what nobody knows");
 });
 
 test("a phrase that says little takes nothing apart that nobody knows", () => {

@@ -12,6 +12,7 @@ import { cudaPackageFault } from "../gpu/inventory/cuda-package.ts";
 import { ADD_GPU, START } from "../common/paste.ts";
 import { WheelIndex } from "../common/wheels.ts";
 import { AltLasError } from "../errors.ts";
+import { said } from "../words/terminal.ts";
 import { addCuda } from "./cuda.ts";
 import { notFoundBySystem } from "./libraries.ts";
 import { lookAtMachine } from "./machine.ts";
@@ -85,8 +86,8 @@ async function cuda({ yes, other }: Parameters<typeof addGpu>[1], say: (line: st
 function confirm(question: string): Promise<boolean> | null {
   if (!process.stdin.isTTY) return null;
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
-  return terminal.question(question).then((answer) => {
+  return terminal.question(said(question)).then((answer) => {
     terminal.close();
-    return /^y(es)?$/i.test(answer.trim());
+    return /^(?:y(?:es)?|e(?:vet)?)$/i.test(answer.trim());
   });
 }

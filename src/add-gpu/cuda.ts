@@ -174,7 +174,7 @@ async function compile(
   archs: readonly number[],
   own: string,
 ): Promise<void> {
-  say(`Compiling the package's PTX for ${archs.map((arch) => (arch / 10).toFixed(1)).join(" and ")} (some minutes) …`);
+  say(`Compiling the package's PTX for ${archs.map((arch) => (arch / 10).toFixed(1)).join(", ")} (some minutes) …`);
   // The library once more, and what is kept of the compiling.
   await checkRoom(dirname(library), ROOM_FOR_COMPILING, "Compiling");
   await compileLibrary({

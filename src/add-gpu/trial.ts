@@ -46,7 +46,8 @@ export async function tryGpus(root: string, settings: object = { gpu: { cpu_fall
   const options = ["--config", config, "--data-dir", join(folder, "data"), "--port", "0", "--host", "127.0.0.1"];
   const server = spawn(process.execPath, [program, "serve", ...options], {
     cwd: root,
-    env: { ...process.env, ALT_LAS_API_KEY: key },
+    // Its first line is looked for in English.
+    env: { ...process.env, ALT_LAS_API_KEY: key, LC_ALL: "C" },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const closed = once(server, "close");

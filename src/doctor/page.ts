@@ -6,10 +6,10 @@ import type { DoctorReport, Fact } from "./section.ts";
 
 export function doctorPage(report: DoctorReport): string {
   const { at, facts, problems } = legible(report);
-  const sections = Object.entries(facts).map(([name, values]) => [title(name), ...lines(values)].join("\n"));
+  const sections = Object.entries(facts).map(([name, values]) => [said(title(name)), ...lines(values)].join("\n"));
   const wrong = problems.map(({ problem, mend }, index) => {
     const sentence = `${index + 1}. ${said(problem).replaceAll("\n", "\n   ")}`;
-    return mend === null ? sentence : `${sentence}\n   ${said(`To mend it: ${mend}`)}`;
+    return mend === null ? sentence : `${sentence}\n   ${said("To mend it:")} ${mend}`;
   });
   const verdict = wrong.length === 0 ? [said("Nothing is wrong.")] : [said("WHAT IS WRONG"), ...wrong];
   return [`ALT_LAS doctor, ${at}`, ...sections, verdict.join("\n")].join("\n\n");
@@ -25,20 +25,20 @@ function words(name: string): string {
 
 function lines(values: Readonly<Record<string, Fact>>): string[] {
   return Object.entries(values).flatMap(([name, value]) => {
-    const label = `  ${words(name)}:`;
-    if (Array.isArray(value))
-      return value.length === 0 ? [`${label} none`] : [label, ...value.map((one) => `    ${shown(name, one as Fact)}`)];
-    return [`${label} ${shown(name, value)}`];
+    const label = `  ${said(`${words(name)}:`)}`;
+    if (Array.isArray(value) && value.length > 0)
+      return [label, ...value.map((one) => `    ${shown(name, one as Fact)}`)];
+    return [`${label} ${Array.isArray(value) ? said("none") : shown(name, value)}`];
   });
 }
 
 function shown(name: string, value: Fact): string {
   if (value === null) return "-";
   if (typeof value === "number" && name.endsWith("_bytes")) return shownSize(value);
-  if (typeof value === "boolean") return value ? "yes" : "no";
-  if (typeof value !== "object") return String(value);
+  if (typeof value === "boolean") return said(value ? "yes" : "no");
+  if (typeof value !== "object") return said(String(value));
   if (Array.isArray(value)) return value.map((one) => shown("", one as Fact)).join(", ");
   return Object.entries(value)
-    .map(([key, inner]) => `${words(key)} ${shown(key, inner)}`)
+    .map(([key, inner]) => `${said(`${words(key)}:`).slice(0, -1)} ${shown(key, inner)}`)
     .join(", ");
 }

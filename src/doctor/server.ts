@@ -53,7 +53,7 @@ export function told(status: ServerStatus): Section {
       memory_bytes: rest.memory_bytes,
       heap_limit_bytes: rest.heap_limit_bytes,
       gpus: gpus.map(({ id, name, status: state, models }): Fact => {
-        const served = models.map((one) => `${one.model ?? "its model"} ${one.state}`).join("; ");
+        const served = models.map((one) => [one.model, one.state].filter((part) => part !== null).join(" ")).join("; ");
         return `${id}: ${name}: ${state}${served === "" ? "" : ` (${served})`}`;
       }),
     },

@@ -142,5 +142,5 @@ function countOf(gpus: readonly LabGpu[], factors: readonly number[] | null): st
   const isEqual = factors === null || factors.every((factor) => factor === factors[0]);
   const what =
     gpus.length === 1 ? "1 GPU" : isEqual ? `${gpus.length} GPUs` : `GPUs of the speeds ${factors.join(":")}`;
-  return `${what} of ${of}${gpus.length > 1 ? " each" : ""}`;
+  return gpus.length > 1 ? `${what} with ${of} each` : `${what} with ${of}`;
 }

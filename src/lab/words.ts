@@ -1,5 +1,6 @@
 /** The results of replays as a table: a column for each strategy, a row for each figure. */
 import { table } from "../cli/table.ts";
+import { said } from "../words/terminal.ts";
 import { type Best, MOST_SEARCHED } from "./best.ts";
 import type { Result, Spread } from "./tally.ts";
 
@@ -31,7 +32,8 @@ const FIGURES: readonly Figure[] = [
 ];
 
 export function resultTable(results: readonly Result[], best: Best | null): string {
-  return table(["", ...results.map(({ strategy }) => strategy)], figureRows(results, best));
+  const rows = figureRows(results, best).map(([name = "", ...values]) => [said(name), ...values]);
+  return table(["", ...results.map(({ strategy }) => strategy)], rows);
 }
 
 /** For each figure its name, and what it is of each. @param best of all schedules; null: it is not known */

@@ -8,6 +8,7 @@ import { checkFor } from "../common/ajv.ts";
 import { VERSION } from "../common/version.ts";
 import { messageOf } from "../errors.ts";
 import type { Logger } from "../log/log.ts";
+import { said } from "../words/terminal.ts";
 import { type Change, CHANGES, type Its } from "./changes.ts";
 
 /** In the data directory: which version served it last. */
@@ -96,6 +97,6 @@ export function upgradeWords({ from, to, changes }: Upgrade): string {
   const page = INSTALLATION.as === "clone" ? "docs/upgrading.md" : join(INSTALLATION.root, "docs", "upgrading.md");
   const all = `All changes: ${page}`;
   if (changes.length === 0) return `${head} Nothing in your configuration means anything else than before. ${all}`;
-  const lines = changes.map(({ keys, sentence }) => `  ${keys.join(", ")}: ${sentence}`);
+  const lines = changes.map(({ keys, sentence }) => `  ${keys.join(", ")}: ${said(sentence)}`);
   return [`${head} For your configuration this has changed:`, ...lines, all].join("\n");
 }

@@ -6,7 +6,7 @@
  * Text that is not in the table stays as it is: the words of drivers, models and servers elsewhere are nobody's to translate.
  */
 import { Kept } from "../common/kept.ts";
-import { filled, type Phrase, phraseOf, valuesIn } from "./phrase.ts";
+import { filled, hasEndsOf, type Phrase, phraseOf, seamsIn, valuesIn } from "./phrase.ts";
 
 /** Longer texts are lists of names, or somebody else's. */
 const LONGEST = 4000;
@@ -96,7 +96,8 @@ export class PhraseBook {
 
   #asPhrases(whole: string, depth: number): Found[] {
     const words = new Set([null, ...whole.split(" ")]);
-    const candidates = [...words].flatMap((word) => this.#byWord.get(word) ?? []);
+    const known = [...words].flatMap((word) => this.#byWord.get(word) ?? []);
+    const candidates = known.filter((phrase) => hasEndsOf(whole, phrase));
     this.#characters += whole.length * candidates.length;
     const matches = candidates.flatMap((phrase) => {
       const values = valuesIn(whole, phrase);
@@ -104,15 +105,25 @@ export class PhraseBook {
     });
     const largest = matches.toSorted((a, b) => b.phrase.weight - a.phrase.weight).slice(0, MOST_READINGS);
     return largest.flatMap(({ phrase, values }) => {
-      const inner = values.map((value) => this.#found(value, depth + 1) ?? asItIs(value));
+      const inner = values.flatMap((value, at) => this.#inPlaces(value, phrase.gaps[at]!, depth + 1));
       if (phrase.isWeak && inner.some(({ text, weight }) => weight === 0 && isProse(text))) return [];
-      const weight = inner.reduce((sum, found) => sum + found.weight, phrase.weight);
+      const weight = phrase.weight + weightOf(inner);
       const text = filled(
         phrase.other,
         inner.map((found) => found.text),
       );
-      return [{ text, weight, own: phrase.weight - values.length / 100 }];
+      return [{ text, weight, own: phrase.weight - inner.length / 100 }];
     });
+  }
+
+  /** The values of places that stand side by side: of all ways to part them, the one of which the table knows most. */
+  #inPlaces(value: string, places: number, depth: number): Found[] {
+    if (places === 1) return [this.#found(value, depth) ?? asItIs(value)];
+    const ways = seamsIn(value).map((seam) => [
+      this.#found(value.slice(0, seam), depth) ?? asItIs(value.slice(0, seam)),
+      ...this.#inPlaces(value.slice(seam), places - 1, depth),
+    ]);
+    return ways.reduce((best, way) => (weightOf(way) > weightOf(best) ? way : best));
   }
 
   /** Sentences one behind the other, each as a whole. */
@@ -120,7 +131,7 @@ export class PhraseBook {
     const parts = text.split(/(?<=[.!?]) (?=\S)/).slice(0, MOST_SENTENCES + 1);
     if (parts.length < 2 || parts.length > MOST_SENTENCES) return null;
     const found = parts.map((part, at) => (at > 0 && this.#behindOthers(part, depth)) || this.#sentence(part, depth));
-    const weight = found.reduce((sum, one) => sum + one.weight, 0);
+    const weight = weightOf(found);
     return weight === 0 ? null : { text: found.map((one) => one.text).join(" "), weight, own: 0 };
   }
 
@@ -148,6 +159,10 @@ function isProse(text: string): boolean {
 function isBetter(one: Found, other: Found | null): boolean {
   if (other === null) return one.weight > 0;
   return one.weight > other.weight || (one.weight === other.weight && one.own > other.own);
+}
+
+function weightOf(parts: readonly Found[]): number {
+  return parts.reduce((sum, { weight }) => sum + weight, 0);
 }
 
 function asItIs(text: string): Found {

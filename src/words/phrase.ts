@@ -1,7 +1,9 @@
 /** A phrase of the table: texts with places between them, `{}` in English and `{1}`, `{2}` in the other language. */
 export interface Phrase {
-  /** The texts around the places: one more than there are places. */
+  /** The texts around the gaps: one more than there are gaps. None between two of them is empty. */
   readonly pieces: readonly string[];
+  /** How many places each gap has: more than one where they stand side by side. */
+  readonly gaps: readonly number[];
   readonly other: string;
   /** How many characters are not in places. */
   readonly weight: number;
@@ -13,20 +15,27 @@ export interface Phrase {
 const STRONG = 9;
 
 export function phraseOf(english: string, other: string): Phrase {
-  const pieces = english.split("{}");
+  const pieces = english.split(/(?:\{\})+/);
+  const gaps = Array.from(english.matchAll(/(?:\{\})+/g), ([places]) => places.length / 2);
   const all = pieces.join("");
-  return { pieces, other, weight: all.length, isWeak: all.replaceAll(/\P{L}/gu, "").length < STRONG };
+  return { pieces, gaps, other, weight: all.length, isWeak: all.replaceAll(/\P{L}/gu, "").length < STRONG };
+}
+
+/** Whether a text begins and ends as a phrase does: a cheap look before `valuesIn`. */
+export function hasEndsOf(text: string, { pieces, weight }: Phrase): boolean {
+  return text.length >= weight && text.startsWith(pieces[0]!) && text.endsWith(pieces.at(-1)!);
 }
 
 /**
- * Values in the places of a phrase, if a text is one. Each place takes as little as it can, so this takes one pass over the text,
+ * Values in the gaps of a phrase, if a text is one. Each gap takes as little as it can, so this takes one pass over the text,
  * whatever is in it.
  * @returns null: the text is not that phrase
  */
-export function valuesIn(text: string, { pieces, weight }: Phrase): string[] | null {
+export function valuesIn(text: string, phrase: Phrase): string[] | null {
+  const { pieces } = phrase;
   const first = pieces[0]!;
   const last = pieces.at(-1)!;
-  if (text.length < weight || !text.startsWith(first) || !text.endsWith(last)) return null;
+  if (!hasEndsOf(text, phrase)) return null;
   if (pieces.length === 1) return text === first ? [] : null;
   const values: string[] = [];
   const end = text.length - last.length;
@@ -39,6 +48,17 @@ export function valuesIn(text: string, { pieces, weight }: Phrase): string[] | n
   }
   values.push(text.slice(at, end));
   return values;
+}
+
+/** Where a value of two places may be parted: at words and punctuation, and at both ends. */
+const SEAM = /^|(?=[ ,;:(\n])|(?<=[ .:\n])|$/g;
+
+/** Seams that are tried in one value. */
+const MOST_SEAMS = 40;
+
+/** @returns positions, the first of them 0 */
+export function seamsIn(value: string): number[] {
+  return Array.from(value.matchAll(SEAM).take(MOST_SEAMS), ({ index }) => index);
 }
 
 export function filled(other: string, values: readonly string[]): string {

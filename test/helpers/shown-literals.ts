@@ -4,10 +4,9 @@ import type { Literal } from "./literals.ts";
 /** Rooms whose sentences are all in the table. What engines, drivers and the tools of operators say is shown as it is. */
 export const ROOMS: readonly string[] = [
   "src/{http,scheduler,tasks,files,batch-files,webhooks,forms,auth}/**/*.ts",
-  "src/{cli,control,docs}/**/*.ts",
+  "src/{add-gpu,backup,cli,control,docs,doctor,forget,lab,upgrade}/**/*.ts",
   "src/{reasons,gone-texts,texts,task}.ts",
-  "src/common/{validation,given-time}.ts",
-  "src/models/{catalog,commands,held-model,pull-rules,registry,source}.ts",
+  "src/{common,config,models}/**/*.ts",
   "src/gpu/{gpu,gpu-view,model-events,pool,served,start-plan,startup,succession}.ts",
   "src/gpu/{card/health,worker/stall-watch}.ts",
   "src/gpu/instance/*.ts",
@@ -27,6 +26,9 @@ const ELSEWHERE: readonly RegExp[] = [
   /const what = (?:\w+ \? "" : )?$/,
 ];
 
+/** They have descriptions of the configuration's keys. */
+const SECTIONS = /^src\/config\/(?:[\w-]+-section|accounts|schema)\.ts$/;
+
 /** Descriptions of fields in the OpenAPI document begin with a capital letter, or tell what null means. */
 const DESCRIPTION = /^(?:[A-Z]|null:)/;
 
@@ -39,16 +41,19 @@ export function isShown(file: string, { text, before }: Literal): boolean {
     text.startsWith("data: ")
   )
     return false;
+  if (SECTIONS.test(file) && DESCRIPTION.test(text)) return false;
   if (file.startsWith("src/http/schemas/") && (file.endsWith("-answers.ts") || DESCRIPTION.test(text))) return false;
   const code = before.replaceAll(/\s+/g, " ");
   return !ELSEWHERE.some((pattern) => pattern.test(code));
 }
 
+/** Parts of the lab's figures. */
+const SPREAD: readonly string[] = ["mean", "p50", "p95", "p99"];
+
 /** Texts that are put together, of several literals or of the names of fields. */
 export const COMPOSED: readonly string[] = [
   "Drained by the stop of machine {}.",
   "queued {}, prompt {}, first token after {}, generation {}",
-  "{}, drawn among {} equals",
   "named by {}; {}",
   "the defaults hold: there is no {}",
   "the defaults hold: there is neither {} nor {}",
@@ -59,6 +64,18 @@ export const COMPOSED: readonly string[] = [
   "Control socket",
   "Model cache",
   "Compiled code",
+  "There is no file {}.",
+  "{} cannot be made private: {}.",
+  "{}, or give the folder that is mounted there to number {}, on the host: sudo chown -R {} FOLDER",
+  "{} must be an address like https://login.example.com; got {}.",
+  "{} must begin with https:// (http:// is for issuers on this machine); got {}.",
+  "{} must have no login, no query and no fragment; got {}.",
+  "the environment variable {} is not set.",
+  "the file {} is not there.",
+  "the credential {} is not there.",
+  "The model {} on GPU {}: {}",
+  ...["waiting", "first token", "end to end"].flatMap((name) => SPREAD.map((part) => `${name} ${part} s`)),
+  ...SPREAD.map((part) => `slowdown ${part}`),
 ];
 
 /** What the library of the command line says. */
@@ -83,6 +100,26 @@ export const OF_COMMANDER: readonly string[] = [
 /** Prose that stands in logs, in documents, or where the configuration is checked. */
 export const NOT_SHOWN: ReadonlySet<string> = new Set([
   " by {}",
+  "cannot be made private",
+  "cannot be read",
+  "cannot be written",
+  "{}, or {}",
+  "the {} {}",
+  "{} is not {}.",
+  "must be an address like https://login.example.com",
+  "must begin with https:// (http:// is for issuers on this machine)",
+  "must have no login, no query and no fragment",
+  "'ANY 1 (*)'",
+  "Once upon a time",
+  "as a library",
+  "as usual",
+  "at byte {}",
+  "end to end",
+  "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:",
+  "in an entry",
+  "where it ends",
+  '\n    const koffi = require("koffi");\n    for (const name of {}) try { koffi.load(name); console.log(name); } catch {}\n  ',
+  "{}\nThe licence of the files in this folder was accepted when they were fetched.\n",
   "; {} more had no row of their own",
   ": it waits, {} ahead\n\n",
   "# HELP altlas_queue_depth Tasks that wait.\n# TYPE altlas_queue_depth gauge\naltlas_queue_depth 3\n",
