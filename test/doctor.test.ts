@@ -164,7 +164,11 @@ test("the page is in the language of the terminal, with each of its labels", asy
   });
   const found = { ...NO_CARDS, gpus: [card("GPU-1", "00000000:01:00.0")] };
   const full = await disk({ models: folder }, Infinity);
-  const cards = cardFacts(found, ["x"], [{ busId: "00000000:01:00.0", vendor: "nvidia", deviceId: "0x2330", driver: null }]);
+  const cards = cardFacts(
+    found,
+    ["x"],
+    [{ busId: "00000000:01:00.0", vendor: "nvidia", deviceId: "0x2330", driver: null }],
+  );
   const all = { ...facts, cards: cards.facts, server: running.facts, disk: full.facts };
   const wrong = [...problems, ...cards.problems, ...running.problems, ...full.problems];
   const page = inTurkish(() => doctorPage({ ...report, facts: all, problems: wrong }));

@@ -7,9 +7,8 @@ export const ROOMS: readonly string[] = [
   "src/{add-gpu,backup,cli,control,docs,doctor,forget,lab,upgrade}/**/*.ts",
   "src/{reasons,gone-texts,texts,task}.ts",
   "src/{common,config,models}/**/*.ts",
-  "src/gpu/{gpu,gpu-view,model-events,pool,served,start-plan,startup,succession}.ts",
-  "src/gpu/{card/health,worker/stall-watch}.ts",
-  "src/gpu/instance/*.ts",
+  "src/gpu/**/*.ts",
+  "src/engine/{failures,memory-plan}.ts",
   "src/cluster/{cluster-pool,join,joins,machine,remote-runs,warnings}.ts",
 ];
 
@@ -65,6 +64,8 @@ export const COMPOSED: readonly string[] = [
   "Model cache",
   "Compiled code",
   "There is no file {}.",
+  "Memory ({} may be used) is enough for {} of {} slots, of {} tokens each.",
+  "Memory ({} may be used) is enough for {} of {} tokens instead of {}.",
   "{} cannot be made private: {}.",
   "{}, or give the folder that is mounted there to number {}, on the host: sudo chown -R {} FOLDER",
   "{} must be an address like https://login.example.com; got {}.",
@@ -100,6 +101,9 @@ export const OF_COMMANDER: readonly string[] = [
 /** Prose that stands in logs, in documents, or where the configuration is checked. */
 export const NOT_SHOWN: ReadonlySet<string> = new Set([
   " by {}",
+  "Memory ({} may be used) is enough for",
+  "{} {} of {} slots, of {} tokens each.",
+  "{} {} of {} tokens instead of {}.",
   "cannot be made private",
   "cannot be read",
   "cannot be written",
