@@ -21,7 +21,7 @@ const PAIRS = { quick: 5, whole: 20 };
 const LEAST = 0.6;
 
 /** A PostgreSQL with Debian's settings, on the disk of the checkout. */
-async function startPostgres(): Promise<AsyncDisposable & { readonly server: PostgresServer }> {
+export async function startPostgres(): Promise<AsyncDisposable & { readonly server: PostgresServer }> {
   mkdirSync(CACHE, { recursive: true });
   const folder = mkdtempSync(join(CACHE, "postgres-"));
   const owner = postgresOwner();

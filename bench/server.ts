@@ -28,6 +28,8 @@ export interface ServerOptions {
   readonly profile?: boolean;
   /** Lets `memory` be asked. */
   readonly probe?: boolean;
+  /** An admin's; absent: a new one. */
+  readonly key?: string;
   /** More of its environment. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Another checkout's bin/alt-las.js; none: this one's. */
@@ -56,6 +58,7 @@ export async function startServer({
   profile = false,
   probe = false,
   program = PROGRAM,
+  key = newApiKey(),
   environment = {},
 }: ServerOptions): Promise<BenchServer> {
   mkdirSync(profile ? PROFILES : CACHE, { recursive: true });
@@ -64,7 +67,6 @@ export async function startServer({
   writeFileSync(configFile, JSON.stringify(profile ? inherited(config) : config));
   const logFile = join(folder, "server.log");
   const log = openSync(logFile, "w");
-  const key = newApiKey();
   const profiling = profile ? ["--cpu-prof", `--cpu-prof-dir=${PROFILES}`] : [];
   const profilingWorkers = profile && { NODE_OPTIONS: `--import ${WORKER_PROBE}`, ALT_LAS_PROFILES: PROFILES };
   const probing = probe ? PROBE : [];

@@ -4,6 +4,8 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type FromAgent, type ToAgent } from "../src/cluster/messages.ts";
+import { isoTime } from "../src/common/clock.ts";
+import { completionOf } from "../src/request.ts";
 import { taskIdOf } from "../src/cluster/run-keys.ts";
 import { ClusterWorld } from "./helpers/cluster-world.ts";
 
@@ -24,6 +26,16 @@ test("a task runs on a machine, which tells its text and its end", async (t) => 
   const [gpu] = world.pool.list(() => ({ taskCount: 0, load: 0 }));
   assert.deepEqual([gpu!.id, gpu!.machine, gpu!.status], [0, "one", "ready"]);
   assert.deepEqual(world.pool.readiness(), { ready: true, reason: null });
+});
+
+test("a result's time is counted from where the server shows its task to have started", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one");
+  await world.became(0, "ready");
+  const task = world.task(completionOf("hello", { maxTokens: 2 }));
+  task.startedAt = Date.UTC(2030, 0, 1);
+  const outcome = (await world.ended(world.run(0, "hello", 2, task))) as { result: { timestamp: number } };
+  assert.match(isoTime(outcome.result.timestamp), /^2030-01-01T00:/);
 });
 
 test("each card of each machine has one gpu_id, and keeps it over restarts of both sides", async (t) => {

@@ -1,24 +1,34 @@
 /** How long no server answers when the one that leads is killed, or frozen: two servers, PostgreSQL, NATS and an agent. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { Client } from "pg";
 import type { TaskView } from "../../src/http/schemas/tasks.ts";
 import { AgentProcess } from "../../test/helpers/agent-process.ts";
 import { ready, running } from "../../test/helpers/cluster-server.ts";
 import { NatsServer } from "../../test/helpers/nats.ts";
-import { PostgresServer } from "../../test/helpers/postgres.ts";
+import { fillOf } from "../../test/helpers/many-stored.ts";
+import type { PostgresServer } from "../../test/helpers/postgres.ts";
 import { Server } from "../../test/helpers/server.ts";
+import { startPostgres } from "../postgres.ts";
 import { type Extent, rounded, type Section } from "../report.ts";
+import { startServer } from "../server.ts";
 
 /** Seconds in which another server has to answer. */
 const MOST = 5;
 const TASKS = 8;
+/** Ended tasks in the database. */
+const STORED = 1_000_000;
 const SLOW = "engine: { simulated: { tokens_per_second: 20 } }";
 const env = { ALT_LAS_API_KEY: "altlas_0123456789012345678901234567890123456789abc" };
 
 export async function failover({ quick }: Extent): Promise<Section> {
+  await using postgresql = await startPostgres();
+  const { server: postgres } = postgresql;
+  const stored = quick ? 0 : STORED;
+  if (stored > 0) await fill(postgres, stored);
   const rows = [];
   for (const signal of ["SIGKILL", "SIGSTOP"] as const) {
     const found: { readonly seconds: number; readonly attempts: number }[] = [];
-    for (let round = 0; round < (quick ? 1 : 3); round++) found.push(await fail(signal));
+    for (let round = 0; round < (quick ? 1 : 3); round++) found.push(await fail(postgres, signal));
     const seconds = found.map((one) => one.seconds);
     rows.push({
       signal,
@@ -30,7 +40,7 @@ export async function failover({ quick }: Extent): Promise<Section> {
   }
   return {
     name: "cluster: failover",
-    about: `Two servers with PostgreSQL, NATS and an agent that runs ${TASKS} tasks. The server that leads is killed or frozen, and the other one is asked for a running task until it answers. The tasks end with the attempts that they had.`,
+    about: `Two servers with PostgreSQL, in which ${stored.toLocaleString("en")} ended tasks are, NATS and an agent that runs ${TASKS} tasks. The server that leads is killed or frozen, and the other one is asked for a running task until it answers. The tasks end with the attempts that they had.`,
     rows,
     bars: rows.flatMap((row) => [
       { what: `s without an answer after ${row.signal}`, measured: row["most s without an answer"], atMost: MOST },
@@ -39,11 +49,23 @@ export async function failover({ quick }: Extent): Promise<Section> {
   };
 }
 
-async function fail(signal: "SIGKILL" | "SIGSTOP"): Promise<{ readonly seconds: number; readonly attempts: number }> {
+/** A server makes the tables. */
+async function fill(postgres: PostgresServer, count: number): Promise<void> {
+  const server = await startServer({ config: { store: { url: postgres.url() } }, devices: "simulated:1" });
+  await server.stop();
+  const client = new Client({ connectionString: postgres.url() });
+  await client.connect();
+  await client.query(`SET search_path = alt_las; SET synchronous_commit = off; ${fillOf(count, Date.now() - count)}`);
+  await client.query("VACUUM ANALYZE");
+  await client.end();
+}
+
+async function fail(
+  postgres: PostgresServer,
+  signal: "SIGKILL" | "SIGSTOP",
+): Promise<{ readonly seconds: number; readonly attempts: number }> {
   await using ends = new AsyncDisposableStack();
   const owner = { after: (end: () => unknown) => ends.defer(async () => void (await end())) };
-  const postgres = await PostgresServer.start([], "trust");
-  ends.defer(() => postgres.remove());
   const nats = await NatsServer.start(owner);
   const config = `cluster: { nats: '${nats.url}' }\nstore: { url: '${postgres.url()}' }`;
   const first = await Server.start(owner, { config, env });

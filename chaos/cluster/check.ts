@@ -1,5 +1,10 @@
 /** What a cluster has promised, looked at when everything is whole again. */
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import type { TaskView } from "../../src/http/schemas/tasks.ts";
+import { type Answer, type Server } from "../../test/helpers/server.ts";
+import { epochsWithTwoWriters } from "./epochs.ts";
 import type { Happened } from "./faults.ts";
 import type { Accepted } from "./load.ts";
 import type { ClusterWorld } from "./world.ts";
@@ -7,8 +12,18 @@ import type { ClusterWorld } from "./world.ts";
 /** The causes that may cut off an attempt here, besides its end. */
 const CAUSES = new Set(["machine_lost", "worker_crash", "worker_stopped", "gpu_drained", "server_restart"]);
 
+/** Milliseconds: clocks may be set while a task runs, by hours. */
+const LATE = 86_400_000;
+/** Tasks that are looked at at once. */
+const AT_ONCE = 8;
 /** Milliseconds after the end of a fault in which it may yet cost a machine its tasks. */
 const AFTERMATH = 10_000;
+
+interface Slots {
+  readonly id: number;
+  readonly task_count: number;
+  readonly slots: number;
+}
 
 /** @returns a sentence for each promise that is broken */
 export async function broken(
@@ -18,27 +33,35 @@ export async function broken(
 ): Promise<string[]> {
   const faults: string[] = [];
   const texts = new Map<string, string>();
-  for (const one of accepted) {
-    const { status, body } = await world.server.request<TaskView>("GET", `/api/v1/task/${one.id}?wait=55`);
-    if (status !== 200) faults.push(`task ${one.id} is lost: ${status}`);
-    else
-      for (const fault of [...faultsOf(one, body, texts), ...lostForNothing(body, happened)])
-        faults.push(`${fault}: ${JSON.stringify(body)}`);
-  }
-  const { body } = await world.server.request<{ gpus: { id: number; task_count: number; slots: number }[] }>(
-    "GET",
-    "/api/v1/gpus",
-  );
+  const offsets = [0, ...world.offsets];
+  const left = accepted.values();
+  const check = async (): Promise<void> => {
+    for (const one of left) {
+      const { status, body } = await asked<TaskView>(world.server, "GET", `/api/v1/task/${one.id}?wait=55`);
+      if (status !== 200) faults.push(`task ${one.id} is lost: ${status}`);
+      else
+        for (const fault of [
+          ...faultsOf(one, body, texts),
+          ...lostForNothing(body, happened, offsets),
+          ...(await toldOtherwise(world, body)),
+        ])
+          faults.push(`${fault}: ${JSON.stringify(body)}`);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, check));
+  const { body } = await asked<{ gpus: Slots[] }>(world.server, "GET", "/api/v1/gpus");
   for (const gpu of body.gpus) if (gpu.task_count > 0) faults.push(`GPU ${gpu.id} still has ${gpu.task_count} tasks`);
   if (body.gpus.length !== world.seats.length * 2) faults.push(`there are ${body.gpus.length} GPUs`);
-  return [...faults, ...(await slotsThatAreNotFree(world, body.gpus))];
+  const epochs = world.postgres === null ? [] : await epochsWithTwoWriters(world.postgres);
+  return [...faults, ...epochs, ...(await slotsThatAreNotFree(world, body.gpus))];
 }
 
 function* faultsOf(one: Accepted, task: TaskView, texts: Map<string, string>): Iterable<string> {
   if (task.finished_at === null) return yield "it is stuck";
   if (task.status === "canceled") return one.isCanceled ? undefined : yield "nobody has canceled it";
   if (task.status !== "completed") return yield `it has ${task.status}`;
-  const { text, usage } = task.result!;
+  const { text, usage, timestamp } = task.result!;
+  if (Math.abs(Date.parse(timestamp) - Date.parse(task.finished_at)) > LATE) yield "its result has another time";
   if (usage.completion_tokens !== one.tokens) yield `it has ${usage.completion_tokens} tokens of ${one.tokens}`;
   if (text.trim().split(" ").length !== one.tokens) yield "its text has another length";
   const known = texts.get(one.text) ?? "";
@@ -50,31 +73,48 @@ function* faultsOf(one: Accepted, task: TaskView, texts: Map<string, string>): I
   for (const reason of reasons) if (!CAUSES.has(reason!)) yield `an attempt ended as ${reason}`;
 }
 
-/** A NATS server that dies makes no machine lost. */
-function* lostForNothing({ attempts }: TaskView, happened: readonly Happened[]): Iterable<string> {
+/** A NATS server that dies makes no machine lost. @param offsets of the clocks by which its end may be told, in seconds */
+function* lostForNothing(
+  { attempts }: TaskView,
+  happened: readonly Happened[],
+  offsets: readonly number[],
+): Iterable<string> {
   for (const { reason, ended_at: end } of attempts) {
     if (reason !== "machine_lost" || end === null) continue;
-    const at = Date.parse(end);
+    const times = offsets.map((seconds) => Date.parse(end) - seconds * 1000);
     const hasCause = happened.some(
-      ({ fault, from, to }) => fault !== "natsKilled" && from <= at && to + AFTERMATH >= at,
+      ({ part, from, to }) => part !== "nats" && times.some((at) => from <= at && to + AFTERMATH >= at),
     );
     if (!hasCause) yield "its machine counted as lost, and nothing but NATS had died";
   }
 }
 
+/** An ended task is the same at every server. */
+async function toldOtherwise({ posts }: ClusterWorld, task: TaskView): Promise<string[]> {
+  const answers = posts.map(({ server }) => asked(server, "GET", `/api/v1/task/${task.task_id}`));
+  const others = (await Promise.all(answers)).filter(({ body }) => !isDeepStrictEqual(body, task));
+  return others.map(({ body }) => `a server says otherwise, ${JSON.stringify(body)}`);
+}
+
 /** All slots of all machines are taken at once, so each of them has to be free, on its machine too. */
-async function slotsThatAreNotFree(
-  world: ClusterWorld,
-  gpus: readonly { id: number; slots: number }[],
-): Promise<string[]> {
-  const { server } = world;
-  const tasks = gpus.flatMap(({ id, slots }) =>
-    Array.from({ length: slots }, () =>
-      server.predict({ text: "free?", max_length: 2, gpu_options: { specific_gpu_id: id } }),
-    ),
-  );
-  const ended = await Promise.all((await Promise.all(tasks)).map(({ task_id }) => server.ended(task_id)));
-  return ended
+async function slotsThatAreNotFree({ server }: ClusterWorld, gpus: readonly Slots[]): Promise<string[]> {
+  const wanted = gpus.flatMap(({ id, slots }) => Array<number>(slots).fill(id));
+  const ended = wanted.map(async (id) => {
+    const body = { text: "free?", max_length: 2, gpu_options: { specific_gpu_id: id } };
+    const headers = { "idempotency-key": randomUUID() };
+    const { task_id } = (await asked<TaskView>(server, "POST", "/api/v1/predict", { body, headers })).body;
+    return (await asked<TaskView>(server, "GET", `/api/v1/task/${task_id}?wait=55`)).body;
+  });
+  return (await Promise.all(ended))
     .filter(({ status }) => status !== "completed")
     .map(({ task_id }) => `task ${task_id} found no free slot`);
+}
+
+/** Asks again while nobody leads: a machine that does too much at once may lose its lease. */
+async function asked<Body>(server: Server, ...what: Parameters<Server["request"]>): Promise<Answer<Body>> {
+  for (;;) {
+    const answer = await server.request<Body>(...what);
+    if (answer.status !== 503) return answer;
+    await sleep(300);
+  }
 }

@@ -1,43 +1,93 @@
 /** What happens to a cluster: one fault after the other, each mended before the next one of its kind. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Dice } from "../dice.ts";
-import { type PostgresServer, signalTo } from "../../test/helpers/postgres.ts";
+import {
+  cutAgent,
+  cutOff,
+  disturbed,
+  holdAgent,
+  holdAgentOneWay,
+  slowDown,
+} from "./link-faults.ts";
+import * as processes from "./process-faults.ts";
 import type { ClusterWorld } from "./world.ts";
 
-export const FAULTS = {
-  agentKilled: "agents killed",
-  agentStopped: "agents stopped",
-  agentFrozen: "agents frozen",
-  workerKilled: "workers killed",
-  natsKilled: "NATS servers killed",
-  serverKilled: "servers killed",
-  serverStopped: "servers stopped",
-  serverFrozen: "servers frozen",
-  linkCut: "connections of agents cut",
-  linkHeld: "connections of agents half open",
-  linkSlow: "connections of agents slow",
-  postgresKilled: "PostgreSQL killed",
-} as const;
-type Fault = keyof typeof FAULTS;
+/** The part of the cluster that a fault is about: no two of one part happen at once. */
+type Part = "agent" | "agent's link" | "messages" | "clock" | "nats" | "server" | "postgres";
 
-const WEIGHTS: readonly (readonly [number, Fault])[] = [
-  [4, "agentKilled"],
-  [2, "agentStopped"],
-  [4, "agentFrozen"],
-  [2, "workerKilled"],
-  [3, "natsKilled"],
-  [2, "serverKilled"],
-  [1, "serverStopped"],
-  [2, "serverFrozen"],
-  [2, "linkCut"],
-  [2, "linkHeld"],
-  [1, "linkSlow"],
+interface Kind {
+  readonly words: string;
+  readonly part: Part;
+  readonly weight: number;
+  /** Only where there are several servers, and PostgreSQL. */
+  readonly several?: true;
+  readonly inflict: (hit: Hit) => void | Promise<void>;
+}
+
+export interface Hit {
+  readonly world: ClusterWorld;
+  readonly dice: Dice;
+}
+
+const several = true;
+
+const KINDS: readonly Kind[] = [
+  { words: "agents killed", part: "agent", weight: 4, inflict: processes.killAgent },
+  { words: "agents stopped", part: "agent", weight: 2, inflict: processes.stopAgent },
+  { words: "agents frozen", part: "agent", weight: 4, inflict: processes.freezeAgent },
+  { words: "workers killed", part: "agent", weight: 2, inflict: processes.killWorker },
+  { words: "agents' connections cut", part: "agent's link", weight: 2, inflict: cutAgent },
+  { words: "agents' connections half open", part: "agent's link", weight: 2, inflict: holdAgent },
+  { words: "agents' connections half open one way", part: "agent's link", weight: 2, inflict: holdAgentOneWay },
+  { words: "connections to NATS slow", part: "messages", weight: 1, inflict: slowDown },
+  { words: "times with messages lost", part: "messages", weight: 2, inflict: disturbed("lost") },
+  { words: "times with messages doubled", part: "messages", weight: 1, inflict: disturbed("doubled") },
+  { words: "times with messages out of order", part: "messages", weight: 2, inflict: disturbed("late") },
+  { words: "clocks set", part: "clock", weight: 3, inflict: processes.setClock },
+  { words: "NATS servers killed", part: "nats", weight: 2, inflict: processes.killNats },
+  { words: "NATS servers restarted", part: "nats", weight: 1, inflict: processes.restartNats },
+  { words: "NATS servers frozen", part: "nats", weight: 1, inflict: processes.freezeNats },
+  { words: "servers killed", part: "server", weight: 4, inflict: processes.killServer },
+  { words: "servers stopped", part: "server", weight: 1, inflict: processes.stopServer },
+  { words: "servers frozen", part: "server", weight: 4, inflict: processes.freezeServer },
+  { words: "servers cut off from NATS", part: "server", weight: 2, inflict: cutOff(({ nats }) => [nats]) },
+  {
+    words: "servers cut off from PostgreSQL",
+    part: "server",
+    weight: 3,
+    several,
+    inflict: cutOff(({ postgres }) => [postgres!]),
+  },
+  {
+    words: "servers cut off from PostgreSQL one way",
+    part: "server",
+    weight: 2,
+    several,
+    inflict: cutOff(({ postgres }) => [postgres!], true),
+  },
+  {
+    words: "servers cut off from both",
+    part: "server",
+    weight: 2,
+    several,
+    inflict: cutOff(({ nats, postgres }) => [nats, postgres!]),
+  },
+  {
+    words: "servers cut off from each other",
+    part: "server",
+    weight: 1,
+    several,
+    inflict: cutOff(({ http }) => [http]),
+  },
+  { words: "PostgreSQL killed", part: "postgres", weight: 2, several, inflict: processes.killPostgres },
+  { words: "PostgreSQL restarted", part: "postgres", weight: 1, several, inflict: processes.restartPostgres },
+  { words: "PostgreSQL frozen", part: "postgres", weight: 1, several, inflict: processes.freezePostgres },
 ];
-const WITH_POSTGRES: typeof WEIGHTS = [...WEIGHTS, [2, "postgresKilled"], [4, "serverKilled"], [4, "serverFrozen"]];
 
 /** A fault while it lasted, in Unix milliseconds. */
 export interface Happened {
-  readonly fault: Fault;
+  readonly words: string;
+  readonly part: Part;
   readonly from: number;
   /** Infinity: it is not mended yet. */
   to: number;
@@ -45,119 +95,48 @@ export interface Happened {
 
 export class Faults {
   readonly happened: Happened[] = [];
-  readonly counts = Object.fromEntries(Object.keys(FAULTS).map((fault) => [fault, 0])) as Record<Fault, number>;
+  readonly #counts = new Map<Kind, number>();
   readonly #world: ClusterWorld;
   readonly #dice: Dice;
+  readonly #choices: readonly (readonly [number, Kind])[];
 
   constructor(world: ClusterWorld, dice: Dice) {
     this.#world = world;
     this.#dice = dice;
+    const possible = KINDS.filter((kind) => kind.several === undefined || world.postgres !== null);
+    this.#choices = possible.map((kind) => [kind.weight, kind] as const);
+    for (const kind of possible) this.#counts.set(kind, 0);
   }
 
   get sum(): number {
-    return Object.values(this.counts).reduce((sum, count) => sum + count, 0);
+    return this.happened.length;
+  }
+
+  /** How often each kind has happened. */
+  get words(): string {
+    return Array.from(this.#counts, ([{ words }, count]) => `${count} ${words}`).join(", ");
+  }
+
+  /** Those that are not mended yet, with their seconds. */
+  get underWay(): string {
+    const open = this.happened.filter(({ to }) => to === Infinity);
+    return open.map(({ words, from }) => `${words} for ${Math.round((Date.now() - from) / 1000)} s`).join(", ");
   }
 
   /** Does one thing, and mends it. Two may overlap: a machine dies while the server is gone. */
   async strike(): Promise<void> {
-    const weights = this.#world.postgres === null ? WEIGHTS : WITH_POSTGRES;
-    const first = this.#dice.weigh(weights);
-    const second = this.#dice.chance(0.3) ? this.#dice.weigh(weights) : first;
-    const areApart = part(first) !== part(second);
-    await Promise.all([this.#do(first), areApart ? this.#do(second) : null]);
+    const first = this.#dice.weigh(this.#choices);
+    const second = this.#dice.chance(0.4) ? this.#dice.weigh(this.#choices) : first;
+    await Promise.all([this.#do(first), second.part === first.part ? null : this.#do(second)]);
+    await processes.reviveServers(this.#world);
     await sleep(this.#dice.between(100, 1500));
   }
 
-  async #do(fault: Fault): Promise<void> {
-    this.counts[fault]++;
-    const happened: Happened = { fault, from: Date.now(), to: Infinity };
+  async #do(kind: Kind): Promise<void> {
+    this.#counts.set(kind, this.#counts.get(kind)! + 1);
+    const happened: Happened = { words: kind.words, part: kind.part, from: Date.now(), to: Infinity };
     this.happened.push(happened);
-    await this.#inflict(fault);
+    await kind.inflict({ world: this.#world, dice: this.#dice.fork() });
     happened.to = Date.now();
   }
-
-  async #inflict(fault: Fault): Promise<void> {
-    const seat = this.#dice.pick(this.#world.seats);
-    const world = this.#world;
-    const number = this.#dice.between(0, world.servers.length - 1);
-    switch (fault) {
-      case "agentKilled":
-        await seat.agent.kill();
-        await sleep(this.#dice.between(0, 4000));
-        return this.#again(() => world.restartAgent(seat));
-      case "agentStopped":
-        await Promise.race([seat.agent.stop(), sleep(2000)]);
-        await seat.agent.kill();
-        return this.#again(() => world.restartAgent(seat));
-      case "agentFrozen":
-        seat.agent.signal("SIGSTOP");
-        await sleep(this.#dice.between(200, 6000));
-        return seat.agent.signal("SIGCONT");
-      case "workerKilled":
-        return seat.agent.killWorker(this.#dice.between(0, 1));
-      case "natsKilled":
-        await world.nats.kill();
-        await sleep(this.#dice.between(0, 5000));
-        return world.nats.restart();
-      case "serverKilled":
-      case "serverStopped":
-        await world.stopServer(number, fault === "serverKilled" ? "SIGKILL" : "SIGTERM");
-        await sleep(this.#dice.between(0, 2000));
-        return this.#again(() => world.restartServer(number));
-      case "serverFrozen":
-        return this.#freeze(number);
-      case "linkCut":
-        return seat.link.cut();
-      case "linkHeld":
-        seat.link.hold();
-        await sleep(this.#dice.between(200, 6000));
-        return seat.link.release();
-      case "linkSlow":
-        seat.link.slow(this.#dice.between(20, 300));
-        await sleep(this.#dice.between(500, 4000));
-        return seat.link.slow(0);
-      case "postgresKilled":
-        return this.#killPostgres(world.postgres!);
-    }
-  }
-
-  async #killPostgres(postgres: PostgresServer): Promise<void> {
-    const all = postgres.processes;
-    const gone = postgres.stop("SIGKILL");
-    for (const pid of all) signalTo(pid, "SIGKILL");
-    await gone;
-    await sleep(this.#dice.between(0, 3000));
-    // Its shared memory may be held for a moment yet.
-    while (!postgres.isRunning || !(await postgres.answers())) {
-      if (!postgres.isRunning) await postgres.run().catch(() => {});
-      await sleep(100);
-    }
-  }
-
-  /** One that another has followed meanwhile ends when it wakes, and is started again by what supervises it. */
-  async #freeze(number: number): Promise<void> {
-    const server = this.#world.servers[number]!;
-    server.signal("SIGSTOP");
-    await sleep(this.#dice.between(200, 6000));
-    server.signal("SIGCONT");
-    if (this.#world.postgres === null) return;
-    const hasEnded = await Promise.race([server.exit.then(() => true), sleep(4000).then(() => false)]);
-    if (hasEnded) await this.#again(() => this.#world.restartServer(number));
-  }
-
-  /** Without a broker or a database neither starts; whoever supervises them tries again. */
-  async #again(start: () => Promise<void>): Promise<void> {
-    for (;;) {
-      try {
-        return await start();
-      } catch (error) {
-        if (!/cluster\.nats|PostgreSQL|database/.test(String(error))) throw error;
-        await sleep(300);
-      }
-    }
-  }
-}
-
-function part(fault: Fault): string {
-  return fault.replace(/(Killed|Stopped|Frozen)$/, "").replace("worker", "agent");
 }

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TaskSummary } from "../../src/http/schemas/tasks.ts";
 import type { Dice } from "../dice.ts";
+import { Reader } from "./reader.ts";
 import type { ClusterWorld } from "./world.ts";
 
 export interface Accepted {
@@ -13,13 +14,19 @@ export interface Accepted {
 }
 
 const CLIENTS = 4;
+/** Seconds, which no task needs: only a clock that was set can tell so. */
+const TIMEOUT = 1800;
+/** Milliseconds after which a client leaves that has no answer. */
+const PATIENCE = 10_000;
 
 export class Load {
   readonly accepted: Accepted[] = [];
-  /** By their keys: a submission is answered with the same task, however often it is sent. */
-  readonly doubled: string[] = [];
+  /** Of submissions with one key that are two tasks, and of readers that have read another thing than was stored. */
+  readonly violations: string[] = [];
   readonly #world: ClusterWorld;
   readonly #dice: Dice;
+  readonly #leave = new AbortController();
+  readonly #readers: Promise<void>[] = [];
   #runs = true;
   #clients: Promise<void>[] = [];
 
@@ -37,18 +44,27 @@ export class Load {
     await Promise.all(this.#clients);
   }
 
+  /** @param patience milliseconds for those who read yet */
+  async endReaders(patience: number): Promise<void> {
+    const late = setTimeout(() => this.#leave.abort(), patience);
+    await Promise.all(this.#readers);
+    clearTimeout(late);
+  }
+
   async #submitAll(): Promise<void> {
     while (this.#runs) {
       const tokens = this.#dice.between(1, 80);
       const text = `prompt ${this.#dice.between(0, 20)}`;
+      const body = { text, max_length: tokens, ...(this.#dice.chance(0.3) && { timeout_seconds: TIMEOUT }) };
       const key = randomUUID();
-      const id = await this.#submit({ text, max_length: tokens }, key);
+      const id = await this.#submit(body, key);
       if (id === null) return;
       const task = { id, text, tokens, isCanceled: false };
       this.accepted.push(task);
+      if (this.#dice.chance(0.2)) this.#read(id);
       if (this.#dice.chance(0.1)) {
-        const again = await this.#submit({ text, max_length: tokens }, key);
-        if (again !== null && again !== id) this.doubled.push(`${id} and ${again}`);
+        const again = await this.#submit(body, key);
+        if (again !== null && again !== id) this.violations.push(`${id} and ${again} have one idempotency key`);
       }
       if (this.#dice.chance(0.1)) {
         task.isCanceled = true;
@@ -56,6 +72,11 @@ export class Load {
       }
       await sleep(this.#dice.between(0, 400));
     }
+  }
+
+  #read(id: string): void {
+    const read = new Reader(this.#world, id).read(this.#leave.signal);
+    this.#readers.push(read.then((fault) => void (fault === null || this.violations.push(fault))));
   }
 
   /** null: the load has ended. */
@@ -71,8 +92,8 @@ export class Load {
     }
   }
 
-  /** null: the server was not there. */
+  /** null: the server was not there, or said nothing for so long that its client has left. */
   async #try<Answer>(ask: () => Promise<Answer>): Promise<Answer | null> {
-    return ask().catch(() => null);
+    return Promise.race([ask().catch(() => null), sleep(PATIENCE, null, { ref: false })]);
   }
 }

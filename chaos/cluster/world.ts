@@ -1,35 +1,61 @@
-/** The processes of a cluster under violence: a NATS server, servers, and agents, each of which may be dead or frozen, or cut off. */
-import { join } from "node:path";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+/**
+ * The processes of a cluster under violence: NATS, PostgreSQL, servers and agents. Each may be dead or frozen, and has a clock of its own;
+ * whatever they say to each other goes over a link that may be cut.
+ */
+import { chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { AgentProcess } from "../../test/helpers/agent-process.ts";
 import { NatsServer } from "../../test/helpers/nats.ts";
-import { PostgresServer } from "../../test/helpers/postgres.ts";
-import { type Exit, Server } from "../../test/helpers/server.ts";
+import { postgresOwner, PostgresServer } from "../../test/helpers/postgres.ts";
+import { Server } from "../../test/helpers/server.ts";
+import { CLOCK_VARIABLES, WallClock } from "../clock.ts";
+import { watchWrites } from "./epochs.ts";
 import { Link } from "./link.ts";
 
 const AGENTS = ["one", "two", "three"] as const;
-const AGENT_CONFIG = "engine: { simulated: { tokens_per_second: 40 } }";
+const AGENT_CONFIG = JSON.stringify({
+  gpu: { worker_environment: CLOCK_VARIABLES },
+  engine: { simulated: { tokens_per_second: 40 } },
+});
+/** Servers with a database, of which one leads; with a file there is one. */
+const SERVERS = 3;
+const env = { ALT_LAS_API_KEY: "altlas_0123456789012345678901234567890123456789abc" };
+const SOCKET = ".s.PGSQL.5432";
+/** So that no connections of servers that were frozen or cut off keep others out. */
+const POSTGRES = ["max_connections=200"];
+/** Milliseconds in which a server says whether it leads. */
+const ROLE = 500;
 
-/** An agent that may be dead. */
+/** A machine with an agent, which may be dead. */
 export interface Seat {
   readonly name: string;
   readonly folder: string;
-  readonly link: Link;
+  readonly nats: Link;
+  readonly clock: WallClock;
   agent: AgentProcess;
 }
 
-/** Servers with a database of which one leads; with a file there is one. */
-const SERVERS = 2;
-const env = { ALT_LAS_API_KEY: "altlas_0123456789012345678901234567890123456789abc" };
+/** A machine with a server, which may be dead. */
+export interface Post {
+  readonly nats: Link;
+  /** null: its tasks are in a file. */
+  readonly postgres: Link | null;
+  /** From the other servers to it. */
+  readonly http: Link;
+  readonly clock: WallClock;
+  server: Server;
+}
 
 export class ClusterWorld {
   readonly folder = mkdtempSync(join(tmpdir(), "alt-las-cluster-chaos-"));
   readonly seats: Seat[] = [];
+  readonly posts: Post[] = [];
   readonly #undo: (() => void | Promise<void>)[] = [];
   nats!: NatsServer;
-  readonly servers: Server[] = [];
   postgres: PostgresServer | null = null;
+  /** Seconds by which a clock was off at some time. */
+  readonly offsets = new Set<number>();
   #asked = 0;
 
   private constructor() {}
@@ -37,28 +63,11 @@ export class ClusterWorld {
   /** @param several servers, with PostgreSQL */
   static async start(several: boolean): Promise<ClusterWorld> {
     const world = new ClusterWorld();
-    const owner = world.#owner;
-    world.nats = await NatsServer.start(owner);
-    if (several) {
-      const postgres = await PostgresServer.start([], "trust");
-      world.#undo.push(() => postgres.remove());
-      world.postgres = postgres;
-    }
-    const store = several ? `\nstore: { url: '${world.postgres!.url()}' }` : "";
-    for (let number = 0; number < (several ? SERVERS : 1); number++) {
-      const folder = join(world.folder, `server-${number}`);
-      mkdirSync(folder);
-      world.servers.push(
-        await Server.start(owner, { config: `cluster: { nats: '${world.nats.url}' }${store}`, env }, folder),
-      );
-    }
-    for (const name of AGENTS) {
-      const own = join(world.folder, name);
-      mkdirSync(own);
-      const link = await Link.open(world.nats.port);
-      world.#undo.push(() => link.close());
-      world.seats.push({ name, folder: own, link, agent: await world.#newAgent(name, own, link) });
-    }
+    world.nats = await NatsServer.start(world.#owner);
+    if (several) await world.#startPostgres();
+    for (let number = 0; number < (several ? SERVERS : 1); number++) world.posts.push(await world.#newPost(number));
+    if (world.postgres !== null) await watchWrites(world.postgres);
+    for (const name of AGENTS) world.seats.push(await world.#newSeat(name));
     return world;
   }
 
@@ -68,36 +77,83 @@ export class ClusterWorld {
 
   /** Another one with each call: clients do not know which server leads. */
   get server(): Server {
-    return this.servers[this.#asked++ % this.servers.length]!;
+    return this.posts[this.#asked++ % this.posts.length]!.server;
   }
 
-  #newAgent(name: string, folder: string, link: Link): Promise<AgentProcess> {
-    const options = { join: link.url, name, config: AGENT_CONFIG, devices: "simulated:2" };
-    return AgentProcess.start(this.#owner, options, folder);
+  /** The machine of the server that leads, as far as it says so. */
+  async leader(): Promise<Post | null> {
+    for (const post of this.posts) {
+      const answer = fetch(`${post.server.url}/healthz`, { signal: AbortSignal.timeout(ROLE) });
+      const said = await answer.then((response) => response.json() as Promise<{ role?: string }>).catch(() => null);
+      if (said?.role === "leader") return post;
+    }
+    return null;
+  }
+
+  async #startPostgres(): Promise<void> {
+    const folder = mkdtempSync(join(tmpdir(), "alt-las-postgres-"));
+    const owner = postgresOwner();
+    if (owner !== undefined) chownSync(folder, owner.uid, owner.gid);
+    const postgres = await PostgresServer.start(POSTGRES, "trust", folder);
+    this.#undo.push(() => postgres.remove());
+    this.postgres = postgres;
+  }
+
+  async #newPost(number: number): Promise<Post> {
+    const folder = join(this.folder, `server-${number}`);
+    mkdirSync(folder);
+    const nats = await this.#newLink(this.nats.port, true);
+    const postgres = this.postgres && (await this.#newLink(join(this.postgres.folder, SOCKET)));
+    const http = await this.#newLink(0);
+    const clock = new WallClock(join(folder, "clock"));
+    const store = postgres === null ? {} : { url: `postgres://postgres@${postgres.host}/postgres` };
+    const cluster = { nats: `nats://${nats.host}`, address: `http://${http.host}` };
+    // JSON is YAML.
+    const config = JSON.stringify({ cluster, store });
+    const server = await Server.start(this.#owner, { config, env: { ...env, ...clock.environment } }, folder);
+    http.turnTo(portOf(server));
+    return { nats, postgres, http, clock, server };
+  }
+
+  async #newSeat(name: string): Promise<Seat> {
+    const folder = join(this.folder, name);
+    mkdirSync(folder);
+    const nats = await this.#newLink(this.nats.port, true);
+    const seat = { name, folder, nats, clock: new WallClock(join(folder, "clock")) };
+    return { ...seat, agent: await this.#newAgent(seat) };
+  }
+
+  async #newLink(target: number | string, isNats = false): Promise<Link> {
+    const link = await Link.open(target, isNats);
+    this.#undo.push(() => link.close());
+    return link;
+  }
+
+  #newAgent({ name, folder, nats, clock }: Omit<Seat, "agent">): Promise<AgentProcess> {
+    const at = { join: `nats://${nats.host}`, name, env: clock.environment };
+    return AgentProcess.start(this.#owner, { ...at, config: AGENT_CONFIG, devices: "simulated:2" }, folder);
   }
 
   async restartAgent(seat: Seat): Promise<void> {
-    seat.agent = await this.#newAgent(seat.name, seat.folder, seat.link);
+    seat.agent = await this.#newAgent(seat);
     if (!/gives \d+ GPU/.test(seat.agent.said)) throw new Error(`the agent ${seat.name} ended: ${seat.agent.said}`);
   }
 
-  async stopServer(number: number, signal: "SIGKILL" | "SIGTERM"): Promise<Exit> {
-    const server = this.servers[number]!;
-    if (signal === "SIGTERM") return server.stop();
-    await server.kill9();
-    return server.exit;
-  }
-
-  async restartServer(number: number): Promise<void> {
-    this.servers[number] = await this.servers[number]!.restart();
+  async restartServer(post: Post): Promise<void> {
+    post.server = await post.server.restart();
+    post.http.turnTo(portOf(post.server));
   }
 
   async end(): Promise<void> {
-    for (const { agent, link } of this.seats) {
+    for (const { agent, nats } of this.seats) {
       agent.signal("SIGCONT");
-      link.release();
+      nats.release();
     }
     for (const undo of this.#undo.toReversed()) await undo();
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+function portOf({ url }: Server): number {
+  return Number(new URL(url).port);
 }

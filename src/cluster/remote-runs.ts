@@ -102,7 +102,7 @@ export class RemoteRuns {
     this.#unstored.set(run.task.id, [...(this.#unstored.get(run.task.id) ?? []), { machine, key }]);
     if (this.#withdrawn.has(run.task)) this.stored(run.task);
     const isStrange = outcome.status === "canceled" && !run.adopted && !run.canceling;
-    this.#end(run, isStrange ? machineLost(`Machine ${machine.name} stopped it unasked.`) : outcome);
+    this.#end(run, isStrange ? machineLost(`Machine ${machine.name} stopped it unasked.`) : timed(outcome, run.task));
   }
 
   /** The end of a task is on disk: the agents may forget what they have of it. */
@@ -213,4 +213,10 @@ function isOnItsWay({ machine, key }: RemoteRun): boolean {
 
 function machineLost(sentence: string): Outcome {
   return { status: "interrupted", reason: "machine_lost", sentence };
+}
+
+/** An agent does not know when the server shows a task to have started: it tells a result's time from there. */
+function timed(outcome: Outcome, { startedAt }: Task): Outcome {
+  if (!("result" in outcome) || outcome.result === undefined) return outcome;
+  return { ...outcome, result: { ...outcome.result, timestamp: (startedAt ?? 0) + outcome.result.timestamp } };
 }

@@ -13,6 +13,7 @@ export interface AgentOptions {
   /** YAML. */
   readonly config?: string;
   readonly devices?: string;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export class AgentProcess {
@@ -20,11 +21,12 @@ export class AgentProcess {
   readonly exit: Promise<number | null>;
   said = "";
 
-  private constructor({ join: url, name, config = "", devices = "simulated:1" }: AgentOptions, folder: string) {
+  private constructor({ join: url, name, config = "", devices = "simulated:1", env }: AgentOptions, folder: string) {
     const file = join(folder, "config.yaml");
     writeFileSync(file, config);
     const args = ["agent", "--join", url, "--name", name, "--devices", devices];
     this.process = spawn(process.execPath, [BIN, ...args, "--config", file, "--data-dir", join(folder, "data")], {
+      env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     for (const stream of [this.process.stdout!, this.process.stderr!])

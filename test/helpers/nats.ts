@@ -36,11 +36,16 @@ export class NatsServer {
     return `nats://127.0.0.1:${this.#port}`;
   }
 
-  async kill(): Promise<void> {
+  /** @param signal SIGTERM: as an operator stops it */
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const gone = once(this.#process, "exit");
-    this.#process.kill("SIGKILL");
+    this.#process.kill(signal);
     await gone;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
   }
 
   /** After `kill`, on the same port. */
