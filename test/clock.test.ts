@@ -97,6 +97,15 @@ test("a wall clock behind the last time, or further ahead than tasks are kept, i
   }
 });
 
+test("a wall clock that the database's own contradicts is that of another machine, and does not count", () => {
+  const recorded = { now: NOW, wall: NOW, held: null };
+  const past = { recorded, newest: NOW + 5, idle: 4000 };
+  for (const off of [2 * HOUR, -2 * HOUR, 2 * WEEK])
+    assert.deepEqual(begin(past, NOW + off, WEEK), { now: NOW + 4005, held: null });
+  // The record is up to a minute older than the end of its run.
+  assert.deepEqual(begin(past, NOW + 64_000, WEEK), { now: NOW + 64_000, held: null });
+});
+
 test("however shortly tasks are kept, to be off for a day is no reason for distrust", () => {
   const past = { recorded: { now: NOW, wall: NOW, held: null }, newest: null };
   assert.deepEqual(begin(past, NOW + DAY, 1000), { now: NOW + DAY, held: null });

@@ -23,6 +23,14 @@ export async function epochsWithTwoWriters(postgres: PostgresServer): Promise<st
   return rows.map(({ epoch, writers }) => `${writers} servers have written under epoch ${epoch}`);
 }
 
+/** What each connection does, and which ones it waits for. */
+export async function sessions(postgres: PostgresServer): Promise<string> {
+  const shown = `SELECT pid, application_name, state, wait_event_type, wait_event, pg_blocking_pids(pid) AS blocked_by,
+    left(query, 200) AS query FROM pg_stat_activity WHERE datname IS NOT NULL`;
+  const rows = await asked<object>(postgres, shown);
+  return rows.map((row) => JSON.stringify(row)).join("\n");
+}
+
 async function asked<Row extends object>(postgres: PostgresServer, sql: string): Promise<Row[]> {
   const client = new Client({ connectionString: postgres.url() });
   await client.connect();

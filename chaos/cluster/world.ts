@@ -10,7 +10,7 @@ import { NatsServer } from "../../test/helpers/nats.ts";
 import { postgresOwner, PostgresServer } from "../../test/helpers/postgres.ts";
 import { Server } from "../../test/helpers/server.ts";
 import { CLOCK_VARIABLES, WallClock } from "../clock.ts";
-import { watchWrites } from "./epochs.ts";
+import { sessions, watchWrites } from "./epochs.ts";
 import { Link } from "./link.ts";
 
 const AGENTS = ["one", "two", "three"] as const;
@@ -24,6 +24,8 @@ const env = { ALT_LAS_API_KEY: "altlas_0123456789012345678901234567890123456789a
 const SOCKET = ".s.PGSQL.5432";
 /** So that no connections of servers that were frozen or cut off keep others out. */
 const POSTGRES = ["max_connections=200"];
+/** Characters of what a process has said last. */
+const SHOWN = 3000;
 /** Milliseconds in which a server says whether it leads. */
 const ROLE = 500;
 
@@ -142,6 +144,14 @@ export class ClusterWorld {
   async restartServer(post: Post): Promise<void> {
     post.server = await post.server.restart();
     post.http.turnTo(portOf(post.server));
+  }
+
+  /** How all of it looks, for people who look for a fault. */
+  async view(): Promise<string> {
+    const agents = this.seats.map(({ name, agent }) => `${name}: ${agent.said.slice(-SHOWN)}`);
+    const servers = this.posts.map(({ server }) => `${server.url}: ${server.stderr.slice(-SHOWN)}`);
+    const database = this.postgres && (await sessions(this.postgres).catch(String));
+    return [...agents, ...servers, database].join("\n");
   }
 
   async end(): Promise<void> {

@@ -22,6 +22,8 @@ export interface Past {
   readonly recorded: RecordedTimes | null;
   /** The latest time by the server's clock that is stored with a task; null: there is no task. */
   readonly newest: number | null;
+  /** Milliseconds for which no server has run, by the database's own clock; absent: it has none. */
+  readonly idle?: number;
 }
 
 /** The clocks at the start of a run. */
@@ -34,19 +36,24 @@ export interface Beginning {
 
 /** Milliseconds by which the wall clock may be behind the last time without distrust: time servers correct by so much. */
 const TOLERANCE = 1000;
+/** Milliseconds by which the last record may be older than the end of its run. */
+const RECORDED = 90_000;
 /** Milliseconds; a server may be off for a day without doubt, however short the retention is. */
 const DAY = 86_400_000;
 
 /**
  * Decides how far the server's clock moves on at a start. It never goes back. A wall clock that cannot be believed does not move it, so no
- * deadline is missed and no task becomes too old.
+ * deadline is missed and no task becomes too old. Where the database has a clock, a wall clock that it contradicts does not count: it may be that of
+ * another machine than the one before.
  * @param wall what the wall clock shows @param retention milliseconds that tasks are kept
  */
-export function begin({ recorded, newest }: Past, wall: number, retention: number): Beginning {
+export function begin({ recorded, newest, idle }: Past, wall: number, retention: number): Beginning {
   const last = recorded?.held ?? recorded ?? (newest === null ? null : { now: newest, wall: newest });
   if (last === null) return { now: wall, held: null };
   const floor = Math.max(recorded?.now ?? -Infinity, newest ?? -Infinity);
   const gap = wall - last.wall;
+  const isContradicted = idle !== undefined && (gap < -TOLERANCE || gap > idle + RECORDED);
+  if (isContradicted && last !== recorded?.held) return { now: floor + idle, held: null };
   // Without a record, how long ago the server ran is not known.
   const longest = recorded === null ? Infinity : longestGap(retention);
   if (gap < -TOLERANCE || gap > longest) return { now: floor, held: recorded?.held ?? lastSeen(last, floor) };

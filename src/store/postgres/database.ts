@@ -46,14 +46,14 @@ export class Database {
     take: (rows: readonly Row[]) => void,
   ): Promise<{ readonly database: Database; readonly opening: Opening }> {
     const shown = shownUrl(place.url);
-    const { session, link, writer } = await hold(place, send, refuseUnfinished);
+    const { session, link, writer, idle } = await hold(place, send, refuseUnfinished);
     try {
       const readers = new Readers(link, READERS);
       await Promise.all([writer.connect(), readers.connect()]);
       const opened = await readers.read(async (reading) => {
         await live(reading, (rows) => (take(rows), true));
         const batches = await unfinishedBatches(reading);
-        const opening = { lastSeq: await lastSeq(reading), past: await past(reading), batches, quarantined: null };
+        const opening = { lastSeq: await lastSeq(reading), past: await past(reading, idle), batches, quarantined: null };
         return { opening, counts: await countsOf(reading) };
       });
       await warnOfStandbys(session, shown, send);

@@ -14,6 +14,8 @@ export interface Held {
   readonly session: Session;
   readonly link: Link;
   readonly writer: Writer;
+  /** Milliseconds for which no server has run; null: none ever has. */
+  readonly idle: number | null;
 }
 
 /**
@@ -38,10 +40,10 @@ export async function hold(
       const message = `the task database gets step ${step} of ${last} of its schema`;
       send({ kind: "line", level: "info", fields: { database: shown, migration }, message });
     });
-    const epoch = await takeLease(session, holder, about, shown);
+    const { epoch, idle } = await takeLease(session, holder, about, shown);
     await look(session, shown);
     const link = new Link(place, holder, session, send);
-    return { session, link, writer: new Writer(link, epoch) };
+    return { session, link, writer: new Writer(link, epoch), idle };
   } catch (error) {
     session?.destroy();
     throw openFailure(error, shown);

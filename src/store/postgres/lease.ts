@@ -14,7 +14,8 @@ export const LOOKS = 12;
 /** Columns of a lease, as `heldOf` takes them. */
 export const HELD = `
   holder, lease.host, lease.process, lease.data_dir, expires_at::text,
-    (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'alt-las ' || holder AND datname = current_database())`;
+    (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'alt-las ' || holder AND datname = current_database()),
+    extract(epoch FROM clock_timestamp() - CASE WHEN isfinite(expires_at) THEN expires_at - interval '${LASTS}' ELSE lease.since END)::float8`;
 const READ = `SELECT ${HELD} FROM lease FOR UPDATE`;
 const TAKE = `
   INSERT INTO lease (holder, host, process, data_dir, since, expires_at)
@@ -23,7 +24,8 @@ const TAKE = `
     data_dir = excluded.data_dir, since = excluded.since, expires_at = excluded.expires_at`;
 const RENEW = `UPDATE lease SET expires_at = clock_timestamp() + interval '${LASTS}' WHERE holder = :holder`;
 const RELEASED = "-infinity";
-const RELEASE = `UPDATE lease SET expires_at = '${RELEASED}' WHERE holder = :holder`;
+/** It says since when. */
+const RELEASE = `UPDATE lease SET expires_at = '${RELEASED}', since = clock_timestamp() WHERE holder = :holder`;
 /**
  * A server that is frozen in the middle of a transaction holds its epoch: its connections are ended first, which are named after the holder of
  * the lease, and waited for so many milliseconds.
@@ -45,6 +47,14 @@ export interface Held {
   readonly expiresAt: string;
   /** Whether it still has connections. */
   readonly isConnected: boolean;
+  /** Milliseconds since it was renewed or given back, by the database's clock. */
+  readonly idle: number;
+}
+
+/** What a server finds when it takes the lease. */
+export interface Taken {
+  readonly epoch: number;
+  readonly idle: number | null;
 }
 
 /** A new name for a start of a server. */
@@ -60,10 +70,10 @@ export function sessionName(holder: string): string {
 /**
  * Takes the lease, and raises the epoch: no server from before can write from then on. A holder is watched for as long as a renewal lasts,
  * whatever the clock of the database says: that may be set, or may have gone on while the database stood still.
- * @returns the epoch
+ * @returns the epoch, and the milliseconds for which nobody has had the lease; null: nobody ever had it
  * @throws {AltLasError} `conflict`: another server has it, and renews it
  */
-export async function takeLease(session: Session, holder: string, about: About, shown: string): Promise<number> {
+export async function takeLease(session: Session, holder: string, about: About, shown: string): Promise<Taken> {
   const stale = about.member?.stale ?? null;
   let seen: string | undefined;
   for (let look = 0; ; look++) {
@@ -76,7 +86,7 @@ export async function takeLease(session: Session, holder: string, about: About, 
       const { host, process, dataDir } = about;
       await session.change(TAKE, { holder, host, process, dataDir });
       await session.run("COMMIT");
-      return raiseEpoch(session, held?.holder ?? "");
+      return { epoch: await raiseEpoch(session, held?.holder ?? ""), idle: held?.idle ?? null };
     }
     await session.run("COMMIT");
     seen = held.expiresAt;
@@ -127,8 +137,11 @@ async function raiseEpoch(session: Session, before: string): Promise<number> {
 
 export function heldOf(row: readonly unknown[] | undefined): Held | null {
   if (row === undefined) return null;
-  const [holder, host, id, dataDir, expiresAt, connections] = row as [string, string, number, string, string, number];
-  return { holder, host, process: id, dataDir, expiresAt, isConnected: connections > 0 };
+  const [holder, host, id, dataDir, expiresAt, connections, seconds] = row as [
+    ...[string, string, number, string, string, number, number],
+  ];
+  const idle = Math.max(0, Math.round(seconds * 1000));
+  return { holder, host, process: id, dataDir, expiresAt, isConnected: connections > 0, idle };
 }
 
 function inUse(held: Held, shown: string): AltLasError {

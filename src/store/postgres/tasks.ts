@@ -57,10 +57,11 @@ export async function lastSeq(session: Session): Promise<number> {
   return (await session.numbers(last))[0] ?? 0;
 }
 
-export async function past(session: Session): Promise<Past> {
+/** @param idle milliseconds for which no server has run; null: none ever has */
+export async function past(session: Session, idle: number | null): Promise<Past> {
   const [row] = await session.rows(`SELECT ${listOf(CLOCK)} FROM clock`);
   const [[newest] = []] = await session.rows(NEWEST);
-  return { recorded: row === undefined ? null : timesOf(row), newest: newest as number | null };
+  return { recorded: row === undefined ? null : timesOf(row), newest: newest as number | null, ...(idle !== null && { idle }) };
 }
 
 /** The tasks that have not ended, in submission order, without their requests. */
