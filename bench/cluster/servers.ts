@@ -22,7 +22,11 @@ const TASK = { text: "Sample input text", max_length: 1 };
 /** What one request submits. */
 const REQUESTS = [
   { tasks: 1, path: "/api/v1/predict", body: JSON.stringify(TASK) },
-  { tasks: 100, path: "/api/v1/batch_predict", body: JSON.stringify({ batch: Array(100).fill(TASK) }) },
+  {
+    tasks: 100,
+    path: "/api/v1/batch_predict",
+    body: JSON.stringify({ batch: Array.from({ length: 100 }, () => TASK) }),
+  },
 ] as const;
 
 export async function submissions({ quick }: Extent): Promise<Section> {

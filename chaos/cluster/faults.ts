@@ -1,16 +1,9 @@
 /** What happens to a cluster: one fault after the other, each mended before the next one of its kind. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Dice } from "../dice.ts";
-import {
-  cutAgent,
-  cutOff,
-  disturbed,
-  holdAgent,
-  holdAgentOneWay,
-  slowDown,
-} from "./link-faults.ts";
+import { cutAgent, cutOff, disturbed, holdAgent, holdAgentOneWay, slowDown } from "./link-faults.ts";
 import * as processes from "./process-faults.ts";
-import type { ClusterWorld } from "./world.ts";
+import type { ClusterWorld, Hit } from "./world.ts";
 
 /** The part of the cluster that a fault is about: no two of one part happen at once. */
 type Part = "agent" | "agent's link" | "messages" | "clock" | "nats" | "server" | "postgres";
@@ -22,11 +15,6 @@ interface Kind {
   /** Only where there are several servers, and PostgreSQL. */
   readonly several?: true;
   readonly inflict: (hit: Hit) => void | Promise<void>;
-}
-
-export interface Hit {
-  readonly world: ClusterWorld;
-  readonly dice: Dice;
 }
 
 const several = true;

@@ -1,9 +1,9 @@
 /** Faults of the network between machines. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Dice } from "../dice.ts";
-import type { Hit } from "./faults.ts";
 import { BOTH, type Link, type Mishap, type Way } from "./link.ts";
 import { aServer } from "./process-faults.ts";
+import type { Hit } from "./world.ts";
 
 /** Of the messages of a link while it disturbs them. */
 const SHARE = 0.2;

@@ -112,11 +112,12 @@ export class Link {
     from.on("data", (bytes: Buffer) => {
       const pieces = befall(bytes);
       const delay = this.#delay;
-      last = last
-        .then(() => (delay > 0 ? sleep(delay) : null))
-        .then(() => {
-          for (const piece of pieces) if (!to.destroyed) to.write(piece);
-        });
+      const before = last;
+      last = (async () => {
+        await before;
+        if (delay > 0) await sleep(delay);
+        for (const piece of pieces) if (!to.destroyed) to.write(piece);
+      })();
     });
     if (this.#held.has(way)) from.pause();
   }

@@ -43,8 +43,7 @@ const how = `--cluster${isSeveral ? "" : " --store sqlite"} --faults ${wanted} -
 console.log(`chaos: seed ${seed}; the same again: npm run chaos -- ${how}`);
 const dice = new Dice(seed);
 const world = await ClusterWorld.start(isSeveral);
-if (!world.seats[0]!.clock.canStep)
-  console.log("skipped: the clocks cannot be set here, libfaketime is not installed");
+if (!world.seats[0]!.clock.canStep) console.log("skipped: the clocks cannot be set here, libfaketime is not installed");
 const faults = new Faults(world, dice.fork());
 const load = new Load(world, dice.fork());
 const found: string[] = [];

@@ -2,8 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type PostgresServer, signalTo } from "../../test/helpers/postgres.ts";
 import type { Dice } from "../dice.ts";
-import type { Hit } from "./faults.ts";
-import type { ClusterWorld, Post } from "./world.ts";
+import type { ClusterWorld, Hit, Post } from "./world.ts";
 
 /** Seconds by which clocks are off. */
 const OFF = [-7200, -600, -30, -2, 2, 30, 600, 7200];

@@ -31,7 +31,9 @@ export class Reader {
     if (this.#final === null) return `the events of task ${this.#task} have no end`;
     const { status, result, attempts } = this.#final;
     const isWhole = status !== "completed" || (this.#text === result?.text && this.#attempt === attempts.length);
-    return isWhole ? null : `its events said "${this.#text}" in attempt ${this.#attempt}: ${JSON.stringify(this.#final)}`;
+    return isWhole
+      ? null
+      : `its events said "${this.#text}" in attempt ${this.#attempt}: ${JSON.stringify(this.#final)}`;
   }
 
   async #readAt({ url, key }: Server): Promise<void> {

@@ -10,6 +10,7 @@ import { NatsServer } from "../../test/helpers/nats.ts";
 import { postgresOwner, PostgresServer } from "../../test/helpers/postgres.ts";
 import { Server } from "../../test/helpers/server.ts";
 import { CLOCK_VARIABLES, WallClock } from "../clock.ts";
+import type { Dice } from "../dice.ts";
 import { sessions, watchWrites } from "./epochs.ts";
 import { Link } from "./link.ts";
 
@@ -47,6 +48,12 @@ export interface Post {
   readonly http: Link;
   readonly clock: WallClock;
   server: Server;
+}
+
+/** A fault that is to happen: where, and by whose decisions. */
+export interface Hit {
+  readonly world: ClusterWorld;
+  readonly dice: Dice;
 }
 
 export class ClusterWorld {

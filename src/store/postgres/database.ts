@@ -53,7 +53,12 @@ export class Database {
       const opened = await readers.read(async (reading) => {
         await live(reading, (rows) => (take(rows), true));
         const batches = await unfinishedBatches(reading);
-        const opening = { lastSeq: await lastSeq(reading), past: await past(reading, idle), batches, quarantined: null };
+        const opening = {
+          lastSeq: await lastSeq(reading),
+          past: await past(reading, idle),
+          batches,
+          quarantined: null,
+        };
         return { opening, counts: await countsOf(reading) };
       });
       await warnOfStandbys(session, shown, send);

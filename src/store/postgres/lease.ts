@@ -51,7 +51,7 @@ export interface Held {
   readonly idle: number;
 }
 
-/** What a server finds when it takes the lease. */
+/** The lease, as a server has taken it. */
 export interface Taken {
   readonly epoch: number;
   readonly idle: number | null;

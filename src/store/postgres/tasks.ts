@@ -61,7 +61,11 @@ export async function lastSeq(session: Session): Promise<number> {
 export async function past(session: Session, idle: number | null): Promise<Past> {
   const [row] = await session.rows(`SELECT ${listOf(CLOCK)} FROM clock`);
   const [[newest] = []] = await session.rows(NEWEST);
-  return { recorded: row === undefined ? null : timesOf(row), newest: newest as number | null, ...(idle !== null && { idle }) };
+  return {
+    recorded: row === undefined ? null : timesOf(row),
+    newest: newest as number | null,
+    ...(idle !== null && { idle }),
+  };
 }
 
 /** The tasks that have not ended, in submission order, without their requests. */
