@@ -137,6 +137,28 @@ test(
   },
 );
 
+test("a database tells for how long no server has run, by its own clock", { skip }, async (t) => {
+  const schema = "idle";
+  const make = storeIn(t, server.url(), { schema });
+  const idleOf = async (): Promise<number | undefined> => {
+    const store = make();
+    try {
+      return (await store.open()).past.idle;
+    } finally {
+      await store.close();
+    }
+  };
+  assert.equal(await idleOf(), undefined);
+  const client = await connected(t, server.url());
+  await client.query(`UPDATE ${schema}.lease SET since = since - interval '1 hour'`);
+  const idle = (await idleOf())!;
+  assert(idle >= 3_600_000 && idle < 2 * 3_600_000, `${idle} ms after it was given back`);
+  // As a server leaves it that was killed.
+  await client.query(`UPDATE ${schema}.lease SET expires_at = clock_timestamp() - interval '2 hours'`);
+  const later = (await idleOf())!;
+  assert(later >= 7_200_000 && later < 3 * 3_600_000, `${later} ms after it was renewed last`);
+});
+
 test("a server whose database was taken writes nothing more, and says so", { skip }, async (t) => {
   const { messages, log } = listeningLog();
   const schema = "taken";
