@@ -15,6 +15,9 @@ const WORKER_PROBE = new URL("worker-probe.ts", import.meta.url).href;
 const PROFILES = join(CACHE, "profiles");
 const PROGRAM = join(import.meta.dirname, "..", "bin", "alt-las.js");
 
+const LOG = "server.log";
+/** Milliseconds in which a server is seen to have ended. */
+const ENDING = 500;
 /** Milliseconds for a model to load. */
 const READY_TIMEOUT = 60_000;
 const READY_CHECK = 10;
@@ -65,8 +68,7 @@ export async function startServer({
   const folder = mkdtempSync(join(CACHE, "run-"));
   const configFile = join(folder, "config.json");
   writeFileSync(configFile, JSON.stringify(profile ? inherited(config) : config));
-  const logFile = join(folder, "server.log");
-  const log = openSync(logFile, "w");
+  const log = openSync(join(folder, LOG), "w");
   const profiling = profile ? ["--cpu-prof", `--cpu-prof-dir=${PROFILES}`] : [];
   const profilingWorkers = profile && { NODE_OPTIONS: `--import ${WORKER_PROBE}`, ALT_LAS_PROFILES: PROFILES };
   const probing = probe ? PROBE : [];
@@ -96,7 +98,7 @@ export async function startServer({
     return serverAt(url, { authorization: `Bearer ${key}`, child, folder, readyAfter });
   } catch (error) {
     child.kill("SIGKILL");
-    const said = readFileSync(logFile, "utf8").trim().split("\n").slice(-5).join("\n");
+    const said = lastWords(folder);
     rmSync(folder, { recursive: true, force: true });
     throw new Error(`the server did not start: ${said}`, { cause: error });
   }
@@ -124,6 +126,9 @@ function serverAt(url: URL, { authorization, readyAfter, child, folder }: Starte
         method: body === undefined ? "GET" : "POST",
         headers: { authorization, ...(body && { "content-type": "application/json" }), ...headers },
         ...(body && { body: JSON.stringify(body) }),
+      }).catch(async (error: unknown) => {
+        await sleep(ENDING);
+        throw new Error(`${path}: no answer; the server ${stateOf(child)}: ${lastWords(folder)}`, { cause: error });
       });
       const answer: unknown = await response.json();
       if (!response.ok) throw new Error(`${path}: ${response.status} ${JSON.stringify(answer)}`);
@@ -140,6 +145,16 @@ function serverAt(url: URL, { authorization, readyAfter, child, folder }: Starte
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+function stateOf({ exitCode, signalCode }: ChildProcess): string {
+  if (exitCode === null && signalCode === null) return "runs";
+  return signalCode === null ? `has ended with ${exitCode}` : `was ended by ${signalCode}`;
+}
+
+/** The end of its log. */
+function lastWords(folder: string): string {
+  return readFileSync(join(folder, LOG), "utf8").trim().split("\n").slice(-5).join("\n");
 }
 
 function greetingOf(child: ChildProcess): Promise<string> {
