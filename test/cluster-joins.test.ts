@@ -4,6 +4,7 @@ import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { agent } from "../src/cli/agent.ts";
 import { keyOf, newAccount, newSeed, newToken, tokenOf } from "../src/cluster/credentials.ts";
+import { GpuIds } from "../src/cluster/gpu-ids.ts";
 import { Joins } from "../src/cluster/joins.ts";
 import { type JoinAnswer, JOINED, JOINS, MACHINE_NAME } from "../src/cluster/messages.ts";
 import { parseConfig } from "../src/config/config.ts";
@@ -16,7 +17,9 @@ import { opened, STORES } from "./helpers/store.ts";
 interface World {
   readonly bus: MemoryBus;
   readonly present: Set<string>;
-  readonly known: Set<string>;
+  readonly ids: GpuIds;
+  /** What was told of revoked keys with each machine that was let in. */
+  readonly revoked: boolean[];
   /** The id of a new token. */
   token(machine?: string): Promise<string>;
   /** Another server leads. */
@@ -27,15 +30,22 @@ async function world(t: TestContext): Promise<World> {
   const hub = new Hub();
   const { store } = await opened(t, STORES["SqliteStore"]!);
   const { seed } = await newAccount();
-  const [present, known] = [new Set<string>(), new Set<string>()];
-  const asked = { isPresent: async (name: string) => present.has(name), isKnown: (name: string) => known.has(name) };
+  const present = new Set<string>();
+  const revoked: boolean[] = [];
+  const ids = GpuIds.open(temporaryFolder(t));
+  const asked = {
+    ids,
+    isPresent: async (name: string) => present.has(name),
+    remembered: async (hasRevoked: boolean) => void revoked.push(hasRevoked),
+  };
   const log = pino({ level: "silent" });
   const lead = () => new Joins({ bus: hub.connect(), store, now: () => 0, seed, log, ...asked }).listen();
   let end = lead();
   return {
     bus: hub.connect(),
     present,
-    known,
+    ids,
+    revoked,
     token: async (machine) => tokenOf(await newToken(seed, Date.now(), machine))!.id,
     restart: () => {
       end();
@@ -71,7 +81,7 @@ test("a token lets its machine in again, and no other name for the same key", as
 
 test("a name that the cluster knows is given to nobody, unless an admin has made a token for it", async (t) => {
   const cluster = await world(t);
-  cluster.known.add("one");
+  cluster.ids.remember("one", [{ key: "a" }]);
   const key = await newKey();
   const known = /^The cluster knows a machine one\. .* alt-las cluster token one\.$/;
   assert.match(await ask(cluster, await cluster.token(), "one", key), known);
@@ -91,6 +101,38 @@ test("a machine that was let in has its name, also before it comes, and after th
   assert.match(await ask(cluster, await cluster.token(), "one", await newKey()), /^The cluster knows a machine one\./);
   // Its answer was lost, and it was given another token.
   assert.equal(await ask(cluster, await cluster.token(), "one", key), "in");
+});
+
+test("a machine that is locked out comes in by a new token and a new key alone", async (t) => {
+  const cluster = await world(t);
+  const { ids } = cluster;
+  const [token, key] = [await cluster.token(), await newKey()];
+  assert.equal(await ask(cluster, token, "one", key), "in");
+  const early = await cluster.token("one");
+  assert.equal(ids.lockOut("one", "ada").key, key);
+  assert.deepEqual([ids.revoked, ids.lockOf("one")!.by, [...ids.machines]], [[key], "ada", []]);
+  // Its token may be used again within the hour by whoever has the key.
+  for (const given of [token, await cluster.token("one")])
+    assert.match(
+      await ask(cluster, given, "one", key),
+      /^The key of machine one was locked out\. Remove machine\.creds/,
+    );
+  const other = await newKey();
+  assert.match(await ask(cluster, early, "one", other), /^The token was made before machine one was locked out\./);
+  assert.match(await ask(cluster, await cluster.token(), "one", other), /^The cluster knows a machine one\./);
+  while (Date.now() <= ids.lockOf("one")!.at);
+  assert.equal(await ask(cluster, await cluster.token("one"), "one", other), "in");
+  assert.equal(ids.lockOf("one"), null);
+});
+
+test("of each name the newest credentials count, and those before are revoked", async (t) => {
+  const cluster = await world(t);
+  const [first, second] = [await newKey(), await newKey()];
+  const token = await cluster.token();
+  assert.equal(await ask(cluster, token, "one", first), "in");
+  assert.equal(await ask(cluster, await cluster.token("one"), "one", second), "in");
+  assert.deepEqual([cluster.ids.revoked, cluster.revoked], [[first], [false, true]]);
+  assert.match(await ask(cluster, token, "one", first), /^The key of machine one was locked out/);
 });
 
 test("of two machines that ask for one name at once, one has it", async (t) => {

@@ -13,6 +13,7 @@ import { AS, get, KEYS, listening, refusal, testServer } from "./helpers/http.ts
 const ONE: MachineStatus = {
   name: "one",
   gone: null,
+  lockedOut: null,
   gpus: 2,
   running: 3,
   protocol: 3,
@@ -30,6 +31,9 @@ const SEEN: Omit<ClusterStatus, "warnings"> = {
   machines: [ONE, GONE, { ...ONE, name: "old", protocol: 1, clockAhead: -60, unacknowledged: 5000 }],
   database: { at: "postgres://db/alt", standbys: [STANDBY, { ...STANDBY, name: "db3", isSynchronous: true }] },
 };
+
+const refuse = () => Promise.reject(new Error("nobody is asked"));
+const NOBODY = { invite: refuse, lockOut: refuse };
 
 async function seen(): Promise<ClusterStatus> {
   return { ...SEEN, warnings: [...warningsOf(SEEN)] };
@@ -51,7 +55,7 @@ test("what is wrong with a cluster is said, a sentence each", () => {
 
 test("admins see servers, machines and standbys of the database, by the API and by the command", async (t) => {
   const { app } = testServer(t, undefined, {
-    cluster: { status: seen, invite: () => Promise.reject(new Error("nobody is invited")) },
+    cluster: { status: seen, ...NOBODY },
   });
   const url = `http://127.0.0.1:${await listening(app)}`;
   const printed = await clusterCommand({ url, key: KEYS.admin }, { columns: 120, colour: false, json: false });
@@ -72,7 +76,7 @@ test("admins see servers, machines and standbys of the database, by the API and 
 
 test("all of it is in the language of whoever looks", async (t) => {
   const { app } = testServer(t, undefined, {
-    cluster: { status: seen, invite: () => Promise.reject(new Error("nobody is invited")) },
+    cluster: { status: seen, ...NOBODY },
   });
   const headers = { ...AS.admin, "accept-language": "tr" };
   const { machines, warnings } = (await get(app, "/cluster", headers)).json<ClusterAnswer>();

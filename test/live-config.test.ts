@@ -307,6 +307,7 @@ const NO_SECRETS: ReadonlySet<string> = new Set([
   "server.tls.key",
   "cluster.credentials",
   "cluster.signing_key",
+  "cluster.operator_key",
   "auth.keys",
   "callers.keys",
 ]);

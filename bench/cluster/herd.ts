@@ -28,7 +28,7 @@ async function start({ url, agents, gpus }: Herd): Promise<void> {
   const config = parseConfig(yaml, "herd", { devices: `simulated:${gpus}` });
   for (let index = 0; index < agents; index++) {
     const machine = `m${index}`;
-    const bus = await openNats({ url, name: machine, log });
+    const bus = await openNats({ urls: [url], name: machine, log });
     const openChannel = new LocalWorkers().open;
     await startAgent({ config, dataDir: join(folder, machine), machine, bus, log, openChannel });
   }

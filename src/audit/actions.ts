@@ -17,6 +17,7 @@ export const AUDIT_ACTIONS = {
   "gpu.drain": "A GPU was taken out of service.",
   "gpu.resume": "A GPU was brought back into service.",
   "machine.invite": "A token was made with which a machine may join the cluster.",
+  "machine.revoke": "A machine was locked out of the cluster.",
   "model.load": "A model was to be loaded.",
   "model.unload": "A model was to be unloaded.",
   "model.pull": "A model was to be fetched.",

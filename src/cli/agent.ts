@@ -1,12 +1,12 @@
 /** `alt-las agent`: gives the GPUs of this machine to a cluster, until a signal stops it. */
 import { said } from "../words/terminal.ts";
 import { believeAuthority } from "../common/own-authority.ts";
-import { credentialsOfMachine } from "../cluster/join.ts";
+import { connectMachine, type JoinPlace } from "../cluster/join.ts";
 import { fileOfCredentials } from "../cluster/key-files.ts";
 import { openNats } from "../cluster/nats-bus.ts";
 import { makeDataDir } from "../common/data-folder.ts";
 import { machineName, startAgent } from "../cluster/start-agent.ts";
-import { type Config, faultOfNats } from "../config/config.ts";
+import { type Config, faultOfNats, natsUrls } from "../config/config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { Logger } from "../log/log.ts";
 import { stopSignals } from "./stop-signals.ts";
@@ -21,14 +21,9 @@ export interface AgentOrigin {
 }
 
 /** Resolves when the agent has started; it goes on and ends the process itself. */
-export async function agent({ config, dataDir, name, join }: AgentOrigin, log: Logger): Promise<void> {
-  const given = join === "" ? config.cluster.nats : (join ?? config.cluster.nats);
-  if (given === undefined)
-    throw new AltLasError("bad_config", "An agent needs the address of the cluster: --join URL, or cluster.nats.");
-  const [url = "", token] = given.split("#", 2);
-  const fault = faultOfNats(url);
-  if (fault !== null) throw new AltLasError("bad_config", `--join ${fault}`);
-  const machine = machineName(name);
+export async function agent({ config, dataDir, name: given, join }: AgentOrigin, log: Logger): Promise<void> {
+  const { urls, token } = addressesOf(join === "" ? config.cluster.nats : (join ?? config.cluster.nats));
+  const machine = machineName(given);
   believeAuthority(config.tls.ca);
   const hurry = new AbortController();
   const stopping = Promise.withResolvers<number>();
@@ -40,9 +35,10 @@ export async function agent({ config, dataDir, name, join }: AgentOrigin, log: L
   };
   for (const signal of stopSignals()) process.on(signal, () => stop(0));
   makeDataDir(dataDir);
-  const own = { url, token, machine, dataDir, log };
-  const credentials = fileOfCredentials(config.cluster.credentials) ?? (await credentialsOfMachine(own));
-  const bus = await openNats({ url, credentials, name: `alt-las agent ${machine}`, log });
+  const own = { urls, token, machine, dataDir, log };
+  const credentials = fileOfCredentials(config.cluster.credentials);
+  const name = `alt-las agent ${machine}`;
+  const bus = await (credentials === undefined ? connectMachine(own) : openNats({ urls, credentials, name, log }));
   const running = await startAgent({ config, dataDir, machine, bus, log });
   running.refused.addEventListener("abort", () => {
     log.fatal(messageOf(running.refused.reason));
@@ -60,4 +56,15 @@ export async function agent({ config, dataDir, name, join }: AgentOrigin, log: L
     await running.stop(hurry.signal);
     process.exit(code);
   });
+}
+
+/** @param at `--join`, or `cluster.nats` */
+function addressesOf(at: string | readonly string[] | undefined): Pick<JoinPlace, "urls" | "token"> {
+  if (at === undefined)
+    throw new AltLasError("bad_config", "An agent needs the address of the cluster: --join URL, or cluster.nats.");
+  const [addresses = "", token] = typeof at === "string" ? at.split("#", 2) : [];
+  const urls = natsUrls(typeof at === "string" ? addresses : at);
+  const fault = faultOfNats(urls);
+  if (fault !== null) throw new AltLasError("bad_config", `--join ${fault}`);
+  return { urls, token };
 }

@@ -1,9 +1,9 @@
 /** `alt-las cluster init`: the keys of a cluster, in a new folder. */
 import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { newAccount } from "../cluster/credentials.ts";
+import { type Account, newAccount } from "../cluster/credentials.ts";
 import { writePrivateFile } from "../common/json-file.ts";
-import { faultOfNats } from "../config/config.ts";
+import { faultOfNats, natsUrls } from "../config/config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 
 /** @returns the text to print @throws {AltLasError} `bad_config`: the address is none, or the folder is there or cannot be made */
@@ -22,25 +22,34 @@ export async function initCommand(folder: string, nats: string): Promise<string>
     });
   }
   const paths = { conf: join(place, "nats.conf"), creds: join(place, "server.creds"), key: join(place, "account.nk") };
-  writePrivateFile(paths.conf, natsConf(nats, account));
+  const operatorPath = join(place, "operator.nk");
+  writePrivateFile(paths.conf, natsConf(nats, account, place));
   writePrivateFile(paths.creds, account.serverCredentials);
   writePrivateFile(paths.key, `${account.seed}\n`);
+  writePrivateFile(operatorPath, `${account.operatorKeys.operator}\n${account.operatorKeys.system}\n`);
   return `Made in ${place}:
   nats.conf     for each NATS server: nats-server -c nats.conf
   server.creds  lets servers of ALT_LAS in
   account.nk    signs what new machines may do; with it anybody can be let in
+  operator.nk   signs the account; with it machines are locked out
 
 Each server's configuration has:
 cluster:
-  nats: ${nats}
+  nats: ${yamlOf(nats)}
   credentials: ${paths.creds}
   signing_key: ${paths.key}
+  operator_key: ${operatorPath}
 
 Then alt-las cluster token prints the line for each new machine.`;
 }
 
-function natsConf(nats: string, { operator, key, jwt }: { operator: string; key: string; jwt: string }): string {
-  const { protocol, port, hostname } = new URL(nats);
+function yamlOf(nats: string): string {
+  const urls = natsUrls(nats);
+  return urls.length === 1 ? nats : `[${urls.join(", ")}]`;
+}
+
+function natsConf(nats: string, { operator, system, key, jwt }: Account, place: string): string {
+  const { protocol, port, hostname } = new URL(natsUrls(nats)[0]!);
   const isPlain = protocol === "nats:";
   const tls = `
 tls {
@@ -53,9 +62,15 @@ listen: "${isPlain ? hostname : "0.0.0.0"}:${port === "" ? "4222" : port}"
 ${isPlain ? "" : tls}
 # Who has credentials that the key of this account has signed is let in, and may do what stands in them.
 operator: ${operator}
-resolver: MEMORY
+system_account: ${system.key}
+# Accounts as the servers of ALT_LAS have told them last, with the machines that are locked out. It has to outlive a restart.
+resolver: {
+  type: full
+  dir: "${isPlain ? join(place, "jwt") : "/var/lib/nats/jwt"}"
+}
 resolver_preload: {
   ${key}: ${jwt}
+  ${system.key}: ${system.jwt}
 }
 `;
 }

@@ -1,4 +1,4 @@
-/** The commands `cluster`, `cluster token` and `cluster init`. */
+/** The commands `cluster`, `cluster token`, `cluster revoke` and `cluster init`. */
 import type { Command } from "commander";
 import { said } from "../words/terminal.ts";
 import { placesOf, remote, type RemoteFlags, type RemoteIo, remoteOf } from "./remote/commands.ts";
@@ -31,6 +31,7 @@ export function addCluster(cli: Command, io: RemoteIo): void {
       out.write(`${text}\n`);
       if (note !== null) err.write(`${said(note)}\n`);
     });
+  addRevoke(cluster, io);
   cluster
     .command("init <folder>")
     .description("make the keys of a cluster: a configuration of NATS, and the files that its servers need")
@@ -38,5 +39,15 @@ export function addCluster(cli: Command, io: RemoteIo): void {
     .action(async (folder: string, { nats }: { nats: string }) => {
       const { initCommand } = await import("./cluster-init.ts");
       placesOf(io).out.write(`${said(await initCommand(folder, nats))}\n`);
+    });
+}
+
+function addRevoke(cluster: Command, io: RemoteIo): void {
+  remote(cluster.command("revoke <name>"))
+    .description("lock a machine out at once; cluster token NAME lets it in again; for admins")
+    .action(async (machine: string, _flags: object, command: Command) => {
+      const flags = command.optsWithGlobals<RemoteFlags>();
+      const { revokeCommand } = await import("./remote/cluster.ts");
+      placesOf(io).out.write(`${await revokeCommand(await remoteOf(flags), machine, flags.json === true)}\n`);
     });
 }

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { wallTime } from "../common/clock.ts";
-import { AltLasError, messageOf } from "../errors.ts";
+import { messageOf } from "../errors.ts";
 import type { GpuFacts, InstanceRef } from "../gpu/facts.ts";
 import { modelMeant, type ModelStatus } from "../gpu/models.ts";
 import type { Adopted, AnyPool } from "../gpu/any-pool.ts";
@@ -13,12 +13,13 @@ import type { Request, TextRequest } from "../request.ts";
 import type { RunSink, Task } from "../task.ts";
 import { TASK_ENDED, TASK_WITHDRAWN } from "../topics.ts";
 import type { Bus } from "./bus.ts";
-import { allModels, byName, machineStatus, readinessOf, withDrain, withoutMachine } from "./cluster-view.ts";
+import { allModels, byName, machineStatus, noGpu, readinessOf, withDrain, withoutMachine } from "./cluster-view.ts";
 import { Complaints } from "./complaints.ts";
 import { EarlyStates } from "./early-states.ts";
 import { faultOf } from "./from-agent.ts";
+import { type Lockout, lockWords } from "./gpu-ids.ts";
 import { Leadership, type LeadershipParts } from "./leadership.ts";
-import { Machine, type RunNews } from "./machine.ts";
+import { clusterRef, Machine, type RunNews, tellDrains } from "./machine.ts";
 import {
   type AgentState,
   BEAT_MS,
@@ -236,9 +237,16 @@ export class ClusterPool implements AnyPool {
     return this.#heardAll.promise.then(() => this.#machines.get(machine)?.whyGone === null);
   }
 
+  /** Its tasks are tried elsewhere. */
+  lockOut(lock: Lockout): void {
+    this.#machine(lock.machine).lockOut(lockWords(lock));
+  }
+
   status(): Pick<ClusterStatus, "id" | "epoch" | "machines"> {
-    const machines = Array.from(this.#machines.values(), (one) => machineStatus(one, this.#runs.countOn(one)));
-    return { id: this.#parts.ids.cluster, epoch: this.#leadership.epoch, machines: byName(machines) };
+    const { ids } = this.#parts;
+    for (const { machine } of ids.locked) this.#machine(machine);
+    const statuses = Array.from(this.#machines.values(), (one) => machineStatus(one, this.#runs.countOn(one), ids));
+    return { id: ids.cluster, epoch: this.#leadership.epoch, machines: byName(statuses) };
   }
 
   // --- what machines say -----------------------------------------------------------------------------------------
@@ -247,8 +255,11 @@ export class ClusterPool implements AnyPool {
   #hear(name: string, given: object): void {
     if (!MACHINE_NAME.test(name)) return;
     const message = given as FromAgent;
-    const fault = versionFault(message.version) ?? faultOf(message) ?? clusterFault(message, this.#parts.ids.cluster);
+    const { ids } = this.#parts;
+    const fault = versionFault(message.version) ?? faultOf(message) ?? clusterFault(message, ids.cluster);
     if (fault !== null) return this.#complaints.say(name, fault);
+    const lock = ids.lockOf(name);
+    if (lock !== null) return this.#machine(name).sendAway(message, lockWords(lock));
     this.#understand(name, () => {
       const { epoch } = message;
       if (epoch > this.#leadership.epoch) this.#leadership.onLater(name, epoch, this.#early !== null);
@@ -308,21 +319,12 @@ export class ClusterPool implements AnyPool {
 
   #onState(machine: Machine, state: AgentState, isNew: boolean): void {
     for (const { id } of state.gpus) this.#homes.set(machine.idOf(id), machine);
-    if (isNew) this.#tellDrains(machine, state);
+    if (isNew) tellDrains(machine, state, this.#parts.ids);
     this.#questions.reconcile(machine, state);
     if (isNew) this.#parts.log.info({ machine: machine.name, gpus: state.gpus.length }, "a machine has joined");
     if (this.#early === null) this.#runs.reconcile(machine, state);
     else this.#early.set(machine, state);
     this.#joined?.();
-  }
-
-  /** An operator may have drained a GPU while its machine was away, or put it back. */
-  #tellDrains(machine: Machine, { gpus }: AgentState): void {
-    for (const { id, drainedBy } of gpus) {
-      const drain = this.#parts.ids.drainOf(machine.idOf(id));
-      if (drain !== null) machine.give({ type: "drain", gpuId: id, by: drain.by, deadlineSeconds: null });
-      else if (drainedBy !== undefined) machine.give({ type: "resume", gpuId: id, by: drainedBy });
-    }
   }
 
   #onGone(machine: Machine, why: string): void {
@@ -384,16 +386,11 @@ export class ClusterPool implements AnyPool {
   #known(gpuId: number): Machine {
     const machine = this.#homes.get(gpuId);
     if (machine !== undefined) return machine;
-    const known = this.gpuIds.length === 0 ? "no machine has joined yet" : `there are ${this.gpuIds.join(", ")}`;
-    throw new AltLasError("not_found", `There is no GPU ${gpuId}; ${known}.`);
+    throw noGpu(gpuId, this.gpuIds);
   }
 
   #give({ gpuId, id }: InstanceRef, commandOf: (local: InstanceRef) => Command): void {
     const machine = this.#home(gpuId);
     machine.give(commandOf({ gpuId: machine.localId(gpuId), id }));
   }
-}
-
-function clusterRef(machine: Machine, { gpuId, id }: InstanceRef): InstanceRef {
-  return { gpuId: machine.idOf(gpuId), id };
 }

@@ -1,8 +1,10 @@
 /** How the GPUs and models of all machines look together. */
+import { AltLasError } from "../errors.ts";
 import { type GpuFacts, isServing, mayServeAgain } from "../gpu/facts.ts";
 import type { Drain } from "../gpu/inventory/known-gpus.ts";
 import type { ModelStatus } from "../gpu/models.ts";
 import type { GpuStatus, InstanceStatus, Readiness } from "../gpu/status.ts";
+import { type GpuIds, lockWords } from "./gpu-ids.ts";
 import type { Machine } from "./machine.ts";
 import { BEAT_MS } from "./messages.ts";
 import type { MachineStatus } from "./status.ts";
@@ -55,12 +57,21 @@ export function readinessOf(present: readonly Machine[]): Readiness {
   return { ready: false, reason };
 }
 
+/** The refusal of what is asked of a GPU that no machine has. @param all those that there are */
+export function noGpu(gpuId: number, all: readonly number[]): AltLasError {
+  const known = all.length === 0 ? "no machine has joined yet" : `there are ${all.join(", ")}`;
+  return new AltLasError("not_found", `There is no GPU ${gpuId}; ${known}.`);
+}
+
 /** @param running its tasks */
-export function machineStatus(machine: Machine, running: number): MachineStatus {
-  const { name, whyGone: gone, version: protocol, unobeyed: unacknowledged, clockAhead } = machine;
+export function machineStatus(machine: Machine, running: number, ids: Pick<GpuIds, "lockOf">): MachineStatus {
+  const { name, version: protocol, unobeyed: unacknowledged, clockAhead } = machine;
+  const lock = ids.lockOf(name);
+  const gone = lock === null ? machine.whyGone : lockWords(lock);
   return {
     name,
     gone,
+    lockedOut: lock?.at ?? null,
     gpus: machine.look?.gpus.length ?? 0,
     running,
     protocol,

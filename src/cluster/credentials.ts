@@ -2,7 +2,7 @@
  * Credentials of NATS for a cluster: JWTs that one key signs, that of the cluster's account. A NATS server knows the account, and lets in whom the
  * key has signed; each may do what it has to, and nothing else.
  */
-import { randomUUID } from "node:crypto";
+import { randomUUIDv7 } from "node:crypto";
 import { optionalPackage } from "../common/optional-package.ts";
 import { AltLasError } from "../errors.ts";
 import { agentMayHear, agentMaySay, JOINED, JOINS, SERVERS_MAY } from "./messages.ts";
@@ -10,12 +10,21 @@ import { agentMayHear, agentMaySay, JOINED, JOINS, SERVERS_MAY } from "./message
 /** Seconds for which a token may be used. */
 export const TOKEN_SECONDS = 3600;
 
-/** The account that `alt-las cluster init` makes. */
-export interface Account {
-  /** For the configuration of the NATS servers. */
-  readonly operator: string;
+/** An account as the configuration of a NATS server names it. */
+export interface NatsAccount {
+  /** Its public key. */
   readonly key: string;
   readonly jwt: string;
+}
+
+/** The accounts that `alt-las cluster init` makes. */
+export interface Account extends NatsAccount {
+  /** For the configuration of the NATS servers. */
+  readonly operator: string;
+  /** The account of those who administer the NATS servers. */
+  readonly system: NatsAccount;
+  /** With these the credentials of a machine are revoked. */
+  readonly operatorKeys: OperatorKeys;
   /** Signs machines and tokens. */
   readonly seed: string;
   /** Of servers of ALT_LAS, as a file of NATS. */
@@ -32,18 +41,56 @@ export interface Token {
   readonly seed: string;
 }
 
-/** The operator's key signs the account, and is needed never again. */
+/** Seeds of the keys that sign what the NATS servers know of the account. */
+export interface OperatorKeys {
+  readonly operator: string;
+  /** Of the system account, which may tell the NATS servers. */
+  readonly system: string;
+}
+
 export async function newAccount(): Promise<Account> {
-  const { createAccount, createOperator, encodeAccount, encodeOperator } = await library();
-  const [operatorKey, accountKey] = [createOperator(), createAccount()];
-  const seed = text(accountKey.getSeed());
+  const { createAccount, createOperator, encodeOperator } = await library();
+  const [operatorKey, accountKey, systemKey] = [createOperator(), createAccount(), createAccount()];
+  const [operator, seed, system] = [operatorKey, accountKey, systemKey].map((key) => text(key.getSeed())) as Seeds;
+  const system_account = systemKey.getPublicKey();
   return {
-    operator: await encodeOperator("alt-las", operatorKey),
-    key: accountKey.getPublicKey(),
-    jwt: await encodeAccount("alt-las", accountKey, { limits: NO_LIMITS }, { signer: operatorKey }),
+    operator: await encodeOperator("alt-las", operatorKey, { system_account }),
+    ...(await accountJwt(seed, operator)),
+    system: await accountJwt(system, operator, [], "system"),
+    operatorKeys: { operator, system },
     seed,
     serverCredentials: await newCredentials(seed, "server", { publish: SERVERS_MAY, subscribe: SERVERS_MAY }),
   };
+}
+
+type Seeds = [string, string, string];
+
+/** For each user of an account that is revoked: credentials that were made until then. Their keys come never again. */
+const FOR_EVER = 2 ** 40;
+
+/** @param seed of the account @param operator the seed of whose key signs it @param revoked public keys of users */
+export async function accountJwt(
+  seed: string,
+  operator: string,
+  revoked: readonly string[] = [],
+  name = "alt-las",
+): Promise<NatsAccount> {
+  const { encodeAccount, fromPublic, fromSeed } = await library();
+  const key = await keyOf(seed);
+  const revocations = Object.fromEntries(revoked.map((user) => [user, FOR_EVER]));
+  const signer = fromSeed(bytes(operator));
+  return { key, jwt: await encodeAccount(name, fromPublic(key), { limits: NO_LIMITS, revocations }, { signer }) };
+}
+
+/** Of one who may tell the NATS servers of an account anew, for an hour. @param account its public key */
+export async function systemCredentials(seed: string, account: string, now: number): Promise<string> {
+  const until = Math.floor(now / 1000) + TOKEN_SECONDS;
+  return newCredentials(seed, "revocations", { publish: [updatesOf(account)], subscribe: ["_INBOX.>"], until });
+}
+
+/** The subject on which NATS servers are told of an account anew. */
+export function updatesOf(account: string): string {
+  return `$SYS.REQ.ACCOUNT.${account}.CLAIMS.UPDATE`;
 }
 
 /** @param key the public one of a machine, whose other half stays there @throws {AltLasError} `invalid_input`: it is none */
@@ -68,7 +115,7 @@ const TOKEN_PAYLOAD = 4096;
  */
 export async function newToken(seed: string, now: number, machine?: string): Promise<string> {
   const { createUser } = await library();
-  const [id, user] = [randomUUID() + (machine === undefined ? "" : `-${machine}`), createUser()];
+  const [id, user] = [randomUUIDv7() + (machine === undefined ? "" : `-${machine}`), createUser()];
   const until = Math.floor(now / 1000) + TOKEN_SECONDS;
   const may = { publish: [JOINS + id], subscribe: [JOINED + id], until, payload: TOKEN_PAYLOAD };
   return `${await signed(seed, id, user.getPublicKey(), may)}.${text(user.getSeed())}`;
@@ -80,6 +127,11 @@ export function machineOf(id: string): string | undefined {
 }
 
 const UUID_LENGTH = 36;
+
+/** @param id of a token @returns when it was made, in Unix milliseconds */
+export function madeAt(id: string): number {
+  return Number.parseInt(id.slice(0, 13).replace("-", ""), 16);
+}
 
 /** @returns null: it is no token */
 export function tokenOf(given: string): Token | null {

@@ -1,10 +1,10 @@
 /**
  * `cluster.json` in the data directory: the id of the cluster, which `gpu_id` each card of each machine has there, which of them an operator
- * drained, and the epoch: a number that is higher at each start of the server.
+ * drained, which machines are let in, and the epoch: a number that is higher at each start of the server.
  */
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import { wallTime } from "../common/clock.ts";
+import { isoTime, wallTime } from "../common/clock.ts";
 import { type Static, Type } from "../common/type.ts";
 import { checkFor } from "../common/ajv.ts";
 import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
@@ -33,12 +33,32 @@ const FileSchema = Type.Object(
         strict,
       ),
     ),
+    joined: Type.Optional(Type.Array(Type.Object({ machine: Text, key: Text }, strict))),
+    locked: Type.Optional(
+      Type.Array(Type.Object({ machine: Text, key: Type.Optional(Text), by: Text, at: Count }, strict)),
+    ),
+    revoked: Type.Optional(Type.Array(Text)),
   },
   strict,
 );
 type ClusterFile = Static<typeof FileSchema>;
 
 const validate = checkFor(FileSchema);
+
+/** A machine that an operator has locked out. */
+export interface Lockout {
+  readonly machine: string;
+  /** The public key of its credentials; absent: they came by no token. */
+  readonly key?: string;
+  readonly by: string;
+  /** Unix milliseconds. */
+  readonly at: number;
+}
+
+/** Why a machine takes no part, as a sentence. */
+export function lockWords({ machine, by, at }: Lockout): string {
+  return `Machine ${machine} was locked out by ${by} at ${isoTime(at)}.`;
+}
 
 /** The highest id that a machine may claim for a card, and the highest epoch: then there is room for all that come after them. */
 const MOST_ID = 2 ** 31;
@@ -80,9 +100,63 @@ export class GpuIds {
     return epoch;
   }
 
-  /** The machines that have had GPUs here. */
+  /** The machines that have had GPUs here, and may come again. */
   get machines(): ReadonlySet<string> {
-    return new Set(this.#file.gpus.map(({ machine }) => machine));
+    return new Set(this.#file.gpus.map(({ machine }) => machine).filter((machine) => this.lockOf(machine) === null));
+  }
+
+  /** Whether a machine has had GPUs here, has joined with a token, or is locked out. */
+  knows(name: string): boolean {
+    const { gpus, joined = [], locked = [] } = this.#file;
+    return [...gpus, ...joined, ...locked].some(({ machine }) => machine === name);
+  }
+
+  /** The public key with which a machine has joined; undefined: it has not, or came without a token. */
+  keyOf(name: string): string | undefined {
+    return this.#file.joined?.find(({ machine }) => machine === name)?.key;
+  }
+
+  /** Public keys whose credentials count no more. */
+  get revoked(): readonly string[] {
+    return this.#file.revoked ?? [];
+  }
+
+  get locked(): readonly Lockout[] {
+    return this.#file.locked ?? [];
+  }
+
+  /** null: it is not locked out. */
+  lockOf(machine: string): Lockout | null {
+    return this.locked.find((lock) => lock.machine === machine) ?? null;
+  }
+
+  /** A machine has joined with a token: of each name the newest credentials count, and no others. @param key its public one @returns whether others were revoked */
+  join(machine: string, key: string): boolean {
+    const { joined = [] } = this.#file;
+    const before = joined.find((one) => one.machine === machine);
+    const locked = this.locked.filter((lock) => lock.machine !== machine);
+    if (before?.key === key && locked.length === this.locked.length) return false;
+    const others = joined.filter((one) => one !== before);
+    const replaced = before === undefined || before.key === key ? [] : [before.key];
+    const revoked = [...this.revoked, ...replaced];
+    this.#save({ ...this.#file, joined: [...others, { machine, key }], locked, revoked });
+    return replaced.length > 0;
+  }
+
+  /** Calling it again is harmless. */
+  lockOut(machine: string, by: string): Lockout {
+    const known = this.lockOf(machine);
+    if (known !== null) return known;
+    const { joined = [] } = this.#file;
+    const key = this.keyOf(machine);
+    const lock = { machine, by, at: Math.floor(wallTime()), ...(key !== undefined && { key }) };
+    this.#save({
+      ...this.#file,
+      joined: joined.filter((one) => one.machine !== machine),
+      locked: [...this.locked, lock],
+      revoked: [...this.revoked, ...(key === undefined ? [] : [key])],
+    });
+    return lock;
   }
 
   /**

@@ -11,7 +11,7 @@ import { openNats } from "./nats-bus.ts";
 
 export interface JoinPlace {
   /** Without a token. */
-  readonly url: string;
+  readonly urls: readonly string[];
   /** As it was given; undefined: none was. */
   readonly token: string | undefined;
   readonly machine: string;
@@ -26,11 +26,27 @@ const FILE = "machine.creds";
 const KEY_FILE = "machine.nk";
 
 /**
- * @returns a file of credentials; undefined: this machine has none
- * @throws {AltLasError} `bad_config`, `conflict`: the token cannot be used, or is another machine's
+ * Connects a machine with the credentials that it has, or gets by its token. A machine that was locked out, and has a new token, joins anew.
+ * @throws {AltLasError} `bad_config`, `conflict`: the NATS servers cannot be used, the token neither, or it is another machine's
  */
-export async function credentialsOfMachine(place: JoinPlace): Promise<string | undefined> {
-  const { dataDir, machine, token: given, log } = place;
+export async function connectMachine(place: JoinPlace): Promise<Bus> {
+  const { urls, machine, token, log } = place;
+  const connect = (credentials: string | undefined): Promise<Bus> =>
+    openNats({ urls, credentials, name: `alt-las agent ${machine}`, log });
+  const before = fileIn(join(place.dataDir, FILE));
+  const credentials = await credentialsOfMachine(place);
+  try {
+    return await connect(credentials);
+  } catch (error) {
+    if (token === undefined || credentials !== before || !isRefusal(error)) throw error;
+    log.warn({ machine }, "the NATS servers refuse this machine's credentials: it joins with its token");
+    return connect(await joined(tokenOf(token)!, place));
+  }
+}
+
+/** @returns a file of credentials; undefined: this machine has none */
+async function credentialsOfMachine(place: JoinPlace): Promise<string | undefined> {
+  const { dataDir, machine, token: given } = place;
   const path = join(dataDir, FILE);
   const token = given === undefined ? undefined : (tokenOf(given) ?? refuse(NO_TOKEN));
   const known = fileIn(path);
@@ -42,21 +58,32 @@ export async function credentialsOfMachine(place: JoinPlace): Promise<string | u
     const how = `Give --name ${holder.name}, or remove that file and join with a new token`;
     refuse(`${path} has the credentials of machine ${holder.name}, and this is machine ${machine}. ${how}.`);
   }
-  if (token === undefined) return undefined;
+  return token && joined(token, place);
+}
+
+/** @returns the new credentials, which are stored */
+async function joined(token: Token, place: JoinPlace): Promise<string> {
+  const { dataDir, machine, log } = place;
+  const file = join(dataDir, FILE);
   const credentials = await joinWith(token, place);
-  writePrivateFile(path, credentials);
+  writePrivateFile(file, credentials);
   rmSync(join(dataDir, KEY_FILE), { force: true });
-  log.info({ machine, file: path }, "this machine has joined the cluster; its token is used up");
+  log.info({ machine, file }, "this machine has joined the cluster; its token is used up");
   return credentials;
 }
 
-async function joinWith(token: Token, { url, machine, dataDir, log }: JoinPlace): Promise<string> {
+/** Whether the NATS servers do not let somebody in. */
+function isRefusal(error: unknown): boolean {
+  return /authori[sz]ation|authentication|expired|revoked/i.test(String(error));
+}
+
+async function joinWith(token: Token, { urls, machine, dataDir, log }: JoinPlace): Promise<string> {
   const keyFile = join(dataDir, KEY_FILE);
   const seed = fileIn(keyFile) ?? (await newSeed());
   writePrivateFile(keyFile, seed);
   const credentials = credentialsFile(token.jwt, token.seed);
-  const bus = await openNats({ url, name: `alt-las join ${machine}`, credentials, log }).catch((error: unknown) => {
-    if (!/authori[sz]ation|authentication|expired/i.test(String(error))) throw error;
+  const bus = await openNats({ urls, name: `alt-las join ${machine}`, credentials, log }).catch((error: unknown) => {
+    if (!isRefusal(error)) throw error;
     return refuse(`The token has expired, or is of another NATS server: ${AGAIN}`);
   });
   try {

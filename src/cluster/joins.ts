@@ -4,7 +4,8 @@ import { AltLasError, messageOf } from "../errors.ts";
 import type { IdempotencyRecord } from "../store/idempotency.ts";
 import type { Store } from "../store/store.ts";
 import type { Bus } from "./bus.ts";
-import { machineJwt, machineOf } from "./credentials.ts";
+import { machineJwt, machineOf, madeAt } from "./credentials.ts";
+import type { GpuIds } from "./gpu-ids.ts";
 import { type JoinAnswer, type JoinRequest, JOINED, JOINS, MACHINE_NAME } from "./messages.ts";
 
 export interface JoinsParts {
@@ -18,8 +19,9 @@ export interface JoinsParts {
   readonly log: Logger;
   /** Whether an agent of that name is here now. */
   isPresent(machine: string): Promise<boolean>;
-  /** Whether one was here at any time. */
-  isKnown(machine: string): boolean;
+  readonly ids: Pick<GpuIds, "knows" | "keyOf" | "lockOf" | "revoked" | "join">;
+  /** A machine was let in: what is known of it has to outlive this server. @param hasRevoked whether others of its name were locked out by that */
+  remembered(hasRevoked: boolean): Promise<void>;
 }
 
 /** Tokens that are looked at, at the same time: whoever has one may ask as often as it likes. */
@@ -63,13 +65,16 @@ export class Joins {
   }
 
   async #answer(token: string, request: JoinRequest): Promise<JoinAnswer> {
-    const { seed, log } = this.#parts;
+    const { seed, log, ids, remembered } = this.#parts;
     const { machine, key } = request;
+    if (ids.revoked.includes(key)) return { refused: `The key of machine ${machine} was locked out. ${NEW_KEY}` };
     const before = await this.#find(tokenKey(token));
     const refused = before === null ? await this.#whyNew(token, request) : whyAgain(before, request);
     if (refused !== null) return { refused };
     try {
       const jwt = await machineJwt(seed, machine, key);
+      // Its name first: nobody else gets that when this server dies before the token is used.
+      await remembered(ids.join(machine, key));
       if (before === null) await this.#use(token, request);
       log.info({ machine }, "a machine was let in with a token");
       return { jwt };
@@ -81,14 +86,16 @@ export class Joins {
 
   /** A name is given away once: whoever has it may speak for that machine. An admin may give it again, by a token with that name. */
   async #whyNew(token: string, { machine, key }: JoinRequest): Promise<string | null> {
-    const { isPresent, isKnown } = this.#parts;
+    const { isPresent, ids } = this.#parts;
+    const lock = ids.lockOf(machine);
     const meant = machineOf(token);
     if (meant !== undefined && meant !== machine) return `The token is for machine ${meant}: --name ${meant}.`;
     if (await isPresent(machine))
       return `The cluster has a machine ${machine} that lives. Give this one another name: --name NAME.`;
+    if (meant !== undefined && lock !== null && madeAt(token) <= lock.at)
+      return `The token was made before machine ${machine} was locked out. ${ANOTHER}`;
     if (meant !== undefined) return null;
-    const has = await this.#find(machineKey(machine));
-    if (!isKnown(machine) && (has === null || has.fingerprint === key)) return null;
+    if (!ids.knows(machine) || ids.keyOf(machine) === key) return null;
     return `The cluster knows a machine ${machine}. Give this one another name (--name NAME), or a token of its own: alt-las cluster token ${machine}.`;
   }
 
@@ -96,15 +103,10 @@ export class Joins {
     return this.#parts.store.idempotency.find(NOBODY, key);
   }
 
-  /** Machines that have no GPU, or have not come since, are in no other list. */
   async #use(token: string, { machine, key: fingerprint }: JoinRequest): Promise<void> {
     const { store, now } = this.#parts;
-    const about = { user: NOBODY, fingerprint, answer: machine, createdAt: now() };
-    const records = [tokenKey(token), machineKey(machine)].map((key) => ({ ...about, key }));
-    await store.save(
-      [],
-      records.map((record) => ({ kind: "idempotency", record })),
-    );
+    const record = { user: NOBODY, key: tokenKey(token), fingerprint, answer: machine, createdAt: now() };
+    await store.save([], [{ kind: "idempotency", record }]);
   }
 }
 
@@ -115,13 +117,10 @@ function whyAgain({ fingerprint, answer }: IdempotencyRecord, { machine, key }: 
 }
 
 const ANOTHER = "alt-las cluster token prints another one.";
+const NEW_KEY = "Remove machine.creds and machine.nk in its data directory, and join with a new token.";
 
 function tokenKey(token: string): string {
   return `token ${token}`;
-}
-
-function machineKey(machine: string): string {
-  return `machine ${machine}`;
 }
 
 function isRequest(message: object): message is JoinRequest {

@@ -1,7 +1,8 @@
 /** A machine as the leader sees it: whether its agent lives, what it says in order, and the commands for it. */
 import { wallTime } from "../common/clock.ts";
-import type { GpuFacts } from "../gpu/facts.ts";
+import type { GpuFacts, InstanceRef } from "../gpu/facts.ts";
 import { CommandLink } from "./command-link.ts";
+import type { GpuIds } from "./gpu-ids.ts";
 import {
   type AgentGpu,
   type AgentState,
@@ -195,9 +196,20 @@ export class Machine {
     if (this.#twin.incarnation !== incarnation) this.#twin = { incarnation, ticks: 1 };
     if (this.#twin.ticks > PATIENCE) {
       const refused = `Another agent is machine ${this.name} of this cluster. Give this one another name: --name NAME.`;
-      this.#events.send(incarnation, { version, session: 0, first: 1, commands: [], ask: false, refused });
+      this.sendAway({ version, incarnation }, refused);
     }
     return false;
+  }
+
+  /** An agent under its name has to end. @param refused why, one sentence */
+  sendAway({ version, incarnation }: Pick<FromAgent, "version" | "incarnation">, refused: string): void {
+    this.#events.send(incarnation, { version, session: 0, first: 1, commands: [], ask: false, refused });
+  }
+
+  /** It is no machine of this cluster any more. @param why one sentence */
+  lockOut(why: string): void {
+    if (this.#gone === null) this.sendAway({ version: this.#version, incarnation: this.#incarnation }, why);
+    this.lose(why);
   }
 
   #take(state: AgentState): void {
@@ -253,6 +265,20 @@ export class Machine {
     if (this.#gone !== null || this.#isUnheard || this.#grace > 0) return;
     this.#isUnheard = true;
     if (++this.#unheard >= MOST_UNHEARD) this.lose(`The agent of machine ${this.name} has closed its connection.`);
+  }
+}
+
+/** An instance of a machine, by the id that its GPU has in the cluster. */
+export function clusterRef(machine: Machine, { gpuId, id }: InstanceRef): InstanceRef {
+  return { gpuId: machine.idOf(gpuId), id };
+}
+
+/** An operator may have drained a GPU while its machine was away, or put it back. */
+export function tellDrains(machine: Machine, { gpus }: AgentState, ids: Pick<GpuIds, "drainOf">): void {
+  for (const { id, drainedBy } of gpus) {
+    const drain = ids.drainOf(machine.idOf(id));
+    if (drain !== null) machine.give({ type: "drain", gpuId: id, by: drain.by, deadlineSeconds: null });
+    else if (drainedBy !== undefined) machine.give({ type: "resume", gpuId: id, by: drainedBy });
   }
 }
 

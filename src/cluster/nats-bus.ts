@@ -1,5 +1,5 @@
 /** The bus over NATS: core only, nothing is kept there. */
-import { randomUUID } from "node:crypto";
+import { randomInt, randomUUID } from "node:crypto";
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from "@nats-io/transport-node";
 import type { Logger } from "pino";
 import { optionalPackage } from "../common/optional-package.ts";
@@ -8,8 +8,8 @@ import type { Bus, BusEvents } from "./bus.ts";
 import { PIECE_BYTES, Pieces, piecesOf } from "./pieces.ts";
 
 export interface NatsPlace {
-  /** `nats://` or `tls://`, with what the broker asks for before the `@`: USER:PASSWORD or TOKEN. */
-  readonly url: string;
+  /** Each `nats://` or `tls://`, with what the brokers ask for before the `@`: USER:PASSWORD or TOKEN. One of them is used, and another one when that is gone. */
+  readonly urls: readonly string[];
   /** A file of credentials (`.creds`); absent: what stands in the URL, if anything. */
   readonly credentials?: string | undefined;
   /** Shown by the broker beside the connection. */
@@ -22,16 +22,13 @@ const AGAIN = 250;
 /** Milliseconds between two looks at a connection that says nothing, and how many may fail. */
 const PING = 1000;
 const MOST_PINGS = 3;
+/** Milliseconds for an answer of the NATS servers. */
+const PATIENCE = 5000;
 
 /** @throws {AltLasError} `bad_config`: there is no broker, it does not let us in, or it is none that can be used */
 export async function openNats(place: NatsPlace): Promise<Bus> {
-  const { url } = place;
-  const { connect, credsAuthenticator } = await client();
   try {
-    const { credentials } = place;
-    const authenticator =
-      credentials === undefined ? {} : { authenticator: credsAuthenticator(Buffer.from(credentials)) };
-    const connection = await connect({ ...optionsOf(place), ...authenticator });
+    const connection = await connected(place);
     if (connection.info?.headers !== true) {
       await connection.close();
       throw new Error(
@@ -40,9 +37,27 @@ export async function openNats(place: NatsPlace): Promise<Bus> {
     }
     return new NatsBus(connection, place.log);
   } catch (error) {
-    const sentence = `cluster.nats: ${hostOf(url)} cannot be used: ${messageOf(error)}.`;
+    const sentence = `cluster.nats: ${hostsOf(place.urls)} cannot be used: ${messageOf(error)}.`;
     throw new AltLasError("bad_config", sentence.replace(/\.\.$/, "."), { cause: error });
   }
+}
+
+/** Asks the NATS servers themselves, on a connection of its own. @throws {Error} none can be asked, or none answers */
+export async function askNats(place: NatsPlace, subject: string, question: string): Promise<string> {
+  const connection = await connected(place, { reconnect: false, timeout: PATIENCE });
+  try {
+    return (await connection.request(subject, question, { timeout: PATIENCE })).string();
+  } finally {
+    await connection.close();
+  }
+}
+
+async function connected(place: NatsPlace, more: NodeConnectionOptions = {}): Promise<NatsConnection> {
+  const { connect, credsAuthenticator } = await client();
+  const { credentials } = place;
+  const authenticator =
+    credentials === undefined ? {} : { authenticator: credsAuthenticator(Buffer.from(credentials)) };
+  return connect({ ...optionsOf(place), ...authenticator, ...more });
 }
 
 function client(): Promise<typeof import("@nats-io/transport-node")> {
@@ -51,11 +66,12 @@ function client(): Promise<typeof import("@nats-io/transport-node")> {
   return optionalPackage(() => import("@nats-io/transport-node"), sentence);
 }
 
-function optionsOf({ url, name }: NatsPlace): NodeConnectionOptions {
-  const { protocol, username, password, host } = new URL(url);
+function optionsOf({ urls, name }: NatsPlace): NodeConnectionOptions {
+  const { protocol, username, password } = new URL(urls[0]!);
   const [user, pass] = [decodeURIComponent(username), decodeURIComponent(password)];
   return {
-    servers: host,
+    servers: listOf(urls.map((url) => new URL(url).host)),
+    noRandomize: true,
     name,
     ...(pass !== "" ? { user, pass } : user !== "" && { token: user }),
     ...(protocol !== "nats:" && { tls: {} }),
@@ -70,10 +86,23 @@ function optionsOf({ url, name }: NatsPlace): NodeConnectionOptions {
   };
 }
 
-/** Without what is secret. */
-export function hostOf(url: string): string {
-  const { protocol, host } = new URL(url);
-  return `${protocol}//${host}`;
+/**
+ * From the start on in any order, so that the connections are divided. Each stands there twice: until it has connected once, the library
+ * forgets a server that does not answer, and would never find it again.
+ */
+function listOf(hosts: readonly string[]): string[] {
+  if (hosts.length === 1) return [...hosts];
+  const first = randomInt(hosts.length);
+  const order = [...hosts.slice(first), ...hosts.slice(0, first)];
+  return [...order, ...order];
+}
+
+/** Without what is secret, as `--join` takes them. */
+export function hostsOf(urls: readonly string[]): string {
+  return urls
+    .map((url) => new URL(url))
+    .map(({ protocol, host }) => `${protocol}//${host}`)
+    .join(",");
 }
 
 class NatsBus implements Bus {

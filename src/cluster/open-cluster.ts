@@ -1,21 +1,24 @@
 /** The cluster that a server has instead of GPUs of its own. */
 import { hostname } from "node:os";
+import { shown } from "../common/validation.ts";
 import { wallTime } from "../common/clock.ts";
 import { VERSION } from "../common/version.ts";
 import { AltLasError } from "../errors.ts";
-import type { Config } from "../config/config.ts";
+import { type Config, natsUrls } from "../config/config.ts";
 import type { AnyPool } from "../gpu/any-pool.ts";
 import type { PoolEvents } from "../gpu/pool.ts";
 import type { ClusterMember } from "../http/server-parts.ts";
 import type { Logger } from "../log/log.ts";
 import { type Store, StoreTaken } from "../store/store.ts";
+import type { Bus } from "./bus.ts";
 import { ClusterPool } from "./cluster-pool.ts";
 import { newToken, TOKEN_SECONDS } from "./credentials.ts";
 import { GpuIds } from "./gpu-ids.ts";
 import { Joins } from "./joins.ts";
-import { fileOfCredentials, signingKey } from "./key-files.ts";
-import { hostOf, openNats } from "./nats-bus.ts";
-import type { ClusterApi, DatabaseStatus } from "./status.ts";
+import { fileOfCredentials, operatorKeys, signingKey } from "./key-files.ts";
+import { hostsOf, openNats } from "./nats-bus.ts";
+import { Revocations } from "./revocations.ts";
+import type { ClusterApi, ClusterStatus, DatabaseStatus, Invitation, LockedOut } from "./status.ts";
 import { warningsOf } from "./warnings.ts";
 
 export interface Cluster extends ClusterApi {
@@ -33,49 +36,109 @@ export interface ClusterPlace {
   /** The server's clock. */
   readonly now: () => number;
   /** Absent: there are no other servers. */
-  readonly lead?: { readonly member: Pick<ClusterMember, "servers"> } | undefined;
+  readonly lead?: { readonly member: Pick<ClusterMember, "servers" | "share"> } | undefined;
 }
 
 /** `status` may be asked from `openPool` on. @throws {AltLasError} `bad_config`: the broker cannot be used, or what is remembered of the cluster is damaged */
-export async function openCluster({ config, dataDir, log, store, now, lead }: ClusterPlace): Promise<Cluster> {
+export async function openCluster(place: ClusterPlace): Promise<Cluster> {
+  const { config, dataDir, log } = place;
   if (config.models.length > 0)
     throw new AltLasError(
       "bad_config",
       "models must stand in the configuration of each machine: a server with cluster.nats has no GPUs of its own.",
     );
   const ids = GpuIds.open(dataDir, await databaseId(config));
-  const { nats = "" } = config.cluster;
+  const urls = natsUrls(config.cluster.nats ?? []);
   const seed = await signingKey(config.cluster.signing_key);
+  const keys = operatorKeys(config.cluster.operator_key);
   const credentials = fileOfCredentials(config.cluster.credentials);
-  const bus = await openNats({ url: nats, credentials, name: "alt-las server", log });
-  const superseded = new AbortController();
-  const isAlone = config.store.url !== undefined;
-  const parts = { bus, ids, log, isAlone, superseded: (why: string) => superseded.abort(new StoreTaken(why)) };
-  const isKnown = (machine: string) => ids.machines.has(machine);
-  let pool: ClusterPool;
-  return {
-    superseded: superseded.signal,
-    openPool: (events) => {
-      pool = new ClusterPool(parts, events);
-      const isPresent = (machine: string) => pool.isPresent(machine);
-      if (seed !== null) new Joins({ bus, store, now, seed, log, isPresent, isKnown }).listen();
-      return pool;
-    },
-    status: async () => {
-      const servers = (await lead?.member.servers()) ?? [{ name: hostname(), version: VERSION, leads: true }];
-      const seen = { ...pool.status(), nats: { at: hostOf(nats), isUp: bus.isUp }, servers };
-      const whole = { ...seen, database: await databaseStatus(config) };
-      return { ...whole, warnings: [...warningsOf(whole)] };
-    },
-    invite: async (machine) => {
-      if (seed === null) throw new AltLasError("conflict", NO_KEY);
-      const at = wallTime();
-      return { nats: hostOf(nats), token: await newToken(seed, at, machine), expiresAt: at + TOKEN_SECONDS * 1000 };
-    },
-    close: () => bus.close(),
-  };
+  const bus = await openNats({ urls, credentials, name: "alt-las server", log });
+  const revocations = seed === null || keys === null ? null : new Revocations({ urls, bus, ids, seed, keys, log });
+  return new OpenCluster(place, { ids, urls, seed, bus, revocations });
 }
 
+interface ClusterParts {
+  readonly ids: GpuIds;
+  readonly urls: readonly string[];
+  /** Signs machines; null: this server lets none in. */
+  readonly seed: string | null;
+  readonly bus: Bus;
+  /** null: this server locks none out. */
+  readonly revocations: Revocations | null;
+}
+
+class OpenCluster implements Cluster {
+  readonly #place: ClusterPlace;
+  readonly #parts: ClusterParts;
+  readonly #superseded = new AbortController();
+  #pool!: ClusterPool;
+
+  constructor(place: ClusterPlace, parts: ClusterParts) {
+    this.#place = place;
+    this.#parts = parts;
+  }
+
+  get superseded(): AbortSignal {
+    return this.#superseded.signal;
+  }
+
+  openPool(events: PoolEvents): AnyPool {
+    const { config, log, store, now } = this.#place;
+    const { bus, ids, seed } = this.#parts;
+    const superseded = (why: string): void => this.#superseded.abort(new StoreTaken(why));
+    this.#pool = new ClusterPool({ bus, ids, log, isAlone: config.store.url !== undefined, superseded }, events);
+    const isPresent = (machine: string): Promise<boolean> => this.#pool.isPresent(machine);
+    const remembered = (hasRevoked: boolean): Promise<void> => this.#remembered(hasRevoked);
+    if (seed !== null) new Joins({ bus, store, now, seed, log, ids, isPresent, remembered }).listen();
+    return this.#pool;
+  }
+
+  /** The next server to lead knows the machine, too. */
+  async #remembered(hasRevoked: boolean): Promise<void> {
+    await this.#place.lead?.member.share();
+    if (hasRevoked) await this.#parts.revocations?.tell();
+  }
+
+  async status(): Promise<ClusterStatus> {
+    const { config, lead } = this.#place;
+    const { urls, bus, revocations } = this.#parts;
+    const servers = (await lead?.member.servers()) ?? [{ name: hostname(), version: VERSION, leads: true }];
+    const seen = { ...this.#pool.status(), nats: natsStatus(urls, bus, revocations), servers };
+    const whole = { ...seen, database: await databaseStatus(config) };
+    return { ...whole, warnings: [...warningsOf(whole)] };
+  }
+
+  async invite(machine?: string): Promise<Invitation> {
+    const { seed, urls } = this.#parts;
+    if (seed === null) throw new AltLasError("conflict", NO_KEY);
+    const at = wallTime();
+    return { nats: hostsOf(urls), token: await newToken(seed, at, machine), expiresAt: at + TOKEN_SECONDS * 1000 };
+  }
+
+  async lockOut(machine: string, by: string): Promise<LockedOut> {
+    const { ids, revocations } = this.#parts;
+    if (revocations === null) throw new AltLasError("conflict", NO_OPERATOR);
+    if (!ids.knows(machine)) throw new AltLasError("not_found", `The cluster knows no machine ${shown(machine)}.`);
+    const lock = ids.lockOut(machine, by);
+    this.#pool.lockOut(lock);
+    await this.#place.lead?.member.share();
+    if (lock.key === undefined) return { credentials: "unknown" };
+    return { credentials: (await revocations.tell()) ? "revoked" : "pending" };
+  }
+
+  close(): Promise<void> {
+    this.#parts.revocations?.close();
+    return this.#parts.bus.close();
+  }
+}
+
+function natsStatus(urls: readonly string[], bus: Bus, revocations: Revocations | null): ClusterStatus["nats"] {
+  const seen = { at: hostsOf(urls), isUp: bus.isUp };
+  return revocations === null ? seen : { ...seen, knowsLockouts: revocations.isTold };
+}
+
+const NO_OPERATOR =
+  "cluster.operator_key is not set, so this server can lock no machine out. Where the NATS servers have a list of users, take the machine out of that.";
 const NO_KEY =
   "cluster.signing_key is not set, so this server can let no machine in: alt-las cluster init makes a key, and says where it belongs.";
 

@@ -4,6 +4,8 @@ export interface MachineStatus {
   readonly name: string;
   /** null: it is there; one sentence. */
   readonly gone: string | null;
+  /** When an operator has locked it out, in Unix milliseconds; null: none has. */
+  readonly lockedOut: number | null;
   readonly gpus: number;
   /** Tasks that run there, as the leader knows. */
   readonly running: number;
@@ -48,7 +50,12 @@ export interface DatabaseStatus {
 export interface ClusterStatus {
   readonly id: string;
   readonly epoch: number;
-  readonly nats: { readonly at: string; readonly isUp: boolean };
+  readonly nats: {
+    readonly at: string;
+    readonly isUp: boolean;
+    /** Whether its servers refuse the credentials of machines that are locked out; absent: they cannot be told. */
+    readonly knowsLockouts?: boolean;
+  };
   readonly servers: readonly ServerStatus[];
   readonly machines: readonly MachineStatus[];
   /** null: tasks are in a file of the server. */
@@ -66,10 +73,22 @@ export interface Invitation {
   readonly expiresAt: number;
 }
 
+/** The credentials of a machine that was locked out. */
+export interface LockedOut {
+  /** `pending`: the NATS servers are told as soon as they can be reached; `unknown`: they came by no token, and only the NATS servers' configuration ends them. */
+  readonly credentials: "revoked" | "pending" | "unknown";
+}
+
 /** The requests that operators may make of a cluster. */
 export interface ClusterApi {
   /** @throws {AltLasError} `store_unavailable`: the database cannot be asked */
   status(): Promise<ClusterStatus>;
   /** @param machine for whom it is; left out: for any that is new @throws {AltLasError} `conflict`: this server may let nobody in */
   invite(machine?: string): Promise<Invitation>;
+  /**
+   * Locks a machine out until it joins with a new token.
+   * @param by the user who asked
+   * @throws {AltLasError} `conflict`: this server has no key for it; `not_found`: no machine has that name
+   */
+  lockOut(machine: string, by: string): Promise<LockedOut>;
 }

@@ -8,7 +8,10 @@ const MANY_WAIT = 1000;
 
 export function* warningsOf({ nats, machines, database }: Omit<ClusterStatus, "warnings">): Generator<string> {
   if (!nats.isUp) yield "There is no connection to NATS (cluster.nats).";
-  for (const { name, gone, protocol, clockAhead, unacknowledged } of machines) {
+  if (nats.knowsLockouts === false)
+    yield "The NATS servers have not been told yet whom to lock out; it is tried again every second.";
+  for (const { name, gone, lockedOut, protocol, clockAhead, unacknowledged } of machines) {
+    if (lockedOut !== null) continue;
     if (gone !== null) yield gone;
     if (protocol < PROTOCOL) yield `The agent of machine ${name} is of the version before: upgrade it.`;
     if (clockAhead !== null && Math.abs(clockAhead) * 1000 > MOST_APART)

@@ -3,14 +3,41 @@ import { finding, type Finding } from "./findings.ts";
 import type { Config } from "./schema.ts";
 import { isLoopback } from "./server-checks.ts";
 
-export function* checkCluster({ cluster: { nats, address } }: Config): Iterable<Finding> {
+export function* checkCluster({ cluster: { nats, address, operator_key, signing_key } }: Config): Iterable<Finding> {
   if (address !== undefined && !URL.canParse(address)) yield finding(["cluster", "address"], "is no address.");
+  if (operator_key !== undefined && signing_key === undefined)
+    yield finding(["cluster", "operator_key"], "needs cluster.signing_key: the account whose machines it locks out.", [
+      "cluster",
+      "signing_key",
+    ]);
   const fault = nats === undefined ? null : faultOfNats(nats);
   if (fault !== null) yield finding(["cluster", "nats"], fault);
 }
 
-/** Why this cannot be the address of the NATS server of a cluster, as the rest of a sentence; null: it can. Prompts travel there. */
-export function faultOfNats(url: string): string | null {
+/** The addresses of `cluster.nats`, or in the one word of `--join`, with commas between them. */
+export function natsUrls(nats: string | readonly string[]): readonly string[] {
+  return typeof nats === "string" ? nats.split(/,(?=[a-z+]+:\/\/)/) : nats;
+}
+
+/** Why these cannot be the addresses of the NATS servers of a cluster, as the rest of a sentence; null: they can. */
+export function faultOfNats(nats: string | readonly string[]): string | null {
+  const urls = natsUrls(nats);
+  const fault = urls.map(faultOfUrl).find((one) => one !== null);
+  if (fault !== undefined) return fault;
+  const [first, ...others] = urls.map(waysOf);
+  // They are one NATS cluster, and one client asks each of them in the same way.
+  const isOther = others.some((other) => other !== first);
+  return isOther ? "has addresses that differ in more than host and port: all need the same protocol and login." : null;
+}
+
+/** How the NATS server of an address is asked, wherever it is. */
+function waysOf(url: string): string {
+  const { protocol, username, password } = new URL(url);
+  return [protocol === "nats:", username, password].join(" ");
+}
+
+/** Prompts travel there. */
+function faultOfUrl(url: string): string | null {
   if (!URL.canParse(url)) return "is no address; a password in it has to be percent-encoded.";
   const { protocol, hostname } = new URL(url);
   if (!/^(nats|tls|nats\+tls):$/.test(protocol) || hostname === "")

@@ -2,14 +2,19 @@
 import { Type } from "../common/type.ts";
 import { section } from "./section.ts";
 
+const NATS_URL = "^(nats|tls|nats\\+tls)://.";
+
 export const CLUSTER = section("Several machines that serve together; see docs/cluster.md.", {
   nats: Type.Optional(
-    Type.String({
-      pattern: "^(nats|tls|nats\\+tls)://.",
-      allowed: "an address like tls://user:${file:/run/secrets/password}@host:4222",
+    Type.Unsafe<string | readonly string[]>({
+      type: ["string", "array"],
+      items: { type: "string", pattern: NATS_URL },
+      minItems: 1,
+      pattern: NATS_URL,
+      allowed: "an address like tls://user:${file:/run/secrets/password}@host:4222, or a list of them",
       secret: true,
       description:
-        "Address of a NATS server by which agents (alt-las agent) give the GPUs of their machines to this one, which has none of its own then. Beyond this machine it begins with tls://. It is not shown.",
+        "Address of a NATS server by which agents (alt-las agent) give the GPUs of their machines to this one, which has none of its own then; a list of those of one NATS cluster: when one dies, the next is used. Beyond this machine it begins with tls://. It is not shown.",
     }),
   ),
   credentials: Type.Optional(
@@ -24,6 +29,13 @@ export const CLUSTER = section("Several machines that serve together; see docs/c
       minLength: 1,
       description:
         "Path of the file with the key of the cluster's NATS account, as alt-las cluster init makes one: with it servers let new machines in that have a token (alt-las cluster token).",
+    }),
+  ),
+  operator_key: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        "Path of the file with the keys of the NATS operator, as alt-las cluster init makes one: with it servers lock machines out (alt-las cluster revoke). It needs cluster.signing_key.",
     }),
   ),
   address: Type.Optional(

@@ -1,7 +1,7 @@
 /** The configuration, as the rest of the code sees it; its parts are in config/. */
 export { KeySchema, ROLES, type Role, RoleSchema, type Scope, SCOPES, UserName, UserSchema } from "./accounts.ts";
 export { type DeviceSettings, type EngineSettings } from "./device-settings.ts";
-export { faultOfNats } from "./cluster-checks.ts";
+export { faultOfNats, natsUrls } from "./cluster-checks.ts";
 export { deviceEntries, isRemote, urlsOf } from "./devices.ts";
 export { checkFiles, engineFault, type EngineFault } from "./files.ts";
 export { type Check, type ConfigOverrides, loadConfig, parseConfig, withoutNulls } from "./load.ts";

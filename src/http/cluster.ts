@@ -1,12 +1,12 @@
-/** `GET /cluster`: servers, machines and the database, and what is wrong with them. */
+/** `GET /cluster`: servers, machines and the database, and what is wrong with them. And who is let in, or locked out. */
 import type { FastifyInstance } from "fastify";
 import type { ClusterStatus, MachineStatus, ServerStatus } from "../cluster/status.ts";
 import { isoTime } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
 import { administration } from "./access.ts";
 import { noteForAudit } from "./auditing.ts";
-import { ClusterAnswer, TokenAnswer, TokenRequest } from "./schemas/cluster.ts";
-import { NoQuery } from "./schemas/common.ts";
+import { ClusterAnswer, MachineParams, RevokeAnswer, TokenAnswer, TokenRequest } from "./schemas/cluster.ts";
+import { EmptyRequest, NoQuery } from "./schemas/common.ts";
 import type { ServerParts } from "./server-parts.ts";
 import { ignoreTypeOfNothing } from "./validate.ts";
 
@@ -25,6 +25,7 @@ export function clusterRoute(app: FastifyInstance, { cluster }: ServerParts): vo
     return viewOf(await cluster.status());
   });
   tokenRoute(app, cluster);
+  revokeRoute(app, cluster);
 }
 
 function tokenRoute(app: FastifyInstance, cluster: ServerParts["cluster"]): void {
@@ -49,13 +50,41 @@ function tokenRoute(app: FastifyInstance, cluster: ServerParts["cluster"]): void
   });
 }
 
+function revokeRoute(app: FastifyInstance, cluster: ServerParts["cluster"]): void {
+  const schema = {
+    operationId: "revokeMachine",
+    summary: "Lock a machine out of the cluster",
+    description:
+      "Its credentials count no more, its agent is told to end, and its tasks are tried elsewhere. A new token for its name lets it in again. Asking again is no mistake. A 409 where `cluster.operator_key` is not set. Needs the role admin.",
+    tags: ["gpus"],
+    params: MachineParams,
+    querystring: NoQuery,
+    body: EmptyRequest,
+    response: { 200: RevokeAnswer },
+    refusals: ["forbidden" as const, "not_found" as const, "conflict" as const],
+  };
+  const onRequest = [administration("Locking machines out"), ignoreTypeOfNothing];
+  const options = { schema, config: { audit: "machine.revoke" as const }, onRequest };
+  app.post<{ Params: MachineParams }>("/cluster/machines/:machine/revoke", options, async (request, reply) => {
+    if (cluster === undefined) throw new AltLasError("not_found", ALONE);
+    const { machine } = request.params;
+    noteForAudit(request, { target: machine });
+    const { credentials } = await cluster.lockOut(machine, request.caller.name);
+    return reply.send({ machine, credentials });
+  });
+}
+
 const ALONE = "This server is no part of a cluster: cluster.nats is not set.";
 
 function viewOf({ id, epoch, nats, servers, machines, database, warnings }: ClusterStatus): ClusterAnswer {
   return {
     cluster: id,
     epoch,
-    nats: { at: nats.at, connected: nats.isUp },
+    nats: {
+      at: nats.at,
+      connected: nats.isUp,
+      ...(nats.knowsLockouts !== undefined && { knows_lockouts: nats.knowsLockouts }),
+    },
     servers: servers.map(serverView),
     machines: machines.map(machineView),
     database: database && {
@@ -72,11 +101,12 @@ function serverView({ heartbeatAge, ...server }: ServerStatus) {
   return { ...server, ...(heartbeatAge !== undefined && { heartbeat_age: heartbeatAge }) };
 }
 
-function machineView({ name, gone, gpus, running, protocol, heartbeatAge, ...rest }: MachineStatus) {
+function machineView({ name, gone, lockedOut, gpus, running, protocol, heartbeatAge, ...rest }: MachineStatus) {
   return {
     name,
     status: gone === null ? ("present" as const) : ("gone" as const),
     reason: gone,
+    locked_out_at: lockedOut === null ? null : isoTime(lockedOut),
     gpus,
     running,
     protocol,

@@ -7,12 +7,13 @@ import { connect, credsAuthenticator, type NatsConnection } from "@nats-io/trans
 import { credentialsFile, newAccount, newToken, tokenOf } from "../../src/cluster/credentials.ts";
 import { JOINS } from "../../src/cluster/messages.ts";
 import { AgentProcess } from "../helpers/agent-process.ts";
-import { gpus, ready } from "../helpers/cluster-server.ts";
+import { gpus, ready, running } from "../helpers/cluster-server.ts";
 import { runCommand } from "../helpers/command.ts";
 import { NatsServer, NO_NATS } from "../helpers/nats.ts";
 import { newFolder, type Owner, Server } from "../helpers/server.ts";
 
 const skip = NO_NATS;
+const SLOW = "engine: { simulated: { tokens_per_second: 5 } }";
 
 interface World {
   readonly nats: NatsServer;
@@ -105,6 +106,52 @@ test("a token lets one machine in, once, and the machine is in again without one
     audited.body.rows.map(({ target }) => target),
     ["one", null, null, null],
   );
+});
+
+test("a machine that is locked out is cut off at once, for as long as no new token lets it in", { skip }, async (t) => {
+  const cluster = await world(t);
+  const { nats, server } = cluster;
+  const folder = newFolder(t);
+  const one = await AgentProcess.start(t, { join: await token(cluster), name: "one", config: SLOW }, folder);
+  await ready(server, 1);
+  const { task_id } = await server.predict({ text: "hello", max_length: 400 });
+  await running(server, task_id);
+  await AgentProcess.start(t, { join: await token(cluster), name: "two" });
+  await ready(server, 2);
+  const authenticator = credsAuthenticator(readFileSync(join(folder, "data", "machine.creds")));
+  const spy = await connect({ servers: nats.url, authenticator, reconnect: false });
+  const env = { ALT_LAS_API_KEY: server.key };
+  const revoked = await runCommand(["cluster", "revoke", "one", "--url", server.url], { env });
+  assert.equal(revoked.stdout, "Machine one is locked out. The NATS servers refuse its credentials.\n", revoked.stderr);
+  assert.match(String(await spy.closed()), /uthori|revoked/i);
+  const refused = () => assert.rejects(connect({ servers: nats.url, authenticator, reconnect: false }), /uthori/);
+  await refused();
+  assert.deepEqual(
+    (await server.ended(task_id)).attempts.map(({ reason }) => reason),
+    ["machine_lost", "completed"],
+  );
+  await one.stop();
+  const shown = await runCommand(["cluster", "--url", server.url], { env });
+  assert.match(shown.stdout, /^one +locked out /m);
+  const again = await runCommand(["cluster", "revoke", "one", "--url", server.url, "--json"], { env });
+  assert.deepEqual(JSON.parse(again.stdout), { machine: "one", credentials: "revoked" });
+  const nobody = await runCommand(["cluster", "revoke", "six", "--url", server.url], { env });
+  assert.match(nobody.stderr, /The cluster knows no machine six\./);
+  // The NATS server knows by itself, also when it is started anew before the server of ALT_LAS is there again.
+  await server.stop();
+  await nats.kill();
+  await nats.restart();
+  await refused();
+  const next = await server.restart();
+  const join1 = await token({ ...cluster, server: next }, "one");
+  await AgentProcess.start(t, { join: join1, name: "one" }, folder);
+  await ready(next, 2);
+  await refused();
+  const audited = await next.request<{ rows: { target: string | null }[] }>(
+    "GET",
+    "/api/v1/audit?action=machine.revoke",
+  );
+  assert.deepEqual(new Set(audited.body.rows.map(({ target }) => target)), new Set(["one", "six"]));
 });
 
 test("a machine's credentials, and a token, allow nothing that is another's", { skip }, async (t) => {

@@ -135,6 +135,30 @@ test("tasks run on while the NATS server is killed and restarted", { skip }, asy
   assert.deepEqual([task.status, task.attempts.length, task.result!.usage.completion_tokens], ["completed", 1, 60]);
 });
 
+test(
+  "of several NATS servers another one is used when one dies, and at the start when one is away",
+  { skip },
+  async (t) => {
+    const routes = ["--cluster_name", "two", "--cluster", "nats://127.0.0.1:-1", "--no_advertise"];
+    const first = await NatsServer.start(t, routes);
+    const second = await NatsServer.start(t, [...routes, "--routes", `nats://127.0.0.1:${first.routePort}`]);
+    await second.kill();
+    const server = await Server.start(t, { config: `cluster: { nats: ['${second.url}', '${first.url}'] }` });
+    await AgentProcess.start(t, { join: `${second.url},${first.url}`, name: "one", config: SLOW });
+    await ready(server, 1);
+    const env = { ALT_LAS_API_KEY: server.key };
+    const { stdout } = await runCommand(["cluster", "--url", server.url], { env });
+    assert(stdout.includes(` over ${second.url},${first.url}\n`), stdout);
+    const { task_id } = await server.predict({ text: "hello", max_length: 60 });
+    await running(server, task_id);
+    await second.restart();
+    await first.kill();
+    const task = await server.ended(task_id);
+    assert.deepEqual([task.status, task.attempts.length, task.result!.usage.completion_tokens], ["completed", 1, 60]);
+    assert.equal((await server.run({ text: "hello", max_length: 3 })).status, "completed");
+  },
+);
+
 test("an agent that is stopped finishes what runs", { skip }, async (t) => {
   const server = await serve(t);
   const one = await AgentProcess.start(t, { join: nats.url, name: "one", config: SLOW });

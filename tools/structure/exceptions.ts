@@ -31,6 +31,11 @@ export const EXCEPTIONS: readonly Exception[] = [
     name: "/proc",
     reason: "elsewhere connections have no bound but the system's own",
   },
+  {
+    file: "src/cli/cluster-init.ts",
+    name: "/var",
+    reason: "it is a folder of the NATS servers' machine, in a file that their operator reads",
+  },
   { file: "src/doctor/machine.ts", name: "/etc", reason: "elsewhere the system's own version says enough" },
   { file: "src/control/socket.ts", name: "/proc", reason: "elsewhere the socket is named by its path, or is a pipe" },
   { file: "src/engine/llama-server/process.ts", name: "/bin", reason: "asked for System.hasShell before" },

@@ -54,6 +54,7 @@ const FIELDS = {
   rows: Array.isArray,
   machines: Array.isArray,
   join: isText,
+  credentials: isText,
   running_tasks: Array.isArray,
   tasks: isObject,
   task_id: isText,

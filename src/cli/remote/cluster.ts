@@ -1,9 +1,9 @@
 /** `alt-las cluster`: servers, machines and the database as tables, and what is wrong with them. */
 import { jsonText, legible } from "../../common/legible.ts";
 import { ALT_LAS, shellWord } from "../../common/paste.ts";
-import { faultOfNats, isLoopback } from "../../config/config.ts";
+import { faultOfNats, isLoopback, natsUrls } from "../../config/config.ts";
 import { AltLasError } from "../../errors.ts";
-import type { ClusterAnswer, TokenAnswer } from "../../http/schemas/cluster.ts";
+import type { ClusterAnswer, RevokeAnswer, TokenAnswer } from "../../http/schemas/cluster.ts";
 import { said } from "../../words/terminal.ts";
 import { wrapped } from "../table.ts";
 import { ask, type Remote } from "./client.ts";
@@ -56,7 +56,8 @@ function serverRow({ name, version, leads, address, heartbeat_age: age }: Cluste
 }
 
 function machineRow(machine: ClusterAnswer["machines"][number]): Row {
-  const { name, status, gpus, running, heartbeat_age: age, unacknowledged, clock_ahead: ahead } = machine;
+  const { name, gpus, running, heartbeat_age: age, unacknowledged, clock_ahead: ahead } = machine;
+  const status = (machine.locked_out_at ?? null) === null ? machine.status : "locked out";
   const clock = ahead === null ? "-" : `${ahead < 0 ? "" : "+"}${ahead.toFixed(1)} s`;
   return {
     cells: [
@@ -78,6 +79,22 @@ function standbyRow({ name, state, synchronous, lag_bytes: bytes, lag_seconds: s
 
 type Standby = NonNullable<ClusterAnswer["database"]>["standbys"][number];
 
+/** @returns the text to print */
+export async function revokeCommand(remote: Remote, machine: string, json: boolean): Promise<string> {
+  const path = `cluster/machines/${encodeURIComponent(machine)}/revoke`;
+  const answer = (await ask(remote, path, "credentials", { method: "POST", body: {} })) as RevokeAnswer;
+  if (json) return jsonText(answer, 2);
+  const { credentials } = answer;
+  return credentials === "unknown"
+    ? said(UNKNOWN)
+    : `${said(`Machine ${machine} is locked out.`)} ${said(credentials === "revoked" ? REVOKED : PENDING)}`;
+}
+
+const REVOKED = "The NATS servers refuse its credentials.";
+const PENDING = "The NATS servers cannot be told at the moment, and are told as soon as they can be reached.";
+const UNKNOWN =
+  "The machine is locked out of the cluster, but it came by no token: only the configuration of the NATS servers ends its credentials.";
+
 export interface TokenWish {
   /** Where the new machine finds the NATS server; undefined: where the server does. */
   readonly nats: string | undefined;
@@ -97,7 +114,7 @@ export async function tokenCommand(
   const [at, token] = answer.join.split("#") as [string, string];
   const join = `${nats ?? at}#${token}`;
   if (json) return { text: jsonText({ ...answer, join }, 2), note: null };
-  const isHere = isLoopback(new URL(nats ?? at).hostname.replace(/^\[|\]$/g, ""));
+  const isHere = natsUrls(nats ?? at).some((url) => isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, "")));
   const note = `Other machines do not find ${nats ?? at}: --nats URL names the address that they know.`;
   const name = machine === undefined ? "" : ` --name ${machine}`;
   return { text: `${ALT_LAS} agent --join ${shellWord(join)}${name}`, note: isHere ? note : null };

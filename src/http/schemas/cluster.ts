@@ -1,4 +1,4 @@
-/** `GET /cluster`, `POST /cluster/tokens`. */
+/** `GET /cluster`, `POST /cluster/tokens`, `POST /cluster/machines/<machine>/revoke`. */
 import { Type, type Static } from "../../common/type.ts";
 import { closed, orNull, Time } from "./common.ts";
 
@@ -6,6 +6,10 @@ const Machine = Type.Object({
   name: Type.String(),
   status: Type.Enum(["present", "gone"], { type: "string" }),
   reason: orNull<string>("string", { description: "Why it is gone." }),
+  locked_out_at: orNull<string>("string", {
+    format: "date-time",
+    description: "When an admin has locked it out; null: none has.",
+  }),
   gpus: Type.Integer(),
   running: Type.Integer({ description: "Tasks that run there." }),
   protocol: Type.Integer({ description: "The version of the messages that its agent speaks." }),
@@ -29,7 +33,16 @@ const Standby = Type.Object({
 export const ClusterAnswer = Type.Object({
   cluster: Type.String({ description: "Its id." }),
   epoch: Type.Integer({ description: "A number that is higher with each server that begins to lead." }),
-  nats: Type.Object({ at: Type.String({ description: "Without credentials." }), connected: Type.Boolean() }),
+  nats: Type.Object({
+    at: Type.String({ description: "Without credentials; several have commas between them." }),
+    connected: Type.Boolean(),
+    knows_lockouts: Type.Optional(
+      Type.Boolean({
+        description:
+          "Whether its servers refuse the credentials of machines that are locked out; absent: this server has no `cluster.operator_key`.",
+      }),
+    ),
+  }),
   servers: Type.Array(
     Type.Object({
       name: Type.String({ description: "Its machine." }),
@@ -49,12 +62,16 @@ export const ClusterAnswer = Type.Object({
 });
 export type ClusterAnswer = Static<typeof ClusterAnswer>;
 
+const MACHINE = {
+  pattern: "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$",
+  allowed: "1 to 63 letters, digits, _ and -, a letter or digit first",
+};
+
 export const TokenRequest = closed(
   {
     machine: Type.Optional(
       Type.String({
-        pattern: "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$",
-        allowed: "1 to 63 letters, digits, _ and -, a letter or digit first",
+        ...MACHINE,
         description: "For whom it is, if the cluster may know that machine; none: for any that is new.",
       }),
     ),
@@ -70,3 +87,16 @@ export const TokenAnswer = Type.Object({
   expires_at: Time("Until then it lets one machine in."),
 });
 export type TokenAnswer = Static<typeof TokenAnswer>;
+
+export const MachineParams = Type.Object({ machine: Type.String() });
+export type MachineParams = Static<typeof MachineParams>;
+
+export const RevokeAnswer = Type.Object({
+  machine: Type.String(),
+  credentials: Type.Enum(["revoked", "pending", "unknown"], {
+    type: "string",
+    description:
+      "`pending`: the NATS servers cannot be reached, and are told as soon as they can; `unknown`: they came by no token, and only the NATS servers' own configuration ends them.",
+  }),
+});
+export type RevokeAnswer = Static<typeof RevokeAnswer>;
