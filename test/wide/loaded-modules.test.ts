@@ -26,7 +26,10 @@ test("a plain server loads nothing that its configuration does not use", async (
   const { own, packages, heavy } = loadedBy(file);
   assert.deepEqual(heavy, []);
   // Of fast-json-stringify Fastify itself takes a part.
-  const needless = "@fastify/cors node-llama-cpp pg pino-pretty string-width tar-stream typebox undici".split(" ");
+  const needless =
+    "@fastify/cors @nats-io/jwt @nats-io/transport-node node-llama-cpp pg pino-pretty string-width tar-stream typebox undici".split(
+      " ",
+    );
   const loaded = new Set(packages);
   assert.deepEqual(
     needless.filter((name) => loaded.has(name)),
@@ -35,4 +38,9 @@ test("a plain server loads nothing that its configuration does not use", async (
   const engines = /^engine\/(?:upstream|(\w[\w-]*)\/\1\.ts$)|^add-gpu|^backup\/(?:archive|restore)/;
   const unused = own.filter((path) => engines.test(path));
   assert.deepEqual(unused, []);
+  const ofSeveral = /^(?:cluster|http\/standby|store\/postgres)\/|^member\.ts$/;
+  assert.deepEqual(
+    own.filter((path) => ofSeveral.test(path)),
+    [],
+  );
 });
