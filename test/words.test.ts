@@ -15,9 +15,9 @@ const LITERALS: ReadonlyMap<string, readonly Literal[]> = new Map(
   globSync("src/**/*.ts", { cwd: ROOT }).map((file) => [file, literalsOf(readFileSync(join(ROOT, file), "utf8"))]),
 );
 
-/** A finding about a key of the configuration comes behind its name. */
+/** A finding about a key of the configuration comes behind its name; labels have a colon. */
 function isKnown(text: string): boolean {
-  return Object.hasOwn(TABLE, text) || Object.hasOwn(TABLE, `{} ${text}`);
+  return [text, `{} ${text}`, `${text}:`].some((one) => Object.hasOwn(TABLE, one));
 }
 
 test("each sentence that a client or an operator is shown is in the table", () => {
@@ -29,13 +29,25 @@ test("each sentence that a client or an operator is shown is in the table", () =
   assert.deepEqual(missing, []);
 });
 
+test("each heading of a table in a terminal is in the table of words", () => {
+  const same = new Set(["GPU", "MODEL", "UUID", "POST"]);
+  const missing = [...LITERALS].flatMap(([file, literals]) =>
+    /"[./\w-]*table\.ts"/.test(readFileSync(join(ROOT, file), "utf8"))
+      ? literals
+          .map(({ text }) => text)
+          .filter((text) => /^[A-Z][A-Z ]{2,}$/.test(text) && !same.has(text) && !Object.hasOwn(TABLE, text))
+      : [],
+  );
+  assert.deepEqual(missing, []);
+});
+
 test("the table has nothing that is said nowhere", () => {
   const contents = readFileSync(join(ROOT, "docs/README.md"), "utf8");
   const headings = Array.from(contents.matchAll(/^## (.+)$/gm), ([, heading]) => heading!);
   const doctors = globSync("src/doctor/*.ts", { cwd: ROOT }).map((file) => readFileSync(join(ROOT, file), "utf8"));
   const labels = doctors.flatMap((text) => text.match(/\b[a-z_]+\b/g) ?? []).map((name) => name.replaceAll("_", " "));
   const said = new Set([
-    ...[...LITERALS.values()].flat().flatMap(({ text }) => [text, `{} ${text}`]),
+    ...[...LITERALS.values()].flat().flatMap(({ text }) => [text, `{} ${text}`, `${text}:`]),
     ...OF_COMMANDER,
     ...COMPOSED,
     ...headings,

@@ -15,6 +15,7 @@ import {
   removeUser,
   storeIn,
 } from "./accounts.ts";
+import { said, saidAlone } from "../words/terminal.ts";
 import { nameOf } from "./anonymous.ts";
 import { absenceIn } from "./file.ts";
 import { addKey, listKeys, OVERLAP, revokeKey, rotateKey } from "./keys.ts";
@@ -69,9 +70,9 @@ export async function usersList(context: AccountsContext): Promise<string> {
   const rows = users.map(({ name, role, hasPassword, keys, createdAt, team }) => [
     name,
     role,
-    hasPassword ? "yes" : "no",
+    said(hasPassword ? "yes" : "no"),
     String(keys),
-    createdAt ?? "configuration",
+    createdAt ?? said("configuration"),
     ...(hasTeams ? [team ?? "-"] : []),
   ]);
   const head = ["USER", "ROLE", "PASSWORD", "KEYS", "SINCE", ...(hasTeams ? ["TEAM"] : [])];
@@ -145,11 +146,11 @@ export async function keysList(context: AccountsContext): Promise<string> {
   const rows = keys.map((key) => [
     key.name,
     key.user,
-    key.scopes?.join(",") ?? "all",
-    key.models?.join(",") ?? "all",
-    key.expiresAt ?? "never",
+    key.scopes?.join(",") ?? saidAlone("all"),
+    key.models?.join(",") ?? saidAlone("all"),
+    key.expiresAt ?? said("never"),
     uses.get(key.sha256) ?? "-",
-    key.createdAt ?? "configuration",
+    key.createdAt ?? said("configuration"),
     ...(isRotated ? [key.previousUntil ?? "-"] : []),
   ]);
   const head = ["KEY", "USER", "SCOPES", "MODELS", "EXPIRES", "LAST USED", "SINCE"];

@@ -305,6 +305,6 @@ function withUnit(value: number | null, unit: string): string {
 }
 
 function countsOf(xids: Readonly<Record<string, number>>): string {
-  const counts = Object.entries(xids).map(([xid, count]) => (count === 1 ? xid : `${xid} (${count} times)`));
-  return counts.join(", ") || "none";
+  const counts = Object.entries(xids).map(([xid, count]) => (count === 1 ? xid : said(`${xid} (${count} times)`)));
+  return counts.join(", ") || said("none");
 }

@@ -4,6 +4,7 @@ import { mayHold } from "../gpu/served.ts";
 import { progressBehind, sizeWords } from "../common/progress-words.ts";
 import type { ModelEntry } from "../models/registry.ts";
 import { shortened, table } from "./table.ts";
+import { said } from "../words/terminal.ts";
 
 /** Cells of the names of the models on one GPU. */
 const NAMES_ROOM = 40;
@@ -13,7 +14,7 @@ export function namesOn(device: Device, models: readonly ModelEntry[]): string |
   const configured = models.filter(({ origin }) => origin === "config");
   if (configured.length === 0) return null;
   const here = configured.filter(({ settings }) => mayHold(device, settings)).map(({ settings }) => settings.name);
-  return here.length === 0 ? "none" : shortened(here.join(", "), NAMES_ROOM);
+  return here.length === 0 ? said("none") : shortened(here.join(", "), NAMES_ROOM);
 }
 
 /** All models by name, and under those that cannot be served why; nothing where there are none. */

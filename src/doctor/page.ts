@@ -1,6 +1,6 @@
 /** The page of `alt-las doctor` for people: it is pasted into issues, so it is plain text that is no wider than it has to be. */
 import { legible } from "../common/legible.ts";
-import { said } from "../words/terminal.ts";
+import { said, saidAlone } from "../words/terminal.ts";
 import { shownSize } from "../common/sizes.ts";
 import type { DoctorReport, Fact } from "./section.ts";
 
@@ -25,7 +25,7 @@ function words(name: string): string {
 
 function lines(values: Readonly<Record<string, Fact>>): string[] {
   return Object.entries(values).flatMap(([name, value]) => {
-    const label = `  ${said(`${words(name)}:`)}`;
+    const label = `  ${saidAlone(words(name))}:`;
     if (Array.isArray(value) && value.length > 0)
       return [label, ...value.map((one) => `    ${shown(name, one as Fact)}`)];
     return [`${label} ${Array.isArray(value) ? said("none") : shown(name, value)}`];
@@ -39,6 +39,6 @@ function shown(name: string, value: Fact): string {
   if (typeof value !== "object") return said(String(value));
   if (Array.isArray(value)) return value.map((one) => shown("", one as Fact)).join(", ");
   return Object.entries(value)
-    .map(([key, inner]) => `${said(`${words(key)}:`).slice(0, -1)} ${shown(key, inner)}`)
+    .map(([key, inner]) => `${saidAlone(words(key))} ${shown(key, inner)}`)
     .join(", ");
 }

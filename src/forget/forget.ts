@@ -1,4 +1,5 @@
 /** Forgets a user: removes what is stored of it, in small steps. When it was cut off, it goes on when it is done again. */
+import { said } from "../words/terminal.ts";
 import { nameOf } from "../auth/anonymous.ts";
 import type { FilePlace, FileStore } from "../store/files.ts";
 import type { ForgetStep } from "../store/forget.ts";
@@ -77,7 +78,7 @@ export function forgottenWords({ canceled, tasks, answers, usageRows, files, fil
     [files, "uploaded file"],
     [answers, "remembered answer"],
   ] as const;
-  const words = counts.map(([count, one]) => `${count} ${one}${count === 1 ? "" : "s"}`);
+  const words = counts.map(([count, one]) => said(`${count} ${one}${count === 1 ? "" : "s"}`));
   const first = canceled > 0 ? `${canceled} that had not ended were canceled; ` : "";
   const last =
     filesHeld > 0

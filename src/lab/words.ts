@@ -1,6 +1,6 @@
 /** The results of replays as a table: a column for each strategy, a row for each figure. */
 import { table } from "../cli/table.ts";
-import { said } from "../words/terminal.ts";
+import { saidAlone } from "../words/terminal.ts";
 import { type Best, MOST_SEARCHED } from "./best.ts";
 import type { Result, Spread } from "./tally.ts";
 
@@ -32,7 +32,7 @@ const FIGURES: readonly Figure[] = [
 ];
 
 export function resultTable(results: readonly Result[], best: Best | null): string {
-  const rows = figureRows(results, best).map(([name = "", ...values]) => [said(name), ...values]);
+  const rows = figureRows(results, best).map(([name = "", ...values]) => [saidAlone(name), ...values]);
   return table(["", ...results.map(({ strategy }) => strategy)], rows);
 }
 

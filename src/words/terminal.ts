@@ -5,6 +5,11 @@ import { inLanguage } from "./words.ts";
 /** JSON, which programs read. */
 const JSON_TEXT = /^\s*[[{"]/;
 
+/** A word that is a label or a value by itself. The table has it with a colon: in a sentence, the same word may be a name or a code. */
+export function saidAlone(word: string): string {
+  return said(`${word}:`).slice(0, -1);
+}
+
 /** A text of ours: a sentence, or lines of which each is looked at where the whole is none. */
 export function said(text: string): string {
   const language = languageOfTerminal(process.env);

@@ -9,7 +9,12 @@ export const ROOMS: readonly string[] = [
   "src/{common,config,models}/**/*.ts",
   "src/gpu/**/*.ts",
   "src/engine/{failures,memory-plan}.ts",
-  "src/cluster/{cluster-pool,join,joins,machine,remote-runs,warnings}.ts",
+  "src/cluster/{cluster-pool,credentials,join,joins,key-files,machine,nats-bus,open-cluster,own-address}.ts",
+  "src/cluster/{remote-runs,versions,warnings}.ts",
+  "src/store/{data-dir-lock,file-lock,folder-bytes,locked-change,store,texts-in-memory}.ts",
+  "src/store/copying/*.ts",
+  "src/store/postgres/{failures,lease,open-accounts,unfinished}.ts",
+  "src/engine/llama/no-build.ts",
 ];
 
 /** Prose has one of these words; names, headers and queries have none. */
@@ -25,6 +30,9 @@ const ELSEWHERE: readonly RegExp[] = [
   /const what = (?:\w+ \? "" : )?$/,
 ];
 
+/** Statements, or their parts. */
+const SQL = /\b(?:SELECT|INSERT INTO|CREATE TABLE|DROP TABLE)\b/;
+
 /** They have descriptions of the configuration's keys. */
 const SECTIONS = /^src\/config\/(?:[\w-]+-section|accounts|schema)\.ts$/;
 
@@ -37,6 +45,7 @@ export function isShown(file: string, { text, before }: Literal): boolean {
     !COMMON.test(text) ||
     NOT_SHOWN.has(text) ||
     /^\s*[<#]/.test(text) ||
+    SQL.test(text) ||
     text.startsWith("data: ")
   )
     return false;
@@ -64,6 +73,10 @@ export const COMPOSED: readonly string[] = [
   "Model cache",
   "Compiled code",
   "There is no file {}.",
+  "all:",
+  "a user",
+  "an admin",
+  "a viewer",
   "Memory ({} may be used) is enough for {} of {} slots, of {} tokens each.",
   "Memory ({} may be used) is enough for {} of {} tokens instead of {}.",
   "{} cannot be made private: {}.",
@@ -75,8 +88,12 @@ export const COMPOSED: readonly string[] = [
   "the file {} is not there.",
   "the credential {} is not there.",
   "The model {} on GPU {}: {}",
-  ...["waiting", "first token", "end to end"].flatMap((name) => SPREAD.map((part) => `${name} ${part} s`)),
-  ...SPREAD.map((part) => `slowdown ${part}`),
+  ...["drained", "draining", "ready", "starting"].map((state) => `GPU {} ({}) is ${state}.`),
+  ...["waiting", "first token", "end to end"].flatMap((name) => SPREAD.map((part) => `${name} ${part} s:`)),
+  ...SPREAD.map((part) => `slowdown ${part}:`),
+  "1 uploaded file",
+  "{} remembered answers",
+  "1 remembered answer",
 ];
 
 /** What the library of the command line says. */
@@ -101,6 +118,9 @@ export const OF_COMMANDER: readonly string[] = [
 /** Prose that stands in logs, in documents, or where the configuration is checked. */
 export const NOT_SHOWN: ReadonlySet<string> = new Set([
   " by {}",
+  "GPU {} ({}) is {}.{}{}",
+  "of an unknown version",
+  "{} and {}",
   "Memory ({} may be used) is enough for",
   "{} {} of {} slots, of {} tokens each.",
   "{} {} of {} tokens instead of {}.",
@@ -151,7 +171,6 @@ export const NOT_SHOWN: ReadonlySet<string> = new Set([
   "{}; at most {} bytes.",
   "{}{} {} from {}{}.",
   "Ollama is running",
-  "ONE BEFORE UNTIL",
   "a webhook was delivered",
   "a webhook failed for now",
   "what was used before could not be read; budgets count from now on",

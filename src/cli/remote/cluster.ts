@@ -52,7 +52,7 @@ export async function clusterCommand(remote: Remote, look: Look & { readonly jso
 
 function serverRow({ name, version, leads, address, heartbeat_age: age }: ClusterAnswer["servers"][number]): Row {
   const ofSeveral = address === undefined ? [] : [address, age === undefined ? "-" : `${age.toFixed(1)} s`];
-  return { cells: [name, version, leads ? "yes" : "no", ...ofSeveral] };
+  return { cells: [name, version, said(leads ? "yes" : "no"), ...ofSeveral] };
 }
 
 function machineRow(machine: ClusterAnswer["machines"][number]): Row {
@@ -74,7 +74,7 @@ function machineRow(machine: ClusterAnswer["machines"][number]): Row {
 
 function standbyRow({ name, state, synchronous, lag_bytes: bytes, lag_seconds: seconds }: Standby): Row {
   const behind = bytes === null ? "-" : `${bytes} B${seconds === null ? "" : `, ${seconds.toFixed(1)} s`}`;
-  return { cells: [name ?? "-", state ?? "-", synchronous ? "yes" : "no", behind] };
+  return { cells: [name ?? "-", state ?? "-", said(synchronous ? "yes" : "no"), behind] };
 }
 
 type Standby = NonNullable<ClusterAnswer["database"]>["standbys"][number];
