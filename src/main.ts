@@ -120,6 +120,7 @@ export async function startServer(
   const audit = new AuditLog({ enabled: config.audit.enabled, log });
   const place = { config, live, dataDir, log, events, audit, lead };
   const ground = await withCredentials(place, started, () => open(place, started));
+  if (lead !== undefined) ground.credentials.keep(lead.member.kept);
   const server = assemble({ ...place, ...ground, openChannel }, started);
   live.use(usersOf({ ...place, ...ground, ...server }));
   const listening = await begin({ ...place, ...ground, ...server }, started);

@@ -6,6 +6,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { keepFirstKey } from "./auth/first-key.ts";
+import { Kept } from "./auth/kept.ts";
 import { credentialsOf } from "./auth/open-credentials.ts";
 import { ownAddress } from "./cluster/own-address.ts";
 import { Role, type Todo } from "./cluster/role.ts";
@@ -230,8 +231,9 @@ class ClusterServer {
     const { config, dataDir, log, read } = this.#start;
     const files = new SharedFiles(store, dataDir, log);
     await files.pull();
+    const kept = await Kept.open(store, log);
     const leads = (): boolean => steadyTime() - store.renewed < SURE;
-    const member = { secret: this.#secret, leads, servers: () => this.#servers(), share: () => files.push() };
+    const member = { secret: this.#secret, leads, kept, servers: () => this.#servers(), share: () => files.push() };
     const standby = this.#standby;
     const take = standby && ((app: App) => this.#takeOver(standby, app));
     const server = await startServer(config, dataDir, log, undefined, read, { store, member, listen: take });

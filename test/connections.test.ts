@@ -5,6 +5,7 @@ import { connect, type Socket } from "node:net";
 import { test, type TestContext } from "node:test";
 import { roomWithin } from "../src/http/descriptors.ts";
 import { limitsWithin } from "../src/http/connections.ts";
+import { MemoryPlace } from "./helpers/kept.ts";
 import { AS, listening, testConfig, testServer } from "./helpers/http.ts";
 
 interface Client {
@@ -96,6 +97,7 @@ test("connections over which another server passes requests on count for nobody"
   const member = {
     secret: "secret",
     leads: () => true,
+    kept: await new MemoryPlace().next(),
     servers: () => Promise.resolve([]),
     share: () => Promise.resolve(),
   };

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { SharedFiles } from "../src/cluster/shared-files.ts";
 import { AltLasError } from "../src/errors.ts";
+import { MemoryPlace } from "./helpers/kept.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
 
 test("a leader that may be none any more answers only what stays as it is", async (t) => {
@@ -16,6 +17,7 @@ test("a leader that may be none any more answers only what stays as it is", asyn
     member: {
       secret: "secret",
       leads: () => leads,
+      kept: await new MemoryPlace().next(),
       servers: () => Promise.resolve([]),
       share: async () => void shared.push("shared"),
     },

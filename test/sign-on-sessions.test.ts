@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Sessions } from "../src/auth/oidc/sessions.ts";
+import { MemoryPlace } from "./helpers/kept.ts";
 import type { Tables } from "../src/auth/tables.ts";
 
 const ALICE = { name: "alice", role: "user", team: null } as const;
@@ -47,4 +48,28 @@ test("one user has 50 sessions, of which the oldest ends; others keep theirs", (
   assert.equal(all.find(own[0]!.secret, TABLES), null);
   assert.equal(all.find(own[1]!.secret, TABLES), own[1]!.caller);
   assert.equal(all.find(other.secret, TABLES), other.caller);
+});
+
+test("the next server knows the sessions that there are, with the age that they have", async () => {
+  const place = new MemoryPlace();
+  const clock = { now: 0 };
+  const first = sessions(clock);
+  first.keep(await place.next());
+  const [one, ended] = [first.begin(ALICE, ALICE), first.begin(ALICE, ALICE)];
+  for (const { secret } of [one, ended]) await first.stored(secret);
+  first.end(ended.secret);
+  await first.stored(ended.secret);
+  assert.ok([...place.files].flat().every((text) => !text.includes(one.secret)));
+  const next = sessions(clock);
+  next.keep(await place.next());
+  assert.equal(next.find(ended.secret, TABLES), null);
+  const { name, role, team, by, expiresAt } = next.find(one.secret, TABLES)!;
+  assert.deepEqual([name, role, team, by, expiresAt], ["alice", "user", null, "session", one.caller.expiresAt]);
+  clock.now += 61_000;
+  const later = sessions(clock);
+  later.keep(await place.next());
+  assert.ok(later.find(one.secret, TABLES) !== null, "the clock of the wall counts, which has not gone on");
+  clock.now += 61_000;
+  assert.equal(later.find(one.secret, TABLES), null);
+  assert.equal(place.files.size, 0);
 });

@@ -7,7 +7,9 @@ import { test, type TestContext } from "node:test";
 import { keysAdd, keysRevoke, usersAdd } from "../src/auth/commands.ts";
 import { type Caller, UNBOUND } from "../src/auth/credentials.ts";
 import { LIVES, LIVES_AT_MOST, StreamTickets, type TicketUse } from "../src/http/tickets.ts";
+import type { Kept } from "../src/auth/kept.ts";
 import { LiveClient } from "./helpers/events.ts";
+import { MemoryPlace } from "./helpers/kept.ts";
 import {
   aCompletedTask,
   API,
@@ -31,22 +33,28 @@ const AGAIN: TicketUse = { ...FIRST, isReturn: true };
 
 /** Tickets under a clock that the test moves. */
 class World {
-  now = 0;
+  now: number;
   readonly revoked = new Set<Caller>();
   readonly cuts: string[] = [];
   #changed: () => void = () => {};
-  readonly tickets = new StreamTickets({
-    now: () => this.now,
-    credentials: {
-      holds: (caller) => !this.revoked.has(caller),
-      onChange: (listener) => {
-        this.#changed = listener;
-        return () => {};
-      },
-    },
-  });
+  readonly tickets: StreamTickets;
 
-  constructor(t: TestContext) {
+  constructor(t: TestContext, kept?: Kept, now = 0) {
+    this.now = now;
+    this.tickets = new StreamTickets({
+      now: () => this.now,
+      wall: () => 1_000_000 + this.now,
+      kept,
+      credentials: {
+        holds: (caller) => !this.revoked.has(caller),
+        onChange: (listener) => {
+          this.#changed = listener;
+          return () => {};
+        },
+        namedFor: ({ name }) => ({ name, proof: "key abc" }),
+        callerNamed: ({ name, proof }) => (name === ADA.name && proof === "key abc" ? ADA : null),
+      },
+    });
     t.after(() => this.tickets.close());
   }
 
@@ -66,6 +74,35 @@ class World {
     this.#changed();
   }
 }
+
+test("the next server knows tickets, and none lives longer for it", async (t) => {
+  const place = new MemoryPlace();
+  const first = new World(t, await place.next());
+  const give = (path = PATH): Promise<string> => first.tickets.give(ADA, path);
+  const [unused, open, left] = [await give(), await give(), await give()];
+  first.open(left)();
+  first.now += 50_000;
+  const late = await give();
+  first.now += 5000;
+  first.open(open);
+  first.now += 6000;
+  const strangers = await first.tickets.give({ ...ADA, name: "eve" }, PATH);
+  const next = new World(t, await place.next(), first.now);
+  first.tickets.close();
+  // The minute of the first has passed, and so has that of the one that nobody came back with.
+  for (const ticket of [unused, left, strangers]) next.refuses(ticket, AGAIN);
+  next.refuses(open);
+  next.open(open, AGAIN, "open");
+  next.open(late, FIRST, "late");
+  next.open(late, FIRST, "later");
+  assert.deepEqual(next.cuts, ["late"]);
+  next.tickets.sweep();
+  assert.equal(place.files.size, 2);
+  assert.ok(![...place.files].flat().some((text) => [open, late].some((ticket) => text.includes(ticket))));
+  next.revoke(ADA);
+  assert.equal(place.files.size, 0);
+  assert.equal((await place.next()).left("ticket").size, 0);
+});
 
 test("a ticket opens its stream for a minute, also a second time", (t) => {
   const world = new World(t);

@@ -10,6 +10,7 @@ import { type AccountsContext, storeIn } from "./accounts.ts";
 import { nameOf, unknownAnonymous } from "./anonymous.ts";
 import { type Login, loginsIn } from "./basic.ts";
 import { FileView } from "./file-view.ts";
+import type { Kept } from "./kept.ts";
 import { KeyUse } from "./key-use.ts";
 import { SignOn } from "./oidc/sign-on.ts";
 import { TokenCallers } from "./oidc/token-callers.ts";
@@ -17,7 +18,7 @@ import { PasswordChecker } from "./passwords.ts";
 import { ProvenKeys } from "./proven-keys.ts";
 import { SignIns } from "./sign-ins.ts";
 import { RefusalLog } from "./refusal-log.ts";
-import { type Caller, hasExpired, Tables, UNBOUND } from "./tables.ts";
+import { type Caller, hasExpired, proofOf, Tables, UNBOUND } from "./tables.ts";
 
 export { type Caller, UNBOUND } from "./tables.ts";
 
@@ -27,6 +28,14 @@ const ANONYMOUS: Caller = Object.freeze({ ...UNBOUND, name: "anonymous", role: "
 const PATIENCE = 100;
 
 const HOW = 'Send "Authorization: Bearer <api_key>" or "x-api-key: <api_key>", or HTTP Basic with user and password.';
+
+/** A caller as text, which lets nobody in. */
+export interface NamedCaller {
+  readonly name: string;
+  /** As `proofOf` says it, or the id of its session. */
+  readonly proof: string;
+  readonly by?: "session" | undefined;
+}
 
 export interface CredentialsOptions {
   readonly config: Config["auth"];
@@ -118,6 +127,23 @@ export class Credentials {
   teamOf(user: string): string | null {
     const known = this.#tables.users.get(user);
     return known === undefined ? (this.signOn?.tokens.teamOf(user) ?? null) : known.caller.team;
+  }
+
+  /** Takes over the sign-ins of the server before, and keeps them for the next one. */
+  keep(kept: Kept): void {
+    this.signOn?.keep(kept);
+  }
+
+  /** A caller as the next server finds it; null: it is known to this one alone, by a token of the issuer. */
+  namedFor(caller: Caller): NamedCaller | null {
+    const proof = caller.by === "session" ? this.signOn!.sessionOf(caller) : proofOf(caller);
+    return proof === null || caller.by === "token" ? null : { name: caller.name, proof, by: caller.by };
+  }
+
+  /** The caller that another server has named; null: it would not be let in now. */
+  callerNamed({ name, proof, by }: NamedCaller): Caller | null {
+    this.#refresh();
+    return by === undefined ? this.#tables.callerBy(name, proof) : (this.signOn?.callerOf(proof) ?? null);
   }
 
   /** Whether a caller that was let in before would be let in now, by the same key or password and with the same role. */

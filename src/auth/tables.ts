@@ -1,5 +1,5 @@
 /** The users and keys in force: those of the configuration, and those of the data directory where they don't collide. */
-import { timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import { wallTime } from "../common/clock.ts";
 import type { Config, Role, Scope } from "../config/config.ts";
 import type { Accounts, StoredKey } from "../store/accounts.ts";
@@ -77,6 +77,13 @@ export class Tables {
     return key.owner;
   }
 
+  /** The caller that would prove itself in that way now; null: there is none. @param proof as `proofOf` says it */
+  callerBy(name: string, proof: string): Caller | null {
+    const [kind, sha256 = ""] = proof.split(" ");
+    const caller = kind === "key" ? this.ownerOf(Buffer.from(sha256, "hex")) : this.users.get(name)?.caller;
+    return caller !== undefined && caller.name === name && proofOf(caller) === proof ? caller : null;
+  }
+
   /** Whether a key of that hash is in force, or was before a rotation. @param sha256 in hexadecimal */
   hasKey(sha256: string): boolean {
     return this.#keys.has(Buffer.from(sha256, "hex").toString("latin1"));
@@ -97,6 +104,13 @@ export class Tables {
   get hasCredentials(): boolean {
     return this.#keys.size > 0 || this.users.values().some((user) => user.passwordHash !== undefined);
   }
+}
+
+/** How a caller has proven itself, as text that lets nobody in: a hash of its key, or of what is stored of its password. */
+export function proofOf(caller: Caller): string | null {
+  const proof = PROOFS.get(caller);
+  if (proof === undefined) return null;
+  return proof.digest === null ? `password ${hash("sha256", proof.passwordHash ?? "")}` : `key ${keyHashOf(caller)}`;
 }
 
 /** The SHA-256 of the key that a caller came with, in hexadecimal; null: it came with none. */

@@ -10,6 +10,7 @@ import type { FileSource } from "../files/source.ts";
 import type { ModelStatus } from "../gpu/models.ts";
 import type { GpuStatus, Readiness } from "../gpu/status.ts";
 import type { ModelCatalog } from "../models/catalog.ts";
+import type { Kept } from "../auth/kept.ts";
 import type { Logger } from "../log/log.ts";
 import type { EventRing } from "../observe/event-ring.ts";
 import type { TextRequest } from "../request.ts";
@@ -92,6 +93,8 @@ export interface ClusterMember {
   readonly leads: () => boolean;
   /** All servers of the cluster. @throws {AltLasError} the database cannot be asked */
   readonly servers: () => Promise<readonly ServerStatus[]>;
+  /** Sign-ins and tickets, for the next server to lead. */
+  readonly kept: Kept;
   /** Tells the next server to lead of what was changed. Resolves when that is stored. @throws {AltLasError} `store_unavailable` */
   readonly share: () => Promise<void>;
 }

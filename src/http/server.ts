@@ -291,7 +291,7 @@ function letPagesIn(app: FastifyInstance, { server: { cors_origins: origins } }:
 }
 
 function ticketsFor(app: FastifyInstance, parts: ServerParts): StreamTickets {
-  const tickets = new StreamTickets(parts);
+  const tickets = new StreamTickets({ credentials: parts.credentials, kept: parts.member?.kept });
   const readers = new LiveReaders(parts.credentials);
   app.decorate("liveReaders", readers);
   app.addHook("onClose", async () => {

@@ -52,9 +52,9 @@ export function signInRoutes(app: FastifyInstance, { config, credentials }: Serv
     const secret = cookieOf(request, SESSION, site);
     return { user: secret === null ? null : (signOn.bySession(secret)?.name ?? null) };
   });
-  app.post("/auth/sign_out", { ...HIDDEN, onRequest: refuseForeignPages(config) }, (request, reply) => {
+  app.post("/auth/sign_out", { ...HIDDEN, onRequest: refuseForeignPages(config) }, async (request, reply) => {
     const secret = cookieOf(request, SESSION, site);
-    if (secret !== null) signOn.end(secret);
+    if (secret !== null) await signOn.end(secret);
     setCookie(reply, SESSION, site, { value: null });
     return { user: null };
   });

@@ -39,10 +39,10 @@ export function streamTicketRoute(app: FastifyInstance, tickets: StreamTickets):
   app.post<{ Body: TicketRequest }>(
     "/stream_ticket",
     { schema, onRequest: reading("Following a stream") },
-    ({ caller, body, prefix }) => ({
-      ticket: tickets.issue(caller, streamIn(body.path, prefix)),
-      expires_at: isoTime(wallTime() + LIVES),
-    }),
+    async ({ caller, body, prefix }, reply) => {
+      const ticket = await tickets.give(caller, streamIn(body.path, prefix));
+      return reply.send({ ticket, expires_at: isoTime(wallTime() + LIVES) });
+    },
   );
 }
 

@@ -1,9 +1,12 @@
 /**
  * Tickets that open one event stream, for browsers: their `EventSource` can send no header. A ticket stands in a URL, which people copy and
- * programs note down, so it lets nobody in for long, and nowhere else. In memory only, by their hashes.
+ * programs note down, so it lets nobody in for long, and nowhere else. They are known by their hashes; the next server that leads a cluster knows
+ * them, too.
  */
 import { hash, randomBytes } from "node:crypto";
-import type { Caller, Credentials } from "../auth/credentials.ts";
+import type { Caller, Credentials, NamedCaller } from "../auth/credentials.ts";
+import type { Kept } from "../auth/kept.ts";
+import { wallTime } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
 
 /** Milliseconds in which a ticket is to be used first, and after its last connection used again. */
@@ -27,6 +30,16 @@ interface Ticket {
   cut: (() => void) | null;
 }
 
+/** As the next server finds it. */
+interface KeptTicket {
+  readonly caller: NamedCaller;
+  readonly path: string;
+  /** Unix milliseconds, both. */
+  readonly madeAt: number;
+  /** null: it has a connection open. */
+  readonly freeSince: number | null;
+}
+
 /** The use that is made of a ticket. */
 export interface TicketUse {
   /** The path of the stream. */
@@ -38,23 +51,58 @@ export interface TicketUse {
 }
 
 export interface TicketsOptions {
-  readonly credentials: Pick<Credentials, "holds" | "onChange">;
+  readonly credentials: Pick<Credentials, "holds" | "onChange" | "namedFor" | "callerNamed">;
+  /** Keeps them for the next server; left out: there is none. */
+  readonly kept?: Kept | undefined;
   /** Milliseconds of a clock that only goes forward; for tests. */
   readonly now?: () => number;
+  /** Unix milliseconds; for tests. */
+  readonly wall?: () => number;
 }
 
 export class StreamTickets {
   readonly #credentials: TicketsOptions["credentials"];
   readonly #now: () => number;
+  readonly #wall: () => number;
+  readonly #kept: Kept | undefined;
   readonly #stop: () => void;
   /** By their hashes, the oldest first. */
   readonly #tickets = new Map<string, Ticket>();
   #looks: NodeJS.Timeout | null = null;
 
-  constructor({ credentials, now = () => performance.now() }: TicketsOptions) {
+  constructor({ credentials, kept, now = () => performance.now(), wall = wallTime }: TicketsOptions) {
     this.#credentials = credentials;
     this.#now = now;
+    this.#wall = wall;
+    this.#kept = kept;
     this.#stop = credentials.onChange(() => this.sweep());
+    for (const [key, one] of kept?.left<KeptTicket>("ticket") ?? []) this.#takeOver(key, one);
+  }
+
+  /** A connection that was open by it has ended with the server before. */
+  #takeOver(key: string, { caller: named, path, madeAt, freeSince }: KeptTicket): void {
+    const caller = this.#credentials.callerNamed(named);
+    if (caller === null) return this.#kept!.note("ticket", key, null);
+    const at = (time: number): number => this.#now() - Math.max(0, this.#wall() - time);
+    this.#add(key, { caller, path, madeAt: at(madeAt), freeSince: at(freeSince ?? this.#wall()), cut: null });
+  }
+
+  #add(key: string, ticket: Ticket): void {
+    this.#tickets.set(key, ticket);
+    this.#looks ??= setInterval(() => this.sweep(), LOOKS).unref();
+  }
+
+  #keptOf({ caller, path, madeAt, freeSince, cut }: Ticket): KeptTicket | null {
+    const named = this.#credentials.namedFor(caller);
+    const at = (time: number): number => this.#wall() - (this.#now() - time);
+    return named && { caller: named, path, madeAt: at(madeAt), freeSince: cut === null ? at(freeSince) : null };
+  }
+
+  /** Tells the next server what has become of one. */
+  #note(key: string): void {
+    const ticket = this.#tickets.get(key);
+    if (this.#kept === undefined) return;
+    this.#kept.note("ticket", key, ticket === undefined ? null : this.#keptOf(ticket));
   }
 
   /** How many there are. */
@@ -62,11 +110,19 @@ export class StreamTickets {
     return this.#tickets.size;
   }
 
-  /** Forgets all. */
+  /** Forgets all; the next server knows them. */
   close(): void {
     this.#stop();
     this.#tickets.clear();
     this.#rest();
+  }
+
+  /** A ticket that the next server knows, too. @throws {AltLasError} as `issue`; `store_unavailable` */
+  async give(caller: Caller, path: string): Promise<string> {
+    const ticket = this.issue(caller, path);
+    const key = keyOf(ticket);
+    await this.#kept?.put("ticket", key, this.#keptOf(this.#tickets.get(key)!));
+    return ticket;
   }
 
   /** @throws {AltLasError} `rate_limited`: all that this user may have are in use */
@@ -74,8 +130,7 @@ export class StreamTickets {
     this.#makeRoom(caller);
     const ticket = randomBytes(32).toString("base64url");
     const madeAt = this.#now();
-    this.#tickets.set(keyOf(ticket), { caller, path, madeAt, freeSince: madeAt, cut: null });
-    this.#looks ??= setInterval(() => this.sweep(), LOOKS).unref();
+    this.#add(keyOf(ticket), { caller, path, madeAt, freeSince: madeAt, cut: null });
     return ticket;
   }
 
@@ -86,15 +141,18 @@ export class StreamTickets {
    * @throws {AltLasError} `unauthorized`
    */
   redeem(given: string, use: TicketUse, cut: () => void): { readonly caller: Caller; readonly ended: () => void } {
-    const ticket = this.#tickets.get(keyOf(given));
+    const key = keyOf(given);
+    const ticket = this.#tickets.get(key);
     if (ticket === undefined || !this.#opens(ticket, use)) throw new AltLasError("unauthorized", REFUSED);
     ticket.cut?.();
     ticket.cut = cut;
+    this.#note(key);
     const ended = (): void => {
       // It may have another one by now.
       if (ticket.cut !== cut) return;
       ticket.cut = null;
       ticket.freeSince = this.#now();
+      this.#note(key);
     };
     return { caller: ticket.caller, ended };
   }
@@ -105,6 +163,7 @@ export class StreamTickets {
       if (!this.#lives(ticket)) {
         this.#tickets.delete(key);
         ticket.cut?.();
+        this.#note(key);
       }
     if (this.#tickets.size === 0) this.#rest();
   }
@@ -133,7 +192,10 @@ export class StreamTickets {
     const own = [...this.#tickets].filter(([, { caller }]) => caller.name === name);
     if (own.length < MOST) return;
     const [spare] = own.find(([, { cut }]) => cut === null) ?? [];
-    if (spare !== undefined) return void this.#tickets.delete(spare);
+    if (spare !== undefined) {
+      this.#tickets.delete(spare);
+      return this.#note(spare);
+    }
     const sentence = `${name} has ${own.length} event streams open by tickets, and may not have more. Close some of them.`;
     throw new AltLasError("rate_limited", sentence);
   }

@@ -6,6 +6,7 @@ import { type ClusterAnswer } from "../../src/http/schemas/cluster.ts";
 import { type TaskView } from "../../src/http/schemas/tasks.ts";
 import { LiveClient, type ServerEvent } from "../helpers/events.ts";
 import { gpus, ready, running } from "../helpers/cluster-server.ts";
+import { startIssuer } from "../helpers/issuer.ts";
 import { NatsServer, NO_NATS } from "../helpers/nats.ts";
 import { NO_POSTGRES, PostgresServer, PROGRAMS } from "../helpers/postgres.ts";
 import { type Owner, Server } from "../helpers/server.ts";
@@ -53,9 +54,9 @@ if (skipPostgres === false)
   });
 
 /** One that leads, one that stands by, and a machine. */
-async function several(t: Owner, schema: string) {
+async function several(t: Owner, schema: string, more = "") {
   const nats = await NatsServer.start(t);
-  const config = `cluster: { nats: '${nats.url}' }\nstore: { url: '${postgres.url()}', schema: ${schema} }`;
+  const config = `cluster: { nats: '${nats.url}' }\nstore: { url: '${postgres.url()}', schema: ${schema} }${more}`;
   const first = await Server.start(t, { config, env });
   const second = await Server.start(t, { config, env });
   assert.match(second.stdout, /Another server leads the cluster/);
@@ -93,7 +94,14 @@ test(
   "a server that stands by passes all on, and goes on where the one that leads is killed",
   { skip: skipPostgres },
   async (t) => {
-    const { first, second } = await several(t, "killed");
+    const issuer = await startIssuer(t);
+    const client = `client_id: ${issuer.client.id}, client_secret: '${issuer.client.secret}'`;
+    const oidc = `\nauth: { oidc: { issuer: '${issuer.url}', ${client}, default_role: user } }`;
+    const { first, second } = await several(t, "killed", oidc);
+    const session = await arrived(second, await departed(second));
+    const out = await arrived(second, await departed(second));
+    await asBrowser(second, "/auth/sign_out", out, "POST");
+    const underWay = await departed(second);
     const { body } = await second.request<ClusterAnswer>("GET", "/api/v1/cluster");
     assert.deepEqual(
       body.servers.map(({ address, leads }) => [address, leads]),
@@ -105,6 +113,10 @@ test(
     const { task_id } = await second.predict({ text: "hello", max_length: 160 });
     await running(second, task_id);
     const begun = await follow(second, task_id, { tokens: 5 });
+    const path = `/api/v1/task/${task_id}/events`;
+    const [unused, used] = [await ticketFor(second, path), await ticketFor(second, path)];
+    const reader = await fetch(`${second.url}${path}?ticket=${used}`);
+    assert.equal(reader.status, 200);
     const killed = performance.now();
     await first.kill9();
     const answered = async (): Promise<boolean> =>
@@ -112,6 +124,15 @@ test(
     while (!(await answered()));
     const seconds = (performance.now() - killed) / 1000;
     assert(seconds < 5, `no answer for ${seconds} s`);
+    // Who has signed in is so at the next server, and a sign-in that was under way ends there.
+    const who = (cookie: string) => asBrowser(second, "/auth/session", cookie).then((answer) => answer.json());
+    assert.deepEqual(await who(session), { user: "alice" });
+    assert.deepEqual(await who(out), { user: null });
+    assert.deepEqual(await who(await arrived(second, underWay)), { user: "alice" });
+    // So are tickets: one that was not used yet, and one whose reader comes back.
+    assert.equal((await fetch(`${second.url}${path}?ticket=${unused}`)).status, 200);
+    assert.equal((await fetch(`${second.url}/api/v1/events?ticket=${unused}`)).status, 401);
+    assert.equal((await fetch(`${second.url}${path}?ticket=${used}&last_event_id=${begun.at(-1)!.id}`)).status, 200);
     const rest = await follow(second, task_id, { after: begun.at(-1)!.id });
     const task = await second.task(task_id);
     assert.deepEqual([task.status, task.attempts.length], ["completed", 1]);
@@ -147,6 +168,29 @@ test(
     assert.match(JSON.stringify(body), /"max_queue_size":77/);
   },
 );
+
+async function ticketFor(server: Server, path: string): Promise<string> {
+  const answer = await server.request<{ ticket: string }>("POST", "/api/v1/stream_ticket", { body: { path } });
+  return answer.body.ticket;
+}
+
+function asBrowser(server: Server, path: string, cookie: string, method = "GET"): Promise<Response> {
+  return fetch(server.url + path, { method, redirect: "manual", headers: { cookie } });
+}
+
+/** A browser goes to the issuer, which knows it. @returns where that sends it back to, and the cookie with which it comes */
+async function departed(server: Server): Promise<{ readonly back: string; readonly cookie: string }> {
+  const left = await asBrowser(server, "/auth/sign_in", "");
+  const { headers } = await fetch(left.headers.get("location")!, { redirect: "manual" });
+  const { pathname, search } = new URL(headers.get("location")!);
+  return { back: pathname + search, cookie: left.headers.getSetCookie()[0]!.split(";")[0]! };
+}
+
+/** @returns the cookie of its session */
+async function arrived(server: Server, { back, cookie }: Awaited<ReturnType<typeof departed>>): Promise<string> {
+  const { headers } = await asBrowser(server, back, cookie);
+  return headers.getSetCookie().at(-1)!.split(";")[0]!;
+}
 
 /** Waits until a server answers for the cluster. */
 async function answers(server: Server): Promise<void> {

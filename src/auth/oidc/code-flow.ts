@@ -1,8 +1,8 @@
 /**
  * Sign-in by a browser: the authorization code flow with PKCE (RFC 6749, RFC 7636, OpenID Connect Core).
  *
- * Nothing is kept of a sign-in that is under way. Its browser keeps one secret; state, nonce and verifier are made of that and a key of this
- * process. So nobody can fill any memory with sign-ins that never end, and an answer that was meant for another browser fits none of them.
+ * Nothing is kept of a sign-in that is under way. Its browser keeps one secret, of which state, nonce and verifier are made, at whichever server it
+ * comes back. So nobody can fill any memory with sign-ins that never end, and an answer that was meant for another browser fits none of them.
  */
 import { createHmac, randomBytes } from "node:crypto";
 import * as oauth from "oauth4webapi";
@@ -12,8 +12,6 @@ import { AltLasError, messageOf } from "../../errors.ts";
 import type { Logger } from "../../log/log.ts";
 import type { Issuer } from "./issuer.ts";
 import { askIssuer } from "./issuer-http.ts";
-
-const KEY = randomBytes(32);
 
 export interface FlowParts {
   readonly config: Config["auth"]["oidc"];
@@ -99,8 +97,7 @@ function attempt(check: () => URLSearchParams): URLSearchParams {
   } catch (error) {
     const said = error instanceof oauth.AuthorizationResponseError ? ` It said ${shown(error.error)}.` : "";
     if (said !== "") throw new AltLasError("unauthorized", `The issuer has signed nobody in.${said}`);
-    const sentence =
-      "This is no answer to a sign-in of this browser, or that was begun before the server. Begin again.";
+    const sentence = "This is no answer to a sign-in of this browser. Begin again.";
     throw new AltLasError("unauthorized", sentence, { cause: error });
   }
 }
@@ -126,5 +123,5 @@ function isFit({ protocol }: URL, { issuer }: FlowParts["config"]): boolean {
 }
 
 function derived(secret: string, what: "state" | "nonce" | "verifier"): string {
-  return createHmac("sha256", KEY).update(`${what} ${secret}`).digest("base64url");
+  return createHmac("sha256", secret).update(what).digest("base64url");
 }

@@ -1,22 +1,38 @@
 /**
- * Sign-ins of the dashboard, each known by a secret that its browser keeps in a cookie. They are in memory only: after a restart people sign in
- * again, which their issuer mostly does without asking them.
+ * Sign-ins of the dashboard, each known by a secret that its browser keeps in a cookie. The next server that leads a cluster knows them, too. Where
+ * there is one server they are in memory only: after a restart people sign in again, which their issuer mostly does without asking them.
  */
 import { hash, randomBytes } from "node:crypto";
 import { wallTime } from "../../common/clock.ts";
 import type { Config } from "../../config/config.ts";
 import { type Caller, hasExpired, type Tables, UNBOUND } from "../tables.ts";
+import type { Kept } from "../kept.ts";
 import type { Identity } from "./claims.ts";
 
 /** Sessions in all, and of one user; over it the oldest one ends. */
 const MOST = 10_000;
 const MOST_OF_USER = 50;
 
+/** Milliseconds after which a use is told to the next server again. */
+const TOLD = 60_000;
+
 interface Session {
   readonly caller: Caller;
   readonly identity: Identity;
   /** Milliseconds of the clock. */
   usedAt: number;
+  /** The use of which the next server knows. */
+  toldAt: number;
+}
+
+/** As the next server finds it. */
+interface KeptSession {
+  readonly identity: Identity;
+  /** The user here, as the session was begun. */
+  readonly user: Identity;
+  /** Unix milliseconds, both. */
+  readonly expiresAt: number;
+  readonly usedAt: number;
 }
 
 export interface SessionsOptions {
@@ -32,9 +48,26 @@ export class Sessions {
   /** By the hashes of their secrets, the oldest first. */
   readonly #sessions = new Map<string, Session>();
   readonly #byCaller = new WeakMap<Caller, Session>();
+  /** null: nobody goes on after this server. */
+  #kept: Kept | null = null;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+  }
+
+  /** Takes over those of the server before, and keeps all for the next one. */
+  keep(kept: Kept): void {
+    this.#kept = kept;
+    const now = this.#options.now();
+    for (const [id, { identity, user, expiresAt, usedAt }] of kept.left<KeptSession>("session")) {
+      const before = now - Math.max(0, wallTime() - usedAt);
+      this.#add(id, { caller: callerOf(user, expiresAt), identity, usedAt: before, toldAt: before });
+    }
+  }
+
+  #add(id: string, session: Session): void {
+    this.#sessions.set(id, session);
+    this.#byCaller.set(session.caller, session);
   }
 
   /** How many there are, those that nobody has asked for since their end among them. */
@@ -46,12 +79,17 @@ export class Sessions {
   begin(identity: Identity, user: Identity): { readonly secret: string; readonly caller: Caller } {
     this.#makeRoom(user.name);
     const secret = randomBytes(32).toString("base64url");
-    const expiresAt = wallTime() + this.#options.settings.lifetime * 1000;
-    const caller: Caller = Object.freeze({ ...UNBOUND, ...user, expiresAt, by: "session" });
-    const session = { caller, identity, usedAt: this.#options.now() };
-    this.#sessions.set(idOf(secret), session);
-    this.#byCaller.set(caller, session);
+    const caller = callerOf(user, wallTime() + this.#options.settings.lifetime * 1000);
+    const now = this.#options.now();
+    this.#add(idOf(secret), { caller, identity, usedAt: now, toldAt: now });
     return { secret, caller };
+  }
+
+  /** Resolves when the next server would know of this one, or of its end. @throws {AltLasError} `store_unavailable` */
+  async stored(secret: string): Promise<void> {
+    const id = idOf(secret);
+    const session = this.#sessions.get(id);
+    await this.#kept?.put("session", id, session === undefined ? null : keptOf(session));
   }
 
   /** null: there is no such session any more. */
@@ -60,11 +98,18 @@ export class Sessions {
     const session = this.#sessions.get(id);
     if (session === undefined) return null;
     if (this.#lives(session, tables)) {
-      session.usedAt = this.#options.now();
+      this.#use(id, session);
       return session.caller;
     }
     this.#remove(id, session);
     return null;
+  }
+
+  #use(id: string, session: Session): void {
+    session.usedAt = this.#options.now();
+    if (this.#kept === null || session.usedAt - session.toldAt < TOLD) return;
+    session.toldAt = session.usedAt;
+    this.#kept.note("session", id, keptOf(session));
   }
 
   /** @returns whether there was one */
@@ -86,6 +131,17 @@ export class Sessions {
   #remove(id: string, { caller }: Session): void {
     this.#sessions.delete(id);
     this.#byCaller.delete(caller);
+    this.#kept?.note("session", id, null);
+  }
+
+  /** A session by its id, and the other way round: what else outlives this server names it so. */
+  callerBy(id: string): Caller | null {
+    return this.#sessions.get(id)?.caller ?? null;
+  }
+
+  idBy(caller: Caller): string | null {
+    for (const [id, session] of this.#sessions) if (session.caller === caller) return id;
+    return null;
   }
 
   #lives({ caller, identity, usedAt }: Session, tables: Tables): boolean {
@@ -103,6 +159,15 @@ export class Sessions {
       this.#remove(id, session);
     }
   }
+}
+
+function callerOf(user: Identity, expiresAt: number): Caller {
+  return Object.freeze({ ...UNBOUND, ...user, expiresAt, by: "session" });
+}
+
+/** It was used at this moment. */
+function keptOf({ caller: { name, role, team, expiresAt }, identity }: Session): KeptSession {
+  return { identity, user: { name, role, team }, expiresAt: expiresAt!, usedAt: wallTime() };
 }
 
 function idOf(secret: string): string {

@@ -2,6 +2,7 @@
 import type { Config } from "../../config/config.ts";
 import { AltLasError } from "../../errors.ts";
 import type { Logger } from "../../log/log.ts";
+import type { Kept } from "../kept.ts";
 import type { Caller, Tables } from "../tables.ts";
 import type { Departure, Return } from "./code-flow.ts";
 import { Sessions } from "./sessions.ts";
@@ -67,7 +68,9 @@ export class SignOn {
       const { arrival } = await import("./code-flow.ts");
       const token = await arrival(this.#flow, given);
       const { identity } = await this.tokens.identify(token, config.client_id!);
-      return this.#sessions.begin(identity, this.tokens.admitted(identity, tables()));
+      const begun = this.#sessions.begin(identity, this.tokens.admitted(identity, tables()));
+      await this.#sessions.stored(begun.secret);
+      return begun;
     } finally {
       this.#underWay--;
     }
@@ -78,8 +81,25 @@ export class SignOn {
     return this.#sessions.find(secret, this.#options.tables());
   }
 
-  end(secret: string): void {
+  /** @throws {AltLasError} `store_unavailable` */
+  async end(secret: string): Promise<void> {
     if (this.#sessions.end(secret)) this.#options.onEnd();
+    await this.#sessions.stored(secret);
+  }
+
+  /** Takes over the sessions of the server before. */
+  keep(kept: Kept): void {
+    this.#sessions.keep(kept);
+  }
+
+  /** How a caller is named to the next server; null: it has no session. */
+  sessionOf(caller: Caller): string | null {
+    return this.#sessions.idBy(caller);
+  }
+
+  /** The caller that was named so. */
+  callerOf(session: string): Caller | null {
+    return this.#sessions.callerBy(session);
   }
 
   get #flow() {

@@ -123,7 +123,7 @@ function taskRoute(
 
 /** The caller of a request, as far as this server can tell; null: the leader has to decide. */
 function callersBy(app: FastifyInstance, parts: StandbyParts, proxies: Proxies): CallerOf {
-  const tickets = new StreamTickets(parts);
+  const tickets = new StreamTickets({ credentials: parts.credentials });
   app.addHook("onClose", async () => tickets.close());
   const authenticate = authentication(parts, proxies, tickets);
   return (request) =>

@@ -59,7 +59,12 @@ export class PostgresStore extends ThreadStore {
     return (await this.request("sharedFile", { name })).value;
   }
 
-  async putSharedFile(name: string, body: string): Promise<void> {
+  async sharedFiles(prefix: string): Promise<ReadonlyMap<string, string>> {
+    return new Map((await this.request("sharedFiles", { prefix })).value);
+  }
+
+  /** @param body null: it is to go */
+  async putSharedFile(name: string, body: string | null): Promise<void> {
     await this.request("putSharedFile", { name, body });
   }
 

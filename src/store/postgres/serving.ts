@@ -17,7 +17,7 @@ import { isAboutBytes, serveBytes } from "./pieces.ts";
 import { countPending, deliveriesOf, endpoints, findKey, findSecret, pendingDeliveries } from "./outbox.ts";
 import { auditPart, type Part, usagePart } from "./records-read.ts";
 import type { Session } from "./session.ts";
-import { putSharedFile, sharedFile } from "./shared-files.ts";
+import { putSharedFile, sharedFile, sharedFiles } from "./shared-files.ts";
 import {
   batch,
   ends,
@@ -135,6 +135,7 @@ export async function serveStored(
   const writes: Handlers<SharedKind | "write" | "remove" | "removeTexts" | "removeFile" | "sweep" | "forget" | "list"> =
     {
       sharedFile: ({ name }) => database.read((session) => sharedFile(session, name)),
+      sharedFiles: ({ prefix }) => database.read((session) => sharedFiles(session, prefix)),
       putSharedFile: ({ name, body }) => database.change((session) => putSharedFile(session, name, body)),
       write: (written) => database.write(written),
       removeTexts: ({ seqs }) => database.change((session) => removeTexts(session, seqs)),

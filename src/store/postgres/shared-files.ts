@@ -10,7 +10,14 @@ export async function sharedFile(session: Session, name: string): Promise<string
   return (row?.[0] ?? null) as string | null;
 }
 
-export async function putSharedFile(session: Session, name: string, body: string): Promise<null> {
-  await session.change(PUT, { name, body });
+export async function sharedFiles(session: Session, prefix: string): Promise<[string, string][]> {
+  const rows = await session.rows("SELECT name, body FROM shared_files WHERE starts_with(name, :prefix)", { prefix });
+  return rows as unknown as [string, string][];
+}
+
+/** @param body null: it is to go */
+export async function putSharedFile(session: Session, name: string, body: string | null): Promise<null> {
+  if (body === null) await session.change("DELETE FROM shared_files WHERE name = :name", { name });
+  else await session.change(PUT, { name, body });
   return null;
 }

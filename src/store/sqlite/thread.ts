@@ -157,6 +157,7 @@ function serve(request: Request): Value {
       return null;
     case "putPiece":
     case "sharedFile":
+    case "sharedFiles":
     case "putSharedFile":
     case "nameBytes":
     case "dropBytes":

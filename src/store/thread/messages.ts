@@ -151,7 +151,9 @@ export interface Exchange {
   bytesNames: { request: { readonly after: string; readonly limit: number }; value: null };
   /** null: there is none. */
   sharedFile: { request: { readonly name: string }; value: string | null };
-  putSharedFile: { request: { readonly name: string; readonly body: string }; value: null };
+  sharedFiles: { request: { readonly prefix: string }; value: [string, string][] };
+  /** null as the body: it is to go. */
+  putSharedFile: { request: { readonly name: string; readonly body: string | null }; value: null };
   /** Rows of the audit log; the value is the number below which the next ones are. */
   audit: { request: { readonly filter: AuditFilter; readonly atOnce: number }; value: number | null };
   /** Begins a copy in the new file `path`; its end is told by `copied`. */
@@ -163,7 +165,7 @@ export interface Exchange {
 
 export type Kind = keyof Exchange;
 /** About what only a database on a server has. */
-export type SharedKind = "sharedFile" | "putSharedFile";
+export type SharedKind = "sharedFile" | "sharedFiles" | "putSharedFile";
 /** About the bytes of files, where these are in the database. */
 export type BytesKind = "putPiece" | "nameBytes" | "dropBytes" | "bytesSize" | "piece" | "bytesNames";
 /** `number` tells requests apart. */
