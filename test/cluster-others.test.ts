@@ -4,6 +4,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { pino } from "pino";
+import { parseConfig } from "../src/config/config.ts";
 import { ClusterPool } from "../src/cluster/cluster-pool.ts";
 import { GpuIds } from "../src/cluster/gpu-ids.ts";
 import { BEATS, type FromAgent, LEADERS, newsOf, type ToAgent } from "../src/cluster/messages.ts";
@@ -125,4 +126,18 @@ test("an agent says that its clock is far off", async (t) => {
   await world.agent("one", "", "simulated:1", said);
   await world.changes.until(() => said.length > 0);
   assert.match(said[0]!, /^The clock of this machine is 3600 s behind the server's: set it by NTP/);
+});
+
+test("a configuration by which keys and prompts would travel in clear text is refused, and one that contradicts itself", () => {
+  const refused = (yaml: string, message: RegExp) => assert.throws(() => parseConfig(yaml, "c.yaml"), { message });
+  const several = "store: { url: 'postgres://localhost/a' }\ncluster: { nats: 'nats://127.0.0.1:4222'";
+  refused(`${several}, address: 'http://10.0.0.5:8642' }`, /cluster\.address names 10\.0\.0\.5, which is beyond this/);
+  refused(`${several} }\nserver: { host: 0.0.0.0 }`, /cluster\.address is missing, and this server listens beyond/);
+  for (const more of [" }", ", address: 'http://127.0.0.1:8642' }", ", address: 'https://10.0.0.5:8642' }"])
+    parseConfig(several + more, "c.yaml");
+  refused("cluster: { nats: ['tls://a:4222', 'tls://u:p@b:4222'] }", /cluster\.nats has addresses that differ in more/);
+  refused("cluster: { nats: ['tls://a:4222', 'nats://10.0.0.5'] }", /cluster\.nats names 10\.0\.0\.5, which is beyond/);
+  refused("cluster: { nats: [] }", /cluster\.nats must be an address like .*, or a list of them/);
+  refused("cluster: { nats: ['http://a'] }", /cluster\.nats\[0\] must be /);
+  refused("cluster: { operator_key: a.nk }", /cluster\.operator_key needs cluster\.signing_key/);
 });

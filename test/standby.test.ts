@@ -30,7 +30,8 @@ interface World {
   leader: LeadingServer | null;
 }
 
-async function standby(t: TestContext, answer: http.RequestListener, yaml = ""): Promise<World> {
+/** @param said the errors in its log */
+async function standby(t: TestContext, answer: http.RequestListener, yaml = "", said: string[] = []): Promise<World> {
   const leader = Object.assign(http.createServer(answer), { httpAllowHalfOpen: true }).listen(0, "127.0.0.1");
   await once(leader, "listening");
   t.after(() => {
@@ -38,7 +39,7 @@ async function standby(t: TestContext, answer: http.RequestListener, yaml = ""):
     leader.closeAllConnections();
   });
   const config = parseConfig(`auth: { enabled: false }\n${yaml}`, "config.yaml", { port: 0 });
-  const log = createLogger("silent", { write: () => {} });
+  const log = createLogger("error", { write: (line) => void said.push(line) });
   const { port } = leader.address() as AddressInfo;
   const world = { leader: { id: "a", url: `http://127.0.0.1:${port}`, secret: SECRET } as LeadingServer | null };
   const server = createStandby({
@@ -337,6 +338,35 @@ test("the leader is shown the certificate as it was renewed, also where a connec
   put("second.example.com");
   world.server.app.renewCertificate();
   assert.equal(await shown(), "second.example.com");
+});
+
+test("a leader whose certificate does not fit is told of, once for each thing that is wrong", async (t) => {
+  const said: string[] = [];
+  const world = await standby(t, () => {}, "", said);
+  const authority = newCertificate("Authority of the servers");
+  const leader = https.createServer(newCertificate("localhost", authority), (_request, response) => response.end());
+  await once(leader.listen(0, "127.0.0.1"), "listening");
+  t.after(() => {
+    leader.close();
+    leader.closeAllConnections();
+  });
+  setDefaultCACertificates([newCertificate("Another authority").cert]);
+  const url = `https://localhost:${(leader.address() as AddressInfo).port}`;
+  world.leader = { ...world.leader!, url };
+  for (let i = 0; i < 2; i++) assert.equal((await ask(world, "/x")).status, 503);
+  setDefaultCACertificates([authority.cert]);
+  assert.equal((await ask(world, "/x")).status, 200);
+  world.leader = { ...world.leader, url: url.replace("localhost", "127.0.0.1") };
+  assert.equal((await ask(world, "/x")).status, 503);
+  assert.deepEqual(
+    said.map((line) => (JSON.parse(line) as { msg: string }).msg),
+    [url, world.leader.url].map((at, index) => {
+      const why = ["its certificate is signed by nobody who is trusted here", "its certificate is for another name"][
+        index
+      ];
+      return `No request can be passed on to the server that leads, at ${at} (its cluster.address): ${why}.`;
+    }),
+  );
 });
 
 /** A stream that was opened at both ends. */

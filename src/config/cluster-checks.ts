@@ -1,10 +1,12 @@
 /** Rules of the section `cluster` that a schema cannot say. */
 import { finding, type Finding } from "./findings.ts";
 import type { Config } from "./schema.ts";
-import { isLoopback } from "./server-checks.ts";
+import { isLoopback, isReachable } from "./server-checks.ts";
 
-export function* checkCluster({ cluster: { nats, address, operator_key, signing_key } }: Config): Iterable<Finding> {
-  if (address !== undefined && !URL.canParse(address)) yield finding(["cluster", "address"], "is no address.");
+export function* checkCluster(config: Config): Iterable<Finding> {
+  const { nats, operator_key, signing_key } = config.cluster;
+  const unfit = faultOfAddress(config);
+  if (unfit !== null) yield finding(["cluster", "address"], unfit, ["server", "host"], ["server", "tls"]);
   if (operator_key !== undefined && signing_key === undefined)
     yield finding(["cluster", "operator_key"], "needs cluster.signing_key: the account whose machines it locks out.", [
       "cluster",
@@ -13,6 +15,19 @@ export function* checkCluster({ cluster: { nats, address, operator_key, signing_
   const fault = nats === undefined ? null : faultOfNats(nats);
   if (fault !== null) yield finding(["cluster", "nats"], fault);
 }
+
+/** Why other servers of the cluster should not reach this one where they would, as the rest of a sentence; null: they may. */
+function faultOfAddress({ cluster: { nats, address }, store, server }: Config): string | null {
+  if (address !== undefined && !URL.canParse(address)) return "is no address.";
+  if (nats === undefined || store.url === undefined) return null;
+  const { protocol, hostname } = new URL(address ?? "https://localhost");
+  if (protocol === "http:" && !isLoopback(hostname.replace(/^\[|\]$/g, "")))
+    return `names ${hostname}, which is beyond this machine: write https:// in the place of http://. Keys and prompts travel there.`;
+  return address === undefined && isReachable(server) && server.tls.cert === undefined ? UNENCRYPTED : null;
+}
+
+const UNENCRYPTED =
+  "is missing, and this server listens beyond this machine without TLS, by which the other servers of its cluster would send it keys and prompts. Set server.tls, or an address that begins with https://; one of this machine, like http://127.0.0.1:8642, is for servers that are all on it.";
 
 /** The addresses of `cluster.nats`, or in the one word of `--join`, with commas between them. */
 export function natsUrls(nats: string | readonly string[]): readonly string[] {

@@ -91,15 +91,20 @@ test("each service of a cluster has the secrets and networks that it needs, and 
   const { services } = parse(readText("compose.cluster.yaml"), { merge: true }) as {
     services: Record<string, Written>;
   };
-  const { agent, "nats-1": nats } = services as Record<"agent" | "nats-1", Written>;
+  const { agent, "nats-1": nats, "server-1": server } = services as Record<"agent" | "nats-1" | "server-1", Written>;
   assert.deepEqual([agent.environment, agent.healthcheck, agent.networks], [{}, { disable: true }, undefined]);
   assert.deepEqual(
     agent.volumes.filter((volume) => volume.includes("keys")),
     ["./keys/ca.pem:/etc/alt-las/ca.pem:ro"],
   );
   assert.deepEqual(Object.keys(nats.networks!), ["default", "routes"]);
-  const mounted = nats.volumes.map((volume) => volume.split(":")[0]!.replace("./keys/", "")).toSorted();
-  assert.deepEqual(mounted, ["./routes.conf", "ca.pem", "cert.pem", "key.pem", "nats.conf"]);
+  const mountedIn = ({ volumes }: Written): string[] =>
+    volumes.map((volume) => volume.split(":")[0]!.replace("./keys/", "")).toSorted();
+  assert.deepEqual(mountedIn(nats), ["./routes.conf", "ca.pem", "cert.pem", "key.pem", "nats-1", "nats.conf"]);
+  // All that the configuration of a server names, and nothing else of that folder.
+  const named = readText("cluster.yaml").matchAll(/\/etc\/alt-las\/keys\/(\S+)/g);
+  const keys = [...new Set(Array.from(named, ([, file]) => file!))];
+  assert.deepEqual(mountedIn(server), ["./cluster.yaml", "server-1-data", ...keys].toSorted());
   assert.match(readText("routes.conf"), /^cluster \{\n[^}]* tls \{\n[^}]*verify: true\n/m);
 });
 

@@ -10,6 +10,8 @@
 import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import https from "node:https";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { messageOf } from "../../errors.ts";
+import { codeOf, SAID_OF } from "../../common/network-words.ts";
 import { inviteBody } from "../bodies.ts";
 import { onHalfClose } from "../disconnects.ts";
 import { PASSED_ON, type Proxies } from "../proxies.ts";
@@ -60,6 +62,7 @@ export class PassOn {
   readonly #certificate: () => Certificate;
   /** The certificate that connections to the leader show. */
   #shown: Certificate = null;
+  #told = "";
   /** Requests under way, by the server that has them. */
   readonly #under = new Map<ClientRequest, string>();
 
@@ -99,9 +102,20 @@ export class PassOn {
         const isRead = method === "GET" || method === "HEAD";
         if (asked.reusedSocket && isRead && !hasBody(raw) && tries < 3 && !raw.socket.destroyed) continue;
         log.debug({ err: error, request_id: request.id }, "a request cannot be passed on");
+        this.#noteMisfit(error as Error, leader, log);
         throw isRead || headers["idempotency-key"] !== undefined || !isThere() ? nobodyLeads() : nobodyKnows(request);
       }
     }
+  }
+
+  /** What an operator has to mend is told, once until it is another thing: each request fails by it. */
+  #noteMisfit(error: Error, { url }: LeadingServer, log: FastifyRequest["log"]): void {
+    const code = codeOf(error);
+    // What passes by itself is none.
+    const said = /CERT|TLS|SSL|VERIFY/.test(code) ? (SAID_OF[code] ?? messageOf(error)) : undefined;
+    if (said === undefined || this.#told === `${url} ${said}`) return;
+    this.#told = `${url} ${said}`;
+    log.error(`No request can be passed on to the server that leads, at ${url} (its cluster.address): ${said}.`);
   }
 
   #ask(request: FastifyRequest, { id, url, secret }: LeadingServer): ClientRequest {
