@@ -71,9 +71,9 @@ test("Compose takes the file of a cluster, and its configurations are sound", { 
   const env = "ALT_LAS_API_KEY=k POSTGRES_PASSWORD=p JOIN='tls://nats:4222#token'";
   const said = await succeed(`${env} docker-compose -f compose.cluster.yaml --profile agent config`, DEPLOY);
   const { services } = parse(said) as { services: Readonly<Record<string, ClusterService>> };
-  const names = ["agent", "nats-1", "nats-2", "nats-3", "postgres", "server-1", "server-2"];
+  const names = ["agent", "nats-1", "nats-2", "nats-3", "postgres", "server-1", "server-2", "server-3"];
   assert.deepEqual(Object.keys(services).toSorted(), names);
-  for (const name of ["agent", "server-1", "server-2"])
+  for (const name of ["agent", "server-1", "server-2", "server-3"])
     assert.deepEqual([services[name]!.read_only, services[name]!.cap_drop], [true, ["ALL"]]);
   assert(JSON.stringify(services["agent"]!.command).includes("tls://nats:4222#token"));
   for (const file of ["cluster.yaml", "agent.yaml"])
