@@ -128,8 +128,11 @@ test("an agent says that its clock is far off", async (t) => {
   assert.match(said[0]!, /^The clock of this machine is 3600 s behind the server's: set it by NTP/);
 });
 
+function refused(yaml: string, message: RegExp): void {
+  assert.throws(() => parseConfig(yaml, "c.yaml"), { message });
+}
+
 test("a configuration by which keys and prompts would travel in clear text is refused, and one that contradicts itself", () => {
-  const refused = (yaml: string, message: RegExp) => assert.throws(() => parseConfig(yaml, "c.yaml"), { message });
   const several = "store: { url: 'postgres://localhost/a' }\ncluster: { nats: 'nats://127.0.0.1:4222'";
   refused(`${several}, address: 'http://10.0.0.5:8642' }`, /cluster\.address names 10\.0\.0\.5, which is beyond this/);
   refused(`${several} }\nserver: { host: 0.0.0.0 }`, /cluster\.address is missing, and this server listens beyond/);

@@ -98,7 +98,7 @@ test("the next server knows tickets, and none lives longer for it", async (t) =>
   assert.deepEqual(next.cuts, ["late"]);
   next.tickets.sweep();
   assert.equal(place.files.size, 2);
-  assert.ok(![...place.files].flat().some((text) => [open, late].some((ticket) => text.includes(ticket))));
+  assert.ok(![...place.files].flat().some((stored) => [open, late].some((ticket) => stored.includes(ticket))));
   next.revoke(ADA);
   assert.equal(place.files.size, 0);
   assert.equal((await place.next()).left("ticket").size, 0);

@@ -108,10 +108,10 @@ export class PassOn {
     }
   }
 
-  /** What an operator has to mend is told, once until it is another thing: each request fails by it. */
+  /** Tells the operator of a misfit that stays until it is mended: once, as each request fails by it. */
   #noteMisfit(error: Error, { url }: LeadingServer, log: FastifyRequest["log"]): void {
     const code = codeOf(error);
-    // What passes by itself is none.
+    // Other failures pass by themselves.
     const said = /CERT|TLS|SSL|VERIFY/.test(code) ? (SAID_OF[code] ?? messageOf(error)) : undefined;
     if (said === undefined || this.#told === `${url} ${said}`) return;
     this.#told = `${url} ${said}`;
