@@ -183,7 +183,8 @@ const isState = checkFor(
       Type.Object({ key: Text, instance: Ref, output: Type.Array(Type.Object({})), watched: Type.Optional(Flag) }),
     ),
     ends: Type.Array(End),
-    questions: Type.Array(Count),
+    // The first agents did not tell them.
+    questions: Type.Optional(Type.Array(Count)),
     look: Look,
   }),
 );

@@ -207,8 +207,8 @@ export interface AgentState {
   readonly facts: readonly WireFacts[];
   readonly runs: readonly StateOfRun[];
   readonly ends: readonly WireEnd[];
-  /** Those that it is yet to answer. */
-  readonly questions: readonly number[];
+  /** Those that it is yet to answer; absent: it does not say. */
+  readonly questions?: readonly number[];
   readonly look: Look;
 }
 

@@ -112,7 +112,6 @@ class NatsBus implements Bus {
   readonly #inbox = `_INBOX.${randomUUID()}`;
   /** By the last parts of their subjects in the inbox. */
   readonly #nobody = new Map<string, () => void>();
-  readonly #most: number;
   readonly #log: Logger;
   /** One for each subject that it listens to. */
   readonly #pieces = new Set<Pieces>();
@@ -123,12 +122,16 @@ class NatsBus implements Bus {
   constructor(connection: NatsConnection, log: Logger) {
     this.#connection = connection;
     this.#log = log;
-    this.#most = Math.min(PIECE_BYTES, connection.info?.max_payload ?? PIECE_BYTES);
     void this.#follow();
   }
 
   get isUp(): boolean {
     return this.#isUp;
+  }
+
+  /** Bytes that the broker takes at once; after a reconnect it may be another broker. */
+  get #most(): number {
+    return Math.min(PIECE_BYTES, this.#connection.info?.max_payload ?? PIECE_BYTES);
   }
 
   send(subject: string, message: object, nobody?: () => void): void {

@@ -31,6 +31,7 @@ export class Questions {
 
   /** The answers that a machine has told before its whole state are here, or lost. */
   reconcile(machine: Machine, { questions }: AgentState): void {
+    if (questions === undefined) return;
     const there = new Set(questions);
     for (const question of this.#of(machine)) {
       const isOnItsWay = machine.isOnItsWay((command) => "question" in command && command.question === question);

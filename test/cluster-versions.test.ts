@@ -1,0 +1,143 @@
+/**
+ * Servers and agents of earlier versions, by what real ones have said: fixtures/cluster-messages.json was recorded from NATS, beside the
+ * commits 26bab832 (version 1) and 82b0fbf0 (version 2). Names of sessions and runs are those of the test.
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { faultOf } from "../src/cluster/from-agent.ts";
+import {
+  type Beat,
+  BEATS,
+  commandsTo,
+  type FromAgent,
+  type News,
+  newsOf,
+  type ToAgent,
+} from "../src/cluster/messages.ts";
+import { textOf } from "../src/output.ts";
+import { ClusterWorld } from "./helpers/cluster-world.ts";
+
+interface Recorded {
+  readonly agent1: readonly FromAgent[];
+  readonly agent2: readonly FromAgent[];
+  readonly leader2: readonly (Beat | ToAgent)[];
+}
+
+const recorded = JSON.parse(
+  readFileSync(new URL("fixtures/cluster-messages.json", import.meta.url), "utf8"),
+) as Recorded;
+
+const agents = [
+  [1, recorded.agent1],
+  [2, recorded.agent2],
+] as const;
+
+for (const [version, messages] of agents)
+  test(`an agent of message version ${version} is understood, and serves`, async (t) => {
+    assert.deepEqual(
+      messages.map((message) => [message.version, faultOf(message)]),
+      messages.map(() => [version, null]),
+    );
+    const world = await ClusterWorld.start(t);
+    const agent = world.hub.connect();
+    const { incarnation } = messages[0]!;
+    const newsOfType = (type: string): News => messages.flatMap(({ news }) => news).find((one) => one.type === type)!;
+    const said: ToAgent[] = [];
+    let number = 0;
+    let heard = { epoch: 0, leader: null as string | null, session: 0, heard: 0 };
+    const say = (news: readonly News[], state?: FromAgent["state"]): void => {
+      const about = {
+        ...messages[0]!,
+        ...heard,
+        number: ++number,
+        news,
+        ...(version > 1 && { cluster: "the-cluster" }),
+      };
+      const { state: _state, ...message } = about;
+      agent.send(newsOf("old"), state === undefined ? message : { ...message, state });
+    };
+    const forgotten: string[] = [];
+    agent.listen(commandsTo("old", incarnation), (given) => {
+      const message = given as ToAgent;
+      said.push(message);
+      const { epoch, leader, session, first, commands } = message;
+      heard = { epoch, leader, session, heard: session === heard.session ? heard.heard : 0 };
+      for (const [index, command] of commands.entries()) {
+        if (first + index !== heard.heard + 1) continue;
+        heard.heard++;
+        if (command.type === "forget") forgotten.push(...command.keys);
+        if (command.type !== "run") continue;
+        const { key } = command.run;
+        const [delta, ended] = [newsOfType("delta"), newsOfType("ended")] as [News & { key: string }, News];
+        say([{ ...delta, key }, { ...ended, key } as News]);
+      }
+      say([]);
+      world.changes.tell();
+    });
+    say([newsOfType("look")], messages[0]!.state);
+    await world.changes.until(() => said.length > 0);
+    say([newsOfType("facts")], messages[0]!.state);
+    await world.became(0, "ready");
+    const run = world.run(0, "hello", 3);
+    const outcome = await world.ended(run);
+    assert.equal(outcome.status, "completed");
+    assert.equal(run.text, (outcome as { result: { text: string } }).result.text);
+    world.stored(run.task);
+    await world.changes.until(() => forgotten.some((key) => key.startsWith(run.task.id)));
+    assert.deepEqual([...new Set(said.map((message) => message.version))], [version]);
+    const types = new Set(said.flatMap(({ commands }) => commands.map(({ type }) => type)));
+    assert.deepEqual([...types], ["ids", "run", "forget"]);
+  });
+
+test("a server of message version 2 is obeyed, and told all in its version", async (t) => {
+  const [beat, ...all] = recorded.leader2 as [Beat, ...ToAgent[]];
+  const world = await ClusterWorld.start(t);
+  // The server of today is gone before the agent comes.
+  world.bus.isUp = false;
+  await world.agent("one");
+  const server = world.hub.connect();
+  const said: FromAgent[] = [];
+  server.listen(newsOf("one"), (message) => {
+    said.push(message as FromAgent);
+    world.changes.tell();
+  });
+  const news = (): readonly News[] => said.flatMap((message) => message.news);
+  const state = (): FromAgent["state"] => said.findLast((message) => message.state !== undefined)?.state;
+  server.send(BEATS, beat);
+  await world.changes.until(() => state() !== undefined);
+  const { incarnation } = said[0]!;
+  // Numbers that the recording has left out are those of commands that were there already.
+  const tell = (type: string): void => {
+    const command = all.find(({ commands }) => commands[0]!.type === type)!;
+    server.send(commandsTo("one", incarnation), { ...command, first: ++first });
+  };
+  let first = 0;
+  await world.changes.until(() => {
+    const ready = news().findLast((one) => one.type === "facts")?.facts ?? state()!.facts[0];
+    return ready?.instances[0]?.state === "ready";
+  });
+  tell("ids");
+  tell("run");
+  await world.changes.until(() => news().some(({ type }) => type === "ended"));
+  const ended = news().find((one) => one.type === "ended")!;
+  const text = news()
+    .map((one) => (one.type === "delta" ? textOf(one.delta) : ""))
+    .join("");
+  assert.equal(text, (ended.outcome as { result: { text: string } }).result.text);
+  assert(text.length > 0);
+  tell("forget");
+  tell("drain");
+  await world.changes.until(() =>
+    news().some((one) => one.type === "facts" && one.facts.instances[0]!.state === "drained"),
+  );
+  tell("resume");
+  server.send(commandsTo("one", incarnation), { ...all[0]!, first: first + 1, commands: [], ask: true });
+  const last = (): FromAgent | undefined =>
+    said.find((message) => message.heard === first && message.state !== undefined);
+  await world.changes.until(() => last() !== undefined);
+  const [gpu] = last()!.state!.gpus;
+  assert.deepEqual([last()!.state!.ends, gpu!.gpuId, gpu!.drainedBy], [[], 0, undefined]);
+  assert.deepEqual([...new Set(said.map(({ version }) => version))], [2]);
+  assert(!news().some(({ type }) => type === "progress" || type === "watched"));
+});
