@@ -69,8 +69,7 @@ for (const [version, messages] of agents)
         if (command.type === "forget") forgotten.push(...command.keys);
         if (command.type !== "run") continue;
         const { key } = command.run;
-        const [delta, ended] = [newsOfType("delta"), newsOfType("ended")] as [News & { key: string }, News];
-        say([{ ...delta, key }, { ...ended, key } as News]);
+        say(["delta", "ended"].map((type) => ({ ...newsOfType(type), key }) as News));
       }
       say([]);
       world.changes.tell();

@@ -46,17 +46,60 @@ test("a server without GPUs serves with those of its machines, each with its mac
 });
 
 test(
-  "a request as large as the API takes them arrives on its machine, and what it asks comes back",
+  "a request as large as the API takes them arrives on its machine, also where NATS takes little at once, and what it asks comes back",
   { skip },
   async (t) => {
-    const server = await serve(t);
+    const config = join(newFolder(t), "nats.conf");
+    writeFileSync(config, "max_payload: 64KB\n");
+    const small = await NatsServer.start(t, ["-c", config]);
+    const server = await Server.start(t, { config: `cluster: { nats: '${small.url}' }` });
     const context = "engine: { context: 400000, simulated: { tokens_per_second: 1000000 } }";
-    await AgentProcess.start(t, { join: nats.url, name: "large", config: context });
+    await AgentProcess.start(t, { join: small.url, name: "large", config: context });
     await ready(server, 1);
     // Each of its characters takes several bytes in JSON.
     const text = '"\n'.repeat(2 ** 19);
     const task = await server.run({ text, max_length: 5 });
     assert.deepEqual([task.status, task.result!.usage.completion_tokens], ["completed", 5]);
+  },
+);
+
+test(
+  "every strategy, a GPU that is asked for and a mapping place tasks on the GPUs of all machines",
+  { skip },
+  async (t) => {
+    const mapping = "gpu: { multi_gpu: { task_specific_mappings: { summary: [2] } } }";
+    const server = await Server.start(t, { config: `cluster: { nats: '${nats.url}' }\n${mapping}` });
+    const names = ["a", "b", "c"];
+    for (const [index, name] of names.entries()) {
+      await AgentProcess.start(t, { join: nats.url, name: `place-${name}`, config: SLOW });
+      await ready(server, index + 1);
+    }
+    const placed = async (more: object): Promise<Set<number>> => {
+      const batch = Array.from({ length: 9 }, (_, index) => ({ text: `task ${index}`, max_length: 2 }));
+      const { tasks } = await server.batch({ batch, ...more });
+      const ended = await Promise.all(tasks.map(({ task_id }) => server.ended(task_id)));
+      assert(ended.every(({ status }) => status === "completed"));
+      return new Set(ended.map(({ gpu_id }) => gpu_id!));
+    };
+    for (const strategy of ["round_robin", "least_loaded", "memory_optimized", "random"])
+      assert((await placed({ gpu_options: { strategy } })).size > 1, strategy);
+    assert.equal((await placed({ gpu_options: { strategy: "round_robin" } })).size, 3);
+    for (const gpu of [0, 1, 2]) {
+      const task = await server.run({ text: "hello", max_length: 2, gpu_options: { specific_gpu_id: gpu } });
+      assert.equal(task.gpu_id, gpu);
+    }
+    for (let count = 0; count < 3; count++)
+      assert.equal(
+        (
+          await server.run({
+            text: `${count}`,
+            max_length: 2,
+            task_type: "summary",
+            gpu_options: { strategy: "task_specific" },
+          })
+        ).gpu_id,
+        2,
+      );
   },
 );
 
