@@ -35,7 +35,7 @@ const KINDS = {
 } as const satisfies Readonly<Record<string, (server: LocalServer) => Promise<string>>>;
 type Kind = keyof typeof KINDS;
 /** They belong to the server; test/access.test.ts has who may do what. */
-const NOBODYS: ReadonlySet<string> = new Set(["gpu_id", "model", "name"]);
+const NOBODYS: ReadonlySet<string> = new Set(["gpu_id", "machine", "model", "name"]);
 
 const UNKNOWN: Readonly<Record<Kind, string>> = {
   task_id: "01997d5e-2f00-7000-8000-000000000001",

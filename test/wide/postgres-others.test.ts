@@ -168,8 +168,14 @@ test("a start says that a standby is not waited for, and a standby itself is ref
     await store.close();
     return messages;
   };
-  while ((await client.query("SELECT 1 FROM pg_stat_replication")).rowCount === 0);
-  const warning = /^PostgreSQL has standbys \(1\), and synchronous_standby_names is empty: a failover may lose tasks/;
+  const states = async (): Promise<string> =>
+    (await client.query("SELECT string_agg(sync_state, ' ' ORDER BY sync_state) AS states FROM pg_stat_replication"))
+      .rows[0].states;
+  const untilStates = async (wanted: string): Promise<void> => {
+    while ((await states()) !== wanted);
+  };
+  const warning = /^PostgreSQL has standbys that no commit waits for \(1\): a failover to one may lose tasks/;
+  await untilStates("async");
   assert.match((await warnings()).join(), warning);
   const refused = new PostgresStore({ url: standby.url(), schema: "followed", dataDir: testFolder(t) });
   await assert.rejects(refused.open(), {
@@ -179,6 +185,10 @@ test("a start says that a standby is not waited for, and a standby itself is ref
   await refused.close();
   await client.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
   await client.query("SELECT pg_reload_conf()");
-  while ((await client.query("SHOW synchronous_standby_names")).rows[0].synchronous_standby_names === "");
+  await untilStates("sync");
   assert.deepEqual(await warnings(), []);
+  const second = await server.standby();
+  t.after(() => second.remove());
+  await untilStates("potential sync");
+  assert.match((await warnings()).join(), warning);
 });

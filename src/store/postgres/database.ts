@@ -14,6 +14,7 @@ import { Readers } from "./readers.ts";
 import { aftermathOf, recordChanges, seeTo } from "./record-writes.ts";
 import { removeTask, sweep } from "./removal.ts";
 import type { Session } from "./session.ts";
+import { LOOSE_STANDBYS } from "./standbys.ts";
 import { storedBytesOf } from "./stored-bytes.ts";
 import { insertsOf, updatesOf, usageOf } from "./task-writes.ts";
 import { countsOf, lastSeq, live, past, unfinishedBatches } from "./tasks.ts";
@@ -127,13 +128,10 @@ export class Database {
   }
 }
 
-/** A failover to a standby that lags behind loses what was acknowledged. Only a role with pg_monitor sees which standby waits for what. */
 async function warnOfStandbys(session: Session, shown: string, send: (news: News) => void): Promise<void> {
-  const asked = `SELECT count(*), current_setting('synchronous_standby_names') FROM pg_stat_replication`;
-  const [row] = await session.rows(asked);
-  const [standbys, names] = row as unknown as [number, string];
-  if (standbys === 0 || names !== "") return;
-  const message = `PostgreSQL has standbys (${standbys}), and synchronous_standby_names is empty: a failover may lose tasks that were answered`;
+  const [loose = 0] = await session.numbers(LOOSE_STANDBYS);
+  if (loose === 0) return;
+  const message = `PostgreSQL has standbys that no commit waits for (${loose}): a failover to one may lose tasks that were answered; synchronous_standby_names says which are waited for`;
   send({ kind: "line", level: "warn", fields: { database: shown }, message });
 }
 

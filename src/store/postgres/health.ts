@@ -4,6 +4,7 @@ import { alone } from "./alone.ts";
 import { checkServer } from "./schema.ts";
 import { openFailure, shownUrl } from "./failures.ts";
 import type { Session } from "./session.ts";
+import { LOOSE_STANDBYS } from "./standbys.ts";
 import { markOf } from "./unfinished.ts";
 
 /** Settings that matter, as a new session has them. */
@@ -70,15 +71,14 @@ export async function postgresHealth(url: string, schema: string): Promise<Postg
   }
 }
 
-/** A role that may not see other roles' sessions reads NULL of them: those are counted as clients, and standbys by the setting. */
+/** A role that may not see other roles' sessions reads NULL of them: those are counted as clients. */
 async function looked(session: Session, schema: string): Promise<Omit<PostgresHealth, "at">> {
   const [[version, connections, roleLimit, standbys] = []] = await session.rows(`
     SELECT current_setting('server_version'),
       (SELECT count(*) FROM pg_stat_activity
         WHERE coalesce(backend_type, 'client backend') = 'client backend' AND pid <> pg_backend_pid()),
       (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
-      (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('async', 'potential')
-        OR sync_state IS NULL AND current_setting('synchronous_standby_names') = '')`);
+      (${LOOSE_STANDBYS})`);
   const named = SETTINGS.map((name) => `'${name}'`).join();
   const settings = await session.rows(`SELECT name, reset_val FROM pg_settings WHERE name IN (${named})`);
   return {

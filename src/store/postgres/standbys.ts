@@ -3,11 +3,18 @@ import type { DatabaseStatus } from "../../cluster/status.ts";
 import { alone } from "./alone.ts";
 import { openFailure, shownUrl } from "./failures.ts";
 
-/** A role that may not see other roles' sessions reads NULL of them; the setting says then whether any commit waits. */
+/**
+ * Whether commits wait for a standby of `pg_stat_replication`. A role that may not see other roles' sessions reads NULL of them; the setting says
+ * then whether any commit waits.
+ */
+const IS_WAITED_FOR = `
+  (coalesce(sync_state IN ('sync', 'quorum'), current_setting('synchronous_standby_names') <> '')
+    AND current_setting('synchronous_commit') NOT IN ('off', 'local'))`;
+/** How many standbys no commit waits for: a failover to one that lags behind loses what was acknowledged. */
+export const LOOSE_STANDBYS = `SELECT count(*) FROM pg_stat_replication WHERE NOT ${IS_WAITED_FOR}`;
+
 const READ = `
-  SELECT application_name, state,
-    coalesce(sync_state IN ('sync', 'quorum'), current_setting('synchronous_standby_names') <> '')
-      AND current_setting('synchronous_commit') NOT IN ('off', 'local'),
+  SELECT application_name, state, ${IS_WAITED_FOR},
     pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::double precision,
     extract(epoch FROM replay_lag)::double precision
   FROM pg_stat_replication ORDER BY 1`;
