@@ -102,6 +102,8 @@ test("a wall clock that the database's own contradicts is that of another machin
   const past = { recorded, newest: NOW + 5, idle: 4000 };
   for (const off of [2 * HOUR, -2 * HOUR, 2 * WEEK])
     assert.deepEqual(begin(past, NOW + off, WEEK), { now: NOW + 4005, held: null });
+  const unbelievable = { ...past, idle: WEEK + 1 };
+  assert.deepEqual(begin(unbelievable, NOW - HOUR, WEEK), { now: NOW + 5, held: { now: NOW + 5, wall: NOW + 5 } });
   // The record is up to a minute older than the end of its run.
   assert.deepEqual(begin(past, NOW + 64_000, WEEK), { now: NOW + 64_000, held: null });
 });

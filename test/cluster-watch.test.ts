@@ -185,7 +185,9 @@ test("an agent speaks the latest version that its server does, also when that is
   speaks = [1, 2, 3];
   await world.changes.until(() => versions.at(-1) === 3 && !unread.output.isWhole);
   const { length } = read.text;
-  await world.changes.until(() => read.text.length > length);
+  const tokens = (): number => unread.task.use?.completionTokens ?? 0;
+  const before = tokens();
+  await world.changes.until(() => read.text.length > length && tokens() > before);
   for (const run of [unread, read]) await canceled(world, run);
   assert.equal(read.text, resultOf(read));
   assert(resultOf(unread).length > unread.output.length);

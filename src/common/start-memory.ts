@@ -25,9 +25,7 @@ export function releaseStartMemory(): void {
     const now = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(now, before);
     before = now;
-    if (utilization > IDLE) return;
-    clearInterval(looking);
-    collect();
+    if (utilization <= IDLE && collect()) clearInterval(looking);
   }, LOOK);
   looking.unref();
 }
@@ -36,11 +34,13 @@ interface Collector {
   (options: { readonly type: "major"; readonly flavor: "last-resort" }): void;
 }
 
-function collect(): void {
+/** @returns false: another thread has taken the flag back meanwhile, which is the process's */
+function collect(): boolean {
   // Else what was compiled would be lost with a process that is killed, and compiled again at its every start.
   flushCompileCache();
   setFlagsFromString("--expose-gc");
-  const gc = runInNewContext("gc") as Collector;
+  const gc = runInNewContext("globalThis.gc") as Collector | undefined;
   setFlagsFromString("--no-expose-gc");
-  gc({ type: "major", flavor: "last-resort" });
+  gc?.({ type: "major", flavor: "last-resort" });
+  return gc !== undefined;
 }

@@ -52,7 +52,9 @@ export function begin({ recorded, newest, idle }: Past, wall: number, retention:
   if (last === null) return { now: wall, held: null };
   const floor = Math.max(recorded?.now ?? -Infinity, newest ?? -Infinity);
   const gap = wall - last.wall;
-  const isContradicted = idle !== undefined && (gap < -TOLERANCE || gap > idle + RECORDED);
+  // The database's clock may have been set, too, or be that of another machine.
+  const isContradicted =
+    idle !== undefined && idle <= longestGap(retention) && (gap < -TOLERANCE || gap > idle + RECORDED);
   if (isContradicted && last !== recorded?.held) return { now: floor + idle, held: null };
   // Without a record, how long ago the server ran is not known.
   const longest = recorded === null ? Infinity : longestGap(retention);

@@ -1,4 +1,4 @@
-/** The commands of the documents whose blocks are marked `run`, as they stand there, on a real server. */
+/** The commands of the documents whose blocks are marked `run`, as they stand there, on a real server. `docs-programs` runs those of other languages. */
 import assert from "node:assert/strict";
 import { globSync, symlinkSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -35,7 +35,7 @@ function programs(t: TestContext): string {
 
 const pages = globSync("docs/**/*.md", { cwd: ROOT })
   .toSorted()
-  .map((path) => ({ path, blocks: blocksOf(path).filter(({ mark }) => mark === "run") }))
+  .map((path) => ({ path, blocks: blocksOf(path).filter(({ language, mark }) => language === "sh" && mark === "run") }))
   .filter(({ blocks }) => blocks.length > 0);
 
 /** A server, and what a shell beside it needs: a task that is done, and one that never ends where it is to be canceled. */

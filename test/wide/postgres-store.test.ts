@@ -129,6 +129,15 @@ test(
     const message = new RegExp(`in use by another server: process ${process.pid} on .*NATS`);
     await assert.rejects(rival.open(), { code: "conflict", message });
     await rival.close();
+    // One of a newer version changes nothing below the first.
+    const client = await connected(t, url);
+    const { rows } = await client.query(
+      `DELETE FROM ${schema}.migrations WHERE number = (SELECT max(number) FROM ${schema}.migrations) RETURNING *`,
+    );
+    const newer = new PostgresStore({ url, schema, dataDir });
+    await assert.rejects(newer.open(), { code: "conflict", message });
+    await newer.close();
+    await client.query(`INSERT INTO ${schema}.migrations VALUES ($1, $2, $3, $4)`, Object.values(rows[0]));
     await first.save([newTask(1)]);
     await first.close();
     const next = new PostgresStore({ url, schema, dataDir });
@@ -153,6 +162,9 @@ test("a database tells for how long no server has run, by its own clock", { skip
   await client.query(`UPDATE ${schema}.lease SET since = since - interval '1 hour'`);
   const idle = (await idleOf())!;
   assert(idle >= 3_600_000 && idle < 2 * 3_600_000, `${idle} ms after it was given back`);
+  // As an earlier version gave it back.
+  await client.query(`UPDATE ${schema}.lease SET process = 4711`);
+  assert.equal(await idleOf(), undefined);
   // As a server leaves it that was killed.
   await client.query(`UPDATE ${schema}.lease SET expires_at = clock_timestamp() - interval '2 hours'`);
   const later = (await idleOf())!;

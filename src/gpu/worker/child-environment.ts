@@ -67,6 +67,8 @@ export interface ChildOptions extends Pick<ForkOptions, "stdio" | "timeout" | "k
   readonly defaults?: Readonly<Record<string, string>>;
   /** Over what is inherited. */
   readonly environment: Readonly<Record<string, string>>;
+  /** Of V8. Set later, they would make it refuse the compiled code that it has kept. */
+  readonly flags?: readonly string[];
 }
 
 /**
@@ -76,13 +78,13 @@ export interface ChildOptions extends Pick<ForkOptions, "stdio" | "timeout" | "k
  */
 export function startChild(
   module: URL,
-  { inherit = [], defaults, environment, ...options }: ChildOptions,
+  { inherit = [], defaults, environment, flags = [], ...options }: ChildOptions,
 ): ChildProcess {
   return fork(fileURLToPath(module), {
     ...options,
     env: { ...defaults, ...inheritedEnvironment(process.env, inherit), ...authorityForChildren(), ...environment },
     // SIGUSR1 would open a debugger, in which anybody on this machine could run what they like.
-    execArgv: ["--disable-sigusr1"],
+    execArgv: ["--disable-sigusr1", ...flags],
   });
 }
 

@@ -24,6 +24,12 @@ const REMEMBERED = 300_000;
 /** A name that cannot be found keeps a thread of Node's pool for many seconds, and half of them are for that: one bad server needs few. */
 const THREADS = { UV_THREADPOOL_SIZE: "64" };
 
+/**
+ * undici reads HTTP by WebAssembly, which V8 compiles anew, and better, after some 200 answers: that takes 12 MiB, and they stay. So it is after
+ * 28,000: a server that works for nobody but its own questions has as many in hours, a busy one in seconds.
+ */
+const FLAGS = ["--wasm-tiering-budget=1800000000"];
+
 /** The way to the process. */
 export type Link = Pick<WorkerProcess<ToShared, FromShared>, "pid" | "send" | "kill">;
 
@@ -35,7 +41,7 @@ export type OpenLink = (
 const CHILD = startedModule("./shared-child", import.meta.url);
 
 const openProcess: OpenLink = (options, events) =>
-  new WorkerProcess({ ...options, module: CHILD, environment: {}, defaults: THREADS }, events);
+  new WorkerProcess({ ...options, module: CHILD, environment: {}, defaults: THREADS, flags: FLAGS }, events);
 
 export interface SharedProcessOptions {
   readonly log: Logger;

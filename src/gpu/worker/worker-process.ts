@@ -8,7 +8,7 @@ import { type ChildOptions, startChild } from "./child-environment.ts";
 const KEPT_STDERR = 2000;
 
 export interface WorkerProcessOptions
-  extends Pick<ChannelOptions, "log" | "environment" | "inherit">, Pick<ChildOptions, "defaults"> {
+  extends Pick<ChannelOptions, "log" | "environment" | "inherit">, Pick<ChildOptions, "defaults" | "flags"> {
   /** The module that runs there: its URL. */
   readonly module: URL;
 }

@@ -1,9 +1,9 @@
 /* Takes a database for this process alone: nothing of it is read or written before. */
 import type { News, Place } from "../thread/messages.ts";
 import { openFailure, shownUrl } from "./failures.ts";
-import { newHolder, sessionName, takeLease } from "./lease.ts";
+import { newHolder, sessionName, takeLease, whenFree } from "./lease.ts";
 import { Link } from "./link.ts";
-import { checkServer, migrate } from "./schema.ts";
+import { checkServer, isBehind, migrate } from "./schema.ts";
 import { Session } from "./session.ts";
 import { Writer } from "./writer.ts";
 
@@ -36,6 +36,8 @@ export async function hold(
     session = await Session.open(place);
     await checkServer(session, place, shown);
     await look(session, shown);
+    // One that is refused must not have changed the schema below a server that lives.
+    if (await isBehind(session, schema, shown)) await whenFree(session, about, shown);
     await migrate(session, { schema, shown }, (step, last, migration) => {
       const message = `the task database gets step ${step} of ${last} of its schema`;
       send({ kind: "line", level: "info", fields: { database: shown, migration }, message });

@@ -15,7 +15,8 @@ export const LOOKS = 12;
 export const HELD = `
   holder, lease.host, lease.process, lease.data_dir, expires_at::text,
     (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'alt-las ' || holder AND datname = current_database()),
-    extract(epoch FROM clock_timestamp() - CASE WHEN isfinite(expires_at) THEN expires_at - interval '${LASTS}' ELSE lease.since END)::float8`;
+    extract(epoch FROM clock_timestamp() - CASE
+      WHEN isfinite(expires_at) THEN expires_at - interval '${LASTS}' WHEN lease.process = 0 THEN lease.since END)::float8`;
 const READ = `SELECT ${HELD} FROM lease FOR UPDATE`;
 const TAKE = `
   INSERT INTO lease (holder, host, process, data_dir, since, expires_at)
@@ -24,8 +25,8 @@ const TAKE = `
     data_dir = excluded.data_dir, since = excluded.since, expires_at = excluded.expires_at`;
 const RENEW = `UPDATE lease SET expires_at = clock_timestamp() + interval '${LASTS}' WHERE holder = :holder`;
 const RELEASED = "-infinity";
-/** It says since when. */
-const RELEASE = `UPDATE lease SET expires_at = '${RELEASED}', since = clock_timestamp() WHERE holder = :holder`;
+/** It says since when; the process tells it from a release by an earlier version, which left `since` as it was. */
+const RELEASE = `UPDATE lease SET expires_at = '${RELEASED}', process = 0, since = clock_timestamp() WHERE holder = :holder`;
 /**
  * A server that is frozen in the middle of a transaction holds its epoch: its connections are ended first, which are named after the holder of
  * the lease, and waited for so many milliseconds.
@@ -47,8 +48,8 @@ export interface Held {
   readonly expiresAt: string;
   /** Whether it still has connections. */
   readonly isConnected: boolean;
-  /** Milliseconds since it was renewed or given back, by the database's clock. */
-  readonly idle: number;
+  /** Milliseconds since it was renewed or given back, by the database's clock; null: not known. */
+  readonly idle: number | null;
 }
 
 /** The lease, as a server has taken it. */
@@ -68,12 +69,29 @@ export function sessionName(holder: string): string {
 }
 
 /**
- * Takes the lease, and raises the epoch: no server from before can write from then on. A holder is watched for as long as a renewal lasts,
- * whatever the clock of the database says: that may be set, or may have gone on while the database stood still.
- * @returns the epoch, and the milliseconds for which nobody has had the lease; null: nobody ever had it
- * @throws {AltLasError} `conflict`: another server has it, and renews it
+ * Takes the lease, and raises the epoch: no server from before can write from then on.
+ * @returns the epoch, and the milliseconds for which nobody has had the lease; null: not known
+ * @throws as `whenFree`
  */
 export async function takeLease(session: Session, holder: string, about: About, shown: string): Promise<Taken> {
+  const { host, process, dataDir } = about;
+  const take = (): Promise<unknown> => session.change(TAKE, { holder, host, process, dataDir });
+  const held = await whenFree(session, about, shown, take);
+  return { epoch: await raiseEpoch(session, held?.holder ?? ""), idle: held?.idle ?? null };
+}
+
+/**
+ * Does something in a transaction in which nobody has the lease. A holder is watched for as long as a renewal lasts, whatever the clock of the
+ * database says: that may be set, or may have gone on while the database stood still.
+ * @returns the lease before
+ * @throws {AltLasError} `conflict`: another server has it, and renews it
+ */
+export async function whenFree(
+  session: Session,
+  about: About,
+  shown: string,
+  work: () => Promise<unknown> = () => Promise.resolve(),
+): Promise<Held | null> {
   const stale = about.member?.stale ?? null;
   let seen: string | undefined;
   for (let look = 0; ; look++) {
@@ -83,10 +101,9 @@ export async function takeLease(session: Session, holder: string, about: About, 
     if (!isFree && about.member !== undefined) throw inUse(held, shown);
     if (!isFree && seen !== undefined && seen !== held.expiresAt) throw inUse(held, shown);
     if (isFree || look === LOOKS) {
-      const { host, process, dataDir } = about;
-      await session.change(TAKE, { holder, host, process, dataDir });
+      await work();
       await session.run("COMMIT");
-      return { epoch: await raiseEpoch(session, held?.holder ?? ""), idle: held?.idle ?? null };
+      return held;
     }
     await session.run("COMMIT");
     seen = held.expiresAt;
@@ -138,9 +155,9 @@ async function raiseEpoch(session: Session, before: string): Promise<number> {
 export function heldOf(row: readonly unknown[] | undefined): Held | null {
   if (row === undefined) return null;
   const [holder, host, id, dataDir, expiresAt, connections, seconds] = row as [
-    ...[string, string, number, string, string, number, number],
+    ...[string, string, number, string, string, number, number | null],
   ];
-  const idle = Math.max(0, Math.round(seconds * 1000));
+  const idle = seconds === null ? null : Math.max(0, Math.round(seconds * 1000));
   return { holder, host, process: id, dataDir, expiresAt, isConnected: connections > 0, idle };
 }
 

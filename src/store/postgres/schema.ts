@@ -95,6 +95,12 @@ export async function migrate(
   }
 }
 
+/** Whether an earlier version of ours has made the schema, so that migrations are missing. @throws {AltLasError} it is of another program */
+export async function isBehind(session: Session, schema: string, shown: string): Promise<boolean> {
+  const present = await presentSchema(session, schema, shown);
+  return present > 0 && present < migrations().length;
+}
+
 /** The migrations that a database has. */
 const VERSIONS = `
   CREATE TABLE migrations (
