@@ -3,6 +3,12 @@ import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { EngineFailure } from "../src/engine/failures.ts";
+import { unusable } from "../src/engine/openai/identify.ts";
+import { errorOf } from "../src/engine/simulated/faults.ts";
+import { UpstreamError } from "../src/engine/upstream/upstream-error.ts";
+import { finalError } from "../src/scheduler/attempts.ts";
+import type { Attempt, Task } from "../src/task.ts";
 import { acceptedLanguage, languageOfTerminal } from "../src/words/language.ts";
 import { PhraseBook } from "../src/words/phrase-book.ts";
 import { inLanguage, turkishPhrases } from "../src/words/words.ts";
@@ -15,9 +21,13 @@ const LITERALS: ReadonlyMap<string, readonly Literal[]> = new Map(
   globSync("src/**/*.ts", { cwd: ROOT }).map((file) => [file, literalsOf(readFileSync(join(ROOT, file), "utf8"))]),
 );
 
-/** A finding about a key of the configuration comes behind its name; labels have a colon. */
+/** A finding about a key of the configuration comes behind its name, what failed before why; labels have a colon. */
+function formsOf(text: string): string[] {
+  return [text, `{} ${text}`, `${text}:`, `${text}: {}`, `{} ${text}: {}`];
+}
+
 function isKnown(text: string): boolean {
-  return [text, `{} ${text}`, `${text}:`].some((one) => Object.hasOwn(TABLE, one));
+  return formsOf(text).some((one) => Object.hasOwn(TABLE, one));
 }
 
 test("each sentence that a client or an operator is shown is in the table", () => {
@@ -47,7 +57,7 @@ test("the table has nothing that is said nowhere", () => {
   const doctors = globSync("src/doctor/*.ts", { cwd: ROOT }).map((file) => readFileSync(join(ROOT, file), "utf8"));
   const labels = doctors.flatMap((text) => text.match(/\b[a-z_]+\b/g) ?? []).map((name) => name.replaceAll("_", " "));
   const said = new Set([
-    ...[...LITERALS.values()].flat().flatMap(({ text }) => [text, `{} ${text}`, `${text}:`]),
+    ...[...LITERALS.values()].flat().flatMap(({ text }) => formsOf(text)),
     ...OF_COMMANDER,
     ...COMPOSED,
     ...headings,
@@ -120,10 +130,35 @@ test("of places side by side each has its own value, wherever it stands in the o
   assert.equal(book.translated("x must be given."), "x için  verilmeli.", "the last place has what nobody knows");
 });
 
+test("an engine's failure is translated within the error of a task, but not the words of the server behind it", () => {
+  const at = "http://10.0.0.5:8000";
+  const cutOff = "Görev 3 kez yarıda kesildi; son nedeni: GPU'su arızalandı (tasks.max_attempts: 3)";
+  for (const [failure, turkish] of [
+    [
+      unusable(new UpstreamError(503, "the model is at 5 % here"), { where: at, hasKey: true }),
+      `${at} adresindeki sunucu hazır değil: HTTP 503: the model is at 5 % here.`,
+    ],
+    [
+      unusable(new UpstreamError(null, "it did not send its answer within 30 s"), { where: at, hasKey: true }),
+      `${at} adresindeki sunucu şu an kullanılamıyor: yanıtını 30 sn içinde göndermedi.`,
+    ],
+    [
+      new EngineFailure("gpu_lost", `vLLM at ${at} failed: HTTP 500: the weights at home must be loaded.`),
+      `${at} adresindeki vLLM başarısız oldu: HTTP 500: the weights at home must be loaded.`,
+    ],
+    [errorOf({ kind: "cut_off" }, 3), "Benzetilmiş GPU'nun bağlantısı kesildi (3 token sonra)."],
+  ] as const) {
+    const lost: Attempt = { gpuId: 0, startedAt: 0, endedAt: 1, reason: "gpu_lost", error: failure.message };
+    const { sentence } = finalError({ attempts: [lost, lost, lost] } as unknown as Task, 3)!;
+    assert.equal(inLanguage("tr", sentence), `${cutOff}: ${turkish}`);
+  }
+});
+
 test("a phrase that says little takes nothing apart that nobody knows", () => {
   for (const text of [
     "the size of the file is wrong",
     "cudaMalloc failed: out of memory, or not there at all.",
+    "the model is loading.",
     "first line of a page\n  second of one, or another",
   ])
     assert.equal(inLanguage("tr", text), text);

@@ -20,8 +20,8 @@ const MOST_KEPT = 1000;
 /** Of the phrases that fit a text, those with most text of their own are looked into. */
 const MOST_READINGS = 4;
 
-/** Words of others, which a phrase that says little must not take apart. */
-const PROSE = /\p{L} \p{L}{2}/u;
+/** Words of others, which a phrase that says little must not take apart. No name or number is one of these words. */
+const PROSE = /\p{L} \p{L}{2}|^(?:an?|are|is|must|of|the|was)$/u;
 
 /** How deep phrases stand in places of others. */
 const DEEPEST = 5;
@@ -36,6 +36,8 @@ interface Found {
   readonly weight: number;
   /** How much of that is one phrase: of two readings the one with larger phrases is meant. */
   readonly own: number;
+  /** Words of others are in it. */
+  readonly hasProse: boolean;
 }
 
 export class PhraseBook {
@@ -87,7 +89,7 @@ export class PhraseBook {
 
   #read(text: string, depth: number): Found | null {
     const exact = this.#exact.get(text);
-    if (exact !== undefined) return { text: exact, weight: text.length, own: text.length };
+    if (exact !== undefined) return { text: exact, weight: text.length, own: text.length, hasProse: false };
     this.#characters += text.length;
     if (depth === DEEPEST || this.#characters > MOST_READ || !/\p{L}{2}/u.test(text)) return null;
     const readings = [...this.#asPhrases(text, depth), this.#asSentences(text, depth)];
@@ -106,13 +108,16 @@ export class PhraseBook {
     const largest = matches.toSorted((a, b) => b.phrase.weight - a.phrase.weight).slice(0, MOST_READINGS);
     return largest.flatMap(({ phrase, values }) => {
       const inner = values.flatMap((value, at) => this.#inPlaces(value, phrase.gaps[at]!, depth + 1));
-      if (phrase.isWeak && inner.some(({ text, weight }) => weight === 0 && isProse(text))) return [];
-      const weight = phrase.weight + weightOf(inner);
+      if (phrase.isWeak && inner.some((found) => found.weight === 0 && found.hasProse)) return [];
+      const hasProse = inner.some((found) => found.hasProse);
+      // What it seems to find may stand in the words of others.
+      const weight = (phrase.isWeak && hasProse ? 0 : phrase.weight) + weightOf(inner);
       const text = filled(
         phrase.other,
         inner.map((found) => found.text),
       );
-      return [{ text, weight, own: phrase.weight - inner.length / 100 }];
+      const own = phrase.weight || Math.max(...inner.map((found) => found.own));
+      return [{ text, weight, own: own - inner.length / 100, hasProse }];
     });
   }
 
@@ -132,7 +137,7 @@ export class PhraseBook {
     if (parts.length < 2 || parts.length > MOST_SENTENCES) return null;
     const found = parts.map((part, at) => (at > 0 && this.#behindOthers(part, depth)) || this.#sentence(part, depth));
     const weight = weightOf(found);
-    return weight === 0 ? null : { text: found.map((one) => one.text).join(" "), weight, own: 0 };
+    return weight === 0 ? null : { text: found.map((one) => one.text).join(" "), weight, own: 0, hasProse: found.some((one) => one.hasProse) };
   }
 
   #sentence(part: string, depth: number): Found {
@@ -166,7 +171,7 @@ function weightOf(parts: readonly Found[]): number {
 }
 
 function asItIs(text: string): Found {
-  return { text, weight: 0, own: 0 };
+  return { text, weight: 0, own: 0, hasProse: isProse(text) };
 }
 
 /** Of the words between spaces, or at an end of the text: what stands in places cannot be a part of them. */

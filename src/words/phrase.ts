@@ -5,7 +5,7 @@ export interface Phrase {
   /** How many places each gap has: more than one where they stand side by side. */
   readonly gaps: readonly number[];
   readonly other: string;
-  /** How many characters are not in places. */
+  /** How many characters are not in places; 0 where no letter is among them: such a phrase knows nothing of a text. */
   readonly weight: number;
   /** It says so little that nearly any text has it in it, like "{} of {}". */
   readonly isWeak: boolean;
@@ -18,7 +18,8 @@ export function phraseOf(english: string, other: string): Phrase {
   const pieces = english.split(/(?:\{\})+/);
   const gaps = Array.from(english.matchAll(/(?:\{\})+/g), ([places]) => places.length / 2);
   const all = pieces.join("");
-  return { pieces, gaps, other, weight: all.length, isWeak: all.replaceAll(/\P{L}/gu, "").length < STRONG };
+  const letters = all.replaceAll(/\P{L}/gu, "").length;
+  return { pieces, gaps, other, weight: letters === 0 ? 0 : all.length, isWeak: letters < STRONG };
 }
 
 /** Whether a text begins and ends as a phrase does: a cheap look before `valuesIn`. */

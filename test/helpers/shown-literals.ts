@@ -1,20 +1,15 @@
 /** Which texts of the source are sentences, or parts of them, that people are shown. */
 import type { Literal } from "./literals.ts";
 
-/** Rooms whose sentences are all in the table. What engines, drivers and the tools of operators say is shown as it is. */
+/** Rooms whose sentences are all in the table. The words of programs and servers of others are shown as they are. */
 export const ROOMS: readonly string[] = [
   "src/{http,scheduler,tasks,files,batch-files,webhooks,forms,auth}/**/*.ts",
   "src/{add-gpu,backup,cli,control,docs,doctor,forget,lab,upgrade}/**/*.ts",
   "src/{reasons,gone-texts,texts,task}.ts",
-  "src/{common,config,models}/**/*.ts",
-  "src/gpu/**/*.ts",
-  "src/engine/{failures,memory-plan}.ts",
-  "src/cluster/{cluster-pool,credentials,join,joins,key-files,machine,nats-bus,open-cluster,own-address}.ts",
-  "src/cluster/{remote-runs,versions,warnings}.ts",
+  "src/{cluster,common,config,engine,gpu,models}/**/*.ts",
   "src/store/{data-dir-lock,file-lock,folder-bytes,locked-change,store,texts-in-memory}.ts",
   "src/store/copying/*.ts",
   "src/store/postgres/{failures,lease,open-accounts,unfinished}.ts",
-  "src/engine/llama/no-build.ts",
 ];
 
 /** Prose has one of these words; names, headers and queries have none. */
@@ -26,9 +21,13 @@ const ELSEWHERE: readonly RegExp[] = [
   /(?:description|summary|title|meaning|example|pattern|summaries|hint): ?(?:[\w.() ]+\? ?(?:"" ?: ?)?|\[[^\]]*)?$/,
   /\b(?:log|logger|#log)\??\.(?:info|warn|error|debug|trace|fatal)\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*$/,
   /new (?:Type|Range)?Error\((?:[^()]|\([^()]*\))*$/,
-  /(?:#tell|describe|note|unhealthy)\((?:[^()]|\([^()]*\))*$/,
+  /(?:#tell|#say|[dD]oubt(?:\?\.)?|describe|note|unhealthy)\((?:[^()]|\([^()]*\))*$/,
+  /(?:\.(?:includes|startsWith)\(|===) ?$/,
   /const what = (?:\w+ \? "" : )?$/,
 ];
+
+/** They have words for models, and for the log. */
+const UNSEEN = /^src\/(?:cluster\/from-agent|engine\/(?:format-prompt|simulated\/(?:speech|words)|tools\/families))\.ts$/;
 
 /** Statements, or their parts. */
 const SQL = /\b(?:SELECT|INSERT INTO|CREATE TABLE|DROP TABLE)\b/;
@@ -49,6 +48,7 @@ export function isShown(file: string, { text, before }: Literal): boolean {
     text.startsWith("data: ")
   )
     return false;
+  if (UNSEEN.test(file)) return false;
   if (SECTIONS.test(file) && DESCRIPTION.test(text)) return false;
   if (file.startsWith("src/http/schemas/") && (file.endsWith("-answers.ts") || DESCRIPTION.test(text))) return false;
   const code = before.replaceAll(/\s+/g, " ");
@@ -88,6 +88,13 @@ export const COMPOSED: readonly string[] = [
   "the file {} is not there.",
   "the credential {} is not there.",
   "The model {} on GPU {}: {}",
+  "{} at http{}",
+  "{} at http{} failed: {}",
+  "The server at {} failed: {}",
+  "{} cannot continue a text (POST /v1/completions).",
+  "{} cannot answer a chat (POST /v1/chat/completions).",
+  "{} cannot make embeddings (POST /v1/embeddings).",
+  "{} has to be told how long an answer may be (max_length, max_tokens): {}",
   ...["drained", "draining", "ready", "starting"].map((state) => `GPU {} ({}) is ${state}.`),
   ...["waiting", "first token", "end to end"].flatMap((name) => SPREAD.map((part) => `${name} ${part} s:`)),
   ...SPREAD.map((part) => `slowdown ${part}:`),
@@ -119,6 +126,12 @@ export const OF_COMMANDER: readonly string[] = [
 export const NOT_SHOWN: ReadonlySet<string> = new Set([
   " by {}",
   "GPU {} ({}) is {}.{}{}",
+  "{}{} at {}",
+  "{} tells what cannot be true, and is not counted: {}.",
+  "requests at once",
+  "upgrade that server",
+  "upgrade this agent",
+  "the stop of machine {}",
   "of an unknown version",
   "{} and {}",
   "Memory ({} may be used) is enough for",

@@ -12,8 +12,8 @@ const KEPT = 16;
 const SLOW = 1;
 
 const AMBIGUOUS =
-  "The answer's form has alternatives in each other that begin alike, and the text so far can be read in too many ways. " +
-  "Properties that tell the alternatives apart should come first.";
+  "The answer's form has alternatives in each other that begin alike, and the text so far can be read in too many ways." +
+  " Properties that tell the alternatives apart should come first.";
 
 /** The part of node-llama-cpp 3.21 that no public interface has; test/llama-grammar.test.ts fails when it changes. */
 interface Bindings {

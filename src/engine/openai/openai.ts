@@ -196,7 +196,7 @@ export class OpenAiEngine implements Engine {
 
   #unproved(error: UpstreamError): EngineFailure {
     const isRefusal = blameFor(error, this.#dialect) === "task";
-    return isRefusal ? this.#refusal("a task of one token", error) : unusable(error, this.#wanted);
+    return isRefusal ? this.#refusal("refused a task of one token", error) : unusable(error, this.#wanted);
   }
 
   async #readLoad(figures: NonNullable<Dialect["figures"]>): Promise<Figures | null> {
@@ -306,7 +306,7 @@ export class OpenAiEngine implements Engine {
         });
       case "task": {
         const field = fieldRefused(request, error.words);
-        if (field === null) return this.#refusal("the task", error);
+        if (field === null) return this.#refusal("refused the task", error);
         return this.#unsupported(`cannot do what ${field} asks for: ${sentenceOf(error.message)}`);
       }
       case "unsupported":
@@ -317,7 +317,7 @@ export class OpenAiEngine implements Engine {
   }
 
   #refusal(what: string, error: UpstreamError): EngineFailure {
-    return new EngineFailure("model_error", `${this.#name} refused ${what}: ${sentenceOf(error.message)}`);
+    return new EngineFailure("model_error", `${this.#name} ${what}: ${sentenceOf(error.message)}`);
   }
 
   /** @param what behind its name */

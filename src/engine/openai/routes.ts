@@ -6,11 +6,11 @@ export type Route = Request["kind"];
 /** All of them, in the order in which they are tried. */
 export const ROUTES = ["completion", "chat", "embedding"] as const satisfies readonly Route[];
 
-/** The use of each, in words behind "can" or "cannot". */
-const WORDS: Readonly<Record<Route, string>> = {
-  completion: "continue a text (POST /v1/completions)",
-  chat: "answer a chat (POST /v1/chat/completions)",
-  embedding: "make embeddings (POST /v1/embeddings)",
+/** What a server without it cannot do: part of a sentence, behind the server's name. */
+const LACKS: Readonly<Record<Route, string>> = {
+  completion: "cannot continue a text (POST /v1/completions)",
+  chat: "cannot answer a chat (POST /v1/chat/completions)",
+  embedding: "cannot make embeddings (POST /v1/embeddings)",
 };
 
 /** Statuses that say that there is no such route, or not for this model. */
@@ -54,5 +54,5 @@ export class Routes {
 
 /** Part of a sentence, behind the server's name. */
 export function cannot(route: Route): string {
-  return `cannot ${WORDS[route]}`;
+  return LACKS[route];
 }
