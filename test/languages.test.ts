@@ -71,6 +71,12 @@ const REFUSALS: readonly (readonly [path: string, body: object | undefined, stat
     400,
     "batch şu olmalı: 1 ile 1000 arası öğeli liste; verilen: 0 öğeli liste.",
   ],
+  [
+    "/api/v1/predict",
+    { text: "a", response_format: { type: "json_schema", json_schema: { name: "x", schema: { type: "strng" } } } },
+    400,
+    'response_format.json_schema.schema, yeri /type kullanılamaz: type şu olmalı: bir JSON tipinin adı ya da bunların listesi; verilen: "strng"; string denmek istenmiş olabilir.',
+  ],
   ["/api/v1/gpus/9", undefined, 404, 'GPU "9" yok; GPU\'lar: 0.'],
   ["/api/v1/nowhere", undefined, 404, "GET /api/v1/nowhere diye bir yol yok."],
   [

@@ -110,13 +110,13 @@ export class PhraseBook {
       const inner = values.flatMap((value, at) => this.#inPlaces(value, phrase.gaps[at]!, depth + 1));
       if (phrase.isWeak && inner.some((found) => found.weight === 0 && found.hasProse)) return [];
       const hasProse = inner.some((found) => found.hasProse);
-      // What it seems to find may stand in the words of others.
-      const weight = (phrase.isWeak && hasProse ? 0 : phrase.weight) + weightOf(inner);
+      // Its few letters may be found in the words of others.
+      const weight = (phrase.isSilent || (phrase.isWeak && hasProse) ? 0 : phrase.weight) + weightOf(inner);
       const text = filled(
         phrase.other,
         inner.map((found) => found.text),
       );
-      const own = phrase.weight || Math.max(...inner.map((found) => found.own));
+      const own = phrase.isSilent ? Math.max(...inner.map((found) => found.own)) : phrase.weight;
       return [{ text, weight, own: own - inner.length / 100, hasProse }];
     });
   }
@@ -137,7 +137,9 @@ export class PhraseBook {
     if (parts.length < 2 || parts.length > MOST_SENTENCES) return null;
     const found = parts.map((part, at) => (at > 0 && this.#behindOthers(part, depth)) || this.#sentence(part, depth));
     const weight = weightOf(found);
-    return weight === 0 ? null : { text: found.map((one) => one.text).join(" "), weight, own: 0, hasProse: found.some((one) => one.hasProse) };
+    return weight === 0
+      ? null
+      : { text: found.map((one) => one.text).join(" "), weight, own: 0, hasProse: found.some((one) => one.hasProse) };
   }
 
   #sentence(part: string, depth: number): Found {

@@ -5,10 +5,12 @@ export interface Phrase {
   /** How many places each gap has: more than one where they stand side by side. */
   readonly gaps: readonly number[];
   readonly other: string;
-  /** How many characters are not in places; 0 where no letter is among them: such a phrase knows nothing of a text. */
+  /** How many characters are not in places. */
   readonly weight: number;
   /** It says so little that nearly any text has it in it, like "{} of {}". */
   readonly isWeak: boolean;
+  /** It has no letters, and knows nothing of a text. */
+  readonly isSilent: boolean;
 }
 
 /** Letters that a phrase of its own has at least. */
@@ -19,7 +21,7 @@ export function phraseOf(english: string, other: string): Phrase {
   const gaps = Array.from(english.matchAll(/(?:\{\})+/g), ([places]) => places.length / 2);
   const all = pieces.join("");
   const letters = all.replaceAll(/\P{L}/gu, "").length;
-  return { pieces, gaps, other, weight: letters === 0 ? 0 : all.length, isWeak: letters < STRONG };
+  return { pieces, gaps, other, weight: all.length, isWeak: letters < STRONG, isSilent: letters === 0 };
 }
 
 /** Whether a text begins and ends as a phrase does: a cheap look before `valuesIn`. */

@@ -6,7 +6,7 @@ export const ROOMS: readonly string[] = [
   "src/{http,scheduler,tasks,files,batch-files,webhooks,forms,auth}/**/*.ts",
   "src/{add-gpu,backup,cli,control,docs,doctor,forget,lab,upgrade}/**/*.ts",
   "src/{reasons,gone-texts,texts,task}.ts",
-  "src/{cluster,common,config,engine,gpu,models}/**/*.ts",
+  "src/{cluster,common,config,engine,gpu,grammar,models}/**/*.ts",
   "src/store/{data-dir-lock,file-lock,folder-bytes,locked-change,store,texts-in-memory}.ts",
   "src/store/copying/*.ts",
   "src/store/postgres/{failures,lease,open-accounts,unfinished}.ts",
@@ -21,13 +21,14 @@ const ELSEWHERE: readonly RegExp[] = [
   /(?:description|summary|title|meaning|example|pattern|summaries|hint): ?(?:[\w.() ]+\? ?(?:"" ?: ?)?|\[[^\]]*)?$/,
   /\b(?:log|logger|#log)\??\.(?:info|warn|error|debug|trace|fatal)\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*$/,
   /new (?:Type|Range)?Error\((?:[^()]|\([^()]*\))*$/,
-  /(?:#tell|#say|[dD]oubt(?:\?\.)?|describe|note|unhealthy)\((?:[^()]|\([^()]*\))*$/,
+  /(?:#tell|#say|[dD]oubt(?:\?\.)?|describe)\((?:[^()]|\([^()]*\))*$/,
   /(?:\.(?:includes|startsWith)\(|===) ?$/,
   /const what = (?:\w+ \? "" : )?$/,
 ];
 
 /** They have words for models, and for the log. */
-const UNSEEN = /^src\/(?:cluster\/from-agent|engine\/(?:format-prompt|simulated\/(?:speech|words)|tools\/families))\.ts$/;
+const UNSEEN =
+  /^src\/(?:cluster\/from-agent|engine\/(?:format-prompt|simulated\/(?:speech|words)|tools\/families))\.ts$/;
 
 /** Statements, or their parts. */
 const SQL = /\b(?:SELECT|INSERT INTO|CREATE TABLE|DROP TABLE)\b/;
@@ -94,6 +95,10 @@ export const COMPOSED: readonly string[] = [
   "{} cannot continue a text (POST /v1/completions).",
   "{} cannot answer a chat (POST /v1/chat/completions).",
   "{} cannot make embeddings (POST /v1/embeddings).",
+  "it has no keyword, and allows any JSON; perhaps its field schema was meant.",
+  "it has no keyword beside type, and allows any object; perhaps its field schema was meant.",
+  '{} "{}" leads nowhere.',
+  '{} "{}" leads out of the schema, which is not followed.',
   "{} has to be told how long an answer may be (max_length, max_tokens): {}",
   ...["drained", "draining", "ready", "starting"].map((state) => `GPU {} ({}) is ${state}.`),
   ...["waiting", "first token", "end to end"].flatMap((name) => SPREAD.map((part) => `${name} ${part} s:`)),
@@ -150,7 +155,10 @@ export const NOT_SHOWN: ReadonlySet<string> = new Set([
   "Once upon a time",
   "as a library",
   "as usual",
+  "; perhaps its field schema was meant",
+  "leads out of the schema, which is not followed",
   "at byte {}",
+  "the answer",
   "end to end",
   "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:",
   "in an entry",

@@ -6,7 +6,7 @@ export type Route = Request["kind"];
 /** All of them, in the order in which they are tried. */
 export const ROUTES = ["completion", "chat", "embedding"] as const satisfies readonly Route[];
 
-/** What a server without it cannot do: part of a sentence, behind the server's name. */
+/** The words about a server without it, behind the server's name. */
 const LACKS: Readonly<Record<Route, string>> = {
   completion: "cannot continue a text (POST /v1/completions)",
   chat: "cannot answer a chat (POST /v1/chat/completions)",
