@@ -128,7 +128,7 @@ test("a grammar for which llama.cpp would take long is refused, with its size", 
   ]);
   const required = texts.map(([key]) => key);
   const large = form({ properties: Object.fromEntries(texts), required, additionalProperties: false });
-  const message = new RegExp(`Its grammar has \\d+ elements, .* at most ${GRAMMAR_LIMITS.elements} are allowed`);
+  const message = new RegExp(`its grammar has \\d+ elements, .* at most ${GRAMMAR_LIMITS.elements} are allowed`);
   await assert.rejects(answerForms.gbnfOf(large, NEVER), { code: "invalid_input", message });
 });
 

@@ -15,7 +15,7 @@ function many<Item>(count: number, make: (at: number) => Item): Item[] {
 
 /** A schema that is refused, with the place and words of the sentence. */
 const REFUSED: Readonly<Record<string, readonly [schema: unknown, pointer: string, why: RegExp]>> = {
-  "no schema": ["x", "", /A schema must be an object, true or false; got "x"/],
+  "no schema": ["x", "", /a schema must be an object, true or false; got "x"/],
   "no type": [
     { properties: { a: { type: "text" } } },
     "/properties/a/type",
@@ -38,13 +38,13 @@ const REFUSED: Readonly<Record<string, readonly [schema: unknown, pointer: strin
   "values without an end": [
     { type: "object", required: ["a"], properties: { a: { $ref: "#" } } },
     "",
-    /No value can match/,
+    /no value can match/,
   ],
-  "nothing in common": [{ type: "string", enum: [1] }, "/enum", /^With this, no value can match the schema\.$/],
+  "nothing in common": [{ type: "string", enum: [1] }, "/enum", /^with this, no value can match the schema\.$/],
   "a required key that is not allowed": [
     { properties: { a: {} }, additionalProperties: false, required: ["b"], type: "object" },
     "/required",
-    /With this, no value can match/,
+    /with this, no value can match/,
   ],
   "a required key without a value": [
     {
@@ -53,7 +53,7 @@ const REFUSED: Readonly<Record<string, readonly [schema: unknown, pointer: strin
       properties: { a: { type: "object", required: ["b"], properties: { b: { type: "string", enum: [1] } } } },
     },
     "/properties/a/properties/b/enum",
-    /With this, no value can match/,
+    /with this, no value can match/,
   ],
   "a type that is nearly one": [{ type: ["objct"] }, "/type", /; got "objct"; perhaps object was meant\.$/],
   "a type that is none": [
@@ -61,16 +61,16 @@ const REFUSED: Readonly<Record<string, readonly [schema: unknown, pointer: strin
     "/type",
     /; got 7; known are null, boolean, number, string, array, object, integer\.$/,
   ],
-  "names that are no list": [{ required: "a" }, "/required", /^This must be a list of names; got "a"\.$/],
+  "names that are no list": [{ required: "a" }, "/required", /^this must be a list of names; got "a"\.$/],
   "no regular expression": [
     { properties: { a: { pattern: "(" } } },
     "/properties/a/pattern",
-    /^This is no regular expression of ECMAScript: unterminated group\.$/,
+    /^this is no regular expression of ECMAScript: unterminated group\.$/,
   ],
   "no regular expression of this dialect": [
     { patternProperties: { "(?i)x": {} } },
     "/patternProperties/(?i)x",
-    /^This is no regular expression of ECMAScript: invalid group\.$/,
+    /^this is no regular expression of ECMAScript: invalid group\.$/,
   ],
   "too many items": [{ type: "array", minItems: 1e9 }, "/minItems", /at most 100000/],
   "a pattern with too many states": [{ type: "string", pattern: "(x{1,1000}){1,1000}" }, "", /more than 250000 steps/],

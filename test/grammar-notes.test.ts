@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { notesOf } from "../src/grammar/notes.ts";
 
 const told = (schema: unknown) => notesOf(schema).map(({ pointer, why }) => `${pointer}: ${why}`);
-const noKeyword = (meant: string) => `This is no keyword and does nothing; perhaps ${meant} was meant.`;
+const noKeyword = (meant: string) => `this is no keyword and does nothing; perhaps ${meant} was meant.`;
 
 test("a keyword that is nearly one is told with its place and what was meant", () => {
   for (const [given, meant] of Object.entries({
@@ -25,20 +25,20 @@ test("a keyword that is nearly one is told with its place and what was meant", (
 
 test("a format that nobody knows is told", () => {
   assert.deepEqual(told({ format: "date-tiem" }), [
-    "/format: This is no known format and does nothing; perhaps date-time was meant.",
+    "/format: this is no known format and does nothing; perhaps date-time was meant.",
   ]);
-  assert.deepEqual(told({ format: "our-own" }), ["/format: This is no known format and does nothing."]);
+  assert.deepEqual(told({ format: "our-own" }), ["/format: this is no known format and does nothing."]);
 });
 
 test("a schema without any keyword is told", () => {
-  const why = "It has no keyword, and allows any JSON";
+  const why = "it has no keyword, and allows any JSON";
   assert.deepEqual(told({ name: "string" }), [`: ${why}.`]);
   assert.deepEqual(told({ description: "A person", name: "string" }), [`: ${why}.`]);
   assert.deepEqual(told({ name: "x", description: "A person", schema: { type: "object" } }), [
     `: ${why}; perhaps its field schema was meant.`,
   ]);
   assert.deepEqual(told({ type: "object", city: { type: "string" } }), [
-    ": It has no keyword beside type, and allows any object.",
+    ": it has no keyword beside type, and allows any object.",
   ]);
   assert.deepEqual(told({ type: "object", description: "Anything", "x-note": 1 }), []);
   assert.deepEqual(told({ properties: { a: { kind: "text" } } }), [`/properties/a: ${why}.`]);

@@ -49,6 +49,10 @@ test("a language that is not there is English, and so is none", async () => {
   }
 });
 
+function schemaOf(schema: object, strict = false): object {
+  return { text: "a", response_format: { type: "json_schema", json_schema: { name: "a", strict, schema } } };
+}
+
 const REFUSALS: readonly (readonly [path: string, body: object | undefined, status: number, sentence: string])[] = [
   ["/api/v1/predict", {}, 400, "text eksik; boş olmayan bir metin olmalı ya da messages veya input verilmeli."],
   ["/api/v1/predict", { txt: "a" }, 400, "txt bilinen bir alan değil; text denmek istenmiş olabilir."],
@@ -73,9 +77,15 @@ const REFUSALS: readonly (readonly [path: string, body: object | undefined, stat
   ],
   [
     "/api/v1/predict",
-    { text: "a", response_format: { type: "json_schema", json_schema: { name: "x", schema: { type: "strng" } } } },
+    schemaOf({ properties: { "the name": { type: ["strng"] } } }),
     400,
-    'response_format.json_schema.schema, yeri /type kullanılamaz: type şu olmalı: bir JSON tipinin adı ya da bunların listesi; verilen: "strng"; string denmek istenmiş olabilir.',
+    'response_format.json_schema.schema alanında /properties/the name/type kullanılamaz: type şu olmalı: bir JSON tipinin adı ya da bunlardan oluşan liste; verilen: "strng"; string denmek istenmiş olabilir.',
+  ],
+  [
+    "/api/v1/predict",
+    schemaOf({ type: "array", uniqueItems: true }, true),
+    400,
+    "response_format.json_schema.schema alanında /uniqueItems güvenceye alınamaz: öğelerin farklı olduğu bir dilbilgisiyle ifade edilemez. strict olmadan, yanıt gelince denetlenir.",
   ],
   ["/api/v1/gpus/9", undefined, 404, 'GPU "9" yok; GPU\'lar: 0.'],
   ["/api/v1/nowhere", undefined, 404, "GET /api/v1/nowhere diye bir yol yok."],

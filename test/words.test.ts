@@ -21,10 +21,9 @@ const LITERALS: ReadonlyMap<string, readonly Literal[]> = new Map(
   globSync("src/**/*.ts", { cwd: ROOT }).map((file) => [file, literalsOf(readFileSync(join(ROOT, file), "utf8"))]),
 );
 
-/** A finding about a key comes behind its name, or a colon; what failed before why; labels have a colon. */
+/** A finding about a key comes behind its name, what failed before why; labels have a colon. */
 function formsOf(text: string): string[] {
-  const begun = `${text.slice(0, 1).toLowerCase()}${text.slice(1)}`;
-  return [text, begun, `{} ${text}`, `${text}:`, `${text}: {}`, `{} ${text}: {}`];
+  return [text, `{} ${text}`, `${text}:`, `${text}: {}`, `{} ${text}: {}`];
 }
 
 function isKnown(text: string): boolean {

@@ -22,7 +22,7 @@ export type Verdict =
       readonly fits: false;
       /** The part that is at fault, as a JSON pointer. */
       readonly pointer: string;
-      /** A sentence. */
+      /** A sentence, as it stands behind a colon. */
       readonly why: string;
     };
 

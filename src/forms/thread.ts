@@ -23,7 +23,7 @@ function compiled(schema: unknown): Verdict {
     return { fits: true, inexact: compileSchema(schema, GRAMMAR_LIMITS).inexact, notes: notesOf(schema) };
   } catch (error) {
     // V8 has no other word for a recursion that is too deep: writing the grammar may be that too.
-    if (error instanceof RangeError) return { fits: false, pointer: "", why: "The schema is nested too deep." };
+    if (error instanceof RangeError) return { fits: false, pointer: "", why: "the schema is nested too deep." };
     if (!(error instanceof SchemaError)) throw error;
     return { fits: false, pointer: error.pointer, why: error.message };
   }

@@ -56,7 +56,7 @@ export class Verdicts {
       return bounded(reply.verdict);
     } catch (error) {
       if (!(error instanceof TooMuch)) throw error;
-      return { fits: false, pointer: "", why: `To compile ${error.message}.` };
+      return { fits: false, pointer: "", why: `to compile ${error.message}.` };
     }
   }
 }

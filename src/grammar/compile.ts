@@ -37,7 +37,7 @@ export function compileSchema(schema: unknown, limits: GrammarLimits): CompiledS
   } catch (error) {
     // V8 has no other word for a recursion that is too deep.
     if (error instanceof RangeError)
-      throw new SchemaError("", "The schema is nested too deep, or has too many properties.");
+      throw new SchemaError("", "the schema is nested too deep, or has too many properties.");
     throw error;
   }
 }
@@ -73,14 +73,14 @@ class Compiler {
     const grammar = productive(root);
     if (grammar === null) throw this.#impossible();
     const excess = excessOf(grammar, gbnfOf(grammar), this.#limits);
-    if (excess !== null) throw new SchemaError("", `Its grammar ${excess}.`);
+    if (excess !== null) throw new SchemaError("", `its grammar ${excess}.`);
     return { grammar, steps: this.#work.steps, inexact: this.#expansion.inexact };
   }
 
   #impossible(): SchemaError {
     const place = this.#expansion.conflictIn(this.#expansion.nodes.root);
-    if (place === null) return new SchemaError("", "No value can match the schema.");
-    return new SchemaError(place, "With this, no value can match the schema.");
+    if (place === null) return new SchemaError("", "no value can match the schema.");
+    return new SchemaError(place, "with this, no value can match the schema.");
   }
 
   /** The values that meet all demands. */
@@ -128,7 +128,7 @@ class Compiler {
     const language = this.#languages.both(range, texts);
     const text = plainText(this.#languages, this.#work, language);
     if (text !== null) return text;
-    this.#expansion.note(pointer, "The numbers cannot be said by a grammar.");
+    this.#expansion.note(pointer, "the numbers cannot be said by a grammar.");
     return integer ? INTEGER : NUMBER;
   }
 
@@ -138,8 +138,8 @@ class Compiler {
     const loose = this.#string({ ...shape, min: 0, max: Infinity });
     const why =
       loose === null
-        ? "The texts are too many for a grammar."
-        : "The length cannot be counted beside what else is asked of the text.";
+        ? "the texts are too many for a grammar."
+        : "the length cannot be counted beside what else is asked of the text.";
     this.#expansion.note(pointer, why);
     return loose ?? STRING;
   }

@@ -12,7 +12,7 @@ import { checkForms } from "./well-formed.ts";
 export interface Inexact {
   /** A JSON pointer. */
   readonly pointer: string;
-  /** A sentence. */
+  /** A sentence, as it stands behind a colon. */
   readonly why: string;
 }
 
@@ -64,7 +64,7 @@ export class Expansion implements Meanings {
     for (const demand of others) {
       const both = this.meeting.unions(found, this.#unionOf(demand));
       if (both === null)
-        this.note(demand.node.pointer, "It has too many alternatives together with what else holds here.");
+        this.note(demand.node.pointer, "it has too many alternatives together with what else holds here.");
       else found = both;
     }
     this.#combined.set(key, found);
@@ -139,7 +139,7 @@ export class Expansion implements Meanings {
     const known = this.#unions.get(key);
     if (known !== undefined) return known;
     const level = this.#levels.at(-1)!;
-    if (level.has(key)) throw new SchemaError(node.pointer, "The schema refers to itself without anything between.");
+    if (level.has(key)) throw new SchemaError(node.pointer, "the schema refers to itself without anything between.");
     if (this.#levels.some((other) => other.has(key))) throw new Unknown();
     level.add(key);
     if (typeof node.schema !== "boolean") checkForms(node.schema, node.pointer);

@@ -79,7 +79,7 @@ export function mapOf(node: SchemaNode, schema: JsonObject, keyword: string): Js
 export function namesOf(pointer: string, value: unknown): readonly string[] {
   if (Array.isArray(value) && value.every((name) => typeof name === "string"))
     return value.filter((name) => name !== EVERYWHERE);
-  throw new SchemaError(pointer, `This must be a list of names; got ${nameOf(value)}.`);
+  throw new SchemaError(pointer, `this must be a list of names; got ${nameOf(value)}.`);
 }
 
 export function wrong(node: SchemaNode, keyword: string, what: string, value: unknown): SchemaError {

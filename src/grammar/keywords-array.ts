@@ -31,7 +31,7 @@ const items: Group = {
     if (rest.length > 0 && prefix.length === 0) {
       found.push({ ...FREE_ARRAY, some: [rest.map((demand) => mustNot(demand.node))], min: 1 });
     } else if (rest.length > 0) {
-      meanings.note(`${node.pointer}/items`, "That one of the later items is wrong cannot be said by a grammar.");
+      meanings.note(`${node.pointer}/items`, "that one of the later items is wrong cannot be said by a grammar.");
       return [FREE_ARRAY];
     }
     return found.filter((shape) => ![...shape.prefix, ...shape.some].some((demands) => meanings.isEmpty(demands)));
@@ -61,7 +61,7 @@ const unique: Group = {
     schema["uniqueItems"] === true ? free.with({ ...FREE_ARRAY, unique: `${node.pointer}/uniqueItems` }) : free.all,
   negated(meanings, node, schema) {
     if (schema["uniqueItems"] !== true) return [];
-    meanings.note(`${node.pointer}/uniqueItems`, "That two items are equal cannot be said by a grammar.");
+    meanings.note(`${node.pointer}/uniqueItems`, "that two items are equal cannot be said by a grammar.");
     return [{ ...FREE_ARRAY, min: 2 }];
   },
 };
@@ -74,12 +74,12 @@ const contains: Group = {
     const min = countOf(node, schema, "minContains", 1);
     const max = countOf(node, schema, "maxContains", Infinity);
     const demands = [must(below(meanings, node, schema["contains"], "contains"))];
-    if (min > 1 || max < Infinity) meanings.note(`${node.pointer}/contains`, "How many items match cannot be counted.");
+    if (min > 1 || max < Infinity) meanings.note(`${node.pointer}/contains`, "how many items match cannot be counted.");
     return min === 0 ? free.all : free.with({ ...FREE_ARRAY, some: [demands], min: 1 });
   },
   negated(meanings, node, schema) {
     if (schema["minContains"] !== undefined || schema["maxContains"] !== undefined) {
-      meanings.note(`${node.pointer}/contains`, "How many items match cannot be counted.");
+      meanings.note(`${node.pointer}/contains`, "how many items match cannot be counted.");
       return [FREE_ARRAY];
     }
     return [{ ...FREE_ARRAY, rest: [mustNot(below(meanings, node, schema["contains"], "contains"))] }];
@@ -91,13 +91,13 @@ const unevaluated: Group = {
   keywords: ["unevaluatedItems"],
   asked(meanings, node, schema) {
     if (schema["unevaluatedItems"] === true) return meanings.free.all;
-    meanings.note(`${node.pointer}/unevaluatedItems`, "Which items other keywords look at depends on the value.");
+    meanings.note(`${node.pointer}/unevaluatedItems`, "which items other keywords look at depends on the value.");
     return meanings.free.all;
   },
   negated(meanings, node) {
     meanings.note(
       `${node.pointer}/unevaluatedItems`,
-      "That an item breaks unevaluatedItems cannot be said by a grammar.",
+      "that an item breaks unevaluatedItems cannot be said by a grammar.",
     );
     return [FREE_ARRAY];
   },

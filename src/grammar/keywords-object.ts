@@ -186,7 +186,7 @@ function dependency(
   const target = below(meanings, node, value, keyword, name);
   const union = meanings.shapesOf([negated ? mustNot(target) : must(target)]);
   const both = meeting.unions(has, union);
-  if (both === null) meanings.note(target.pointer, "It has too many alternatives.");
+  if (both === null) meanings.note(target.pointer, "it has too many alternatives.");
   return negated ? (both ?? has) : [...without, ...(both ?? has)];
 }
 
@@ -199,7 +199,7 @@ function dependencies(keyword: string): Group {
       for (const [name, value] of Object.entries(mapOf(node, schema, keyword))) {
         const both = meanings.meeting.unions(found, dependency(meanings, node, keyword, name, value, false));
         if (both === null)
-          meanings.note(`${node.pointer}/${keyword}/${escaped(name)}`, "There are too many dependencies.");
+          meanings.note(`${node.pointer}/${keyword}/${escaped(name)}`, "there are too many dependencies.");
         else found = both;
       }
       return found;
@@ -262,7 +262,7 @@ const unevaluated: Group = {
     if (schema["unevaluatedProperties"] === true) return free.all;
     const seen = schema["additionalProperties"] === undefined ? looksAt(meanings, node) : null;
     if (seen === null) {
-      meanings.note(`${node.pointer}/unevaluatedProperties`, "Which keys other keywords look at depends on the value.");
+      meanings.note(`${node.pointer}/unevaluatedProperties`, "which keys other keywords look at depends on the value.");
       return free.all;
     }
     return free.with(
@@ -272,7 +272,7 @@ const unevaluated: Group = {
   negated(meanings, node) {
     meanings.note(
       `${node.pointer}/unevaluatedProperties`,
-      "That a key breaks unevaluatedProperties cannot be said by a grammar.",
+      "that a key breaks unevaluatedProperties cannot be said by a grammar.",
     );
     return [FREE_OBJECT];
   },

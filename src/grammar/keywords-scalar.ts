@@ -132,7 +132,7 @@ function otherValues(meanings: Meanings, pointer: string, values: readonly unkno
         ? free.with(...otherObjects(meanings, pointer, value))
         : left;
     const both = other === left ? left : meanings.meeting.unions(left, other);
-    if (both === null) meanings.note(pointer, "There are too many values that are not to be.");
+    if (both === null) meanings.note(pointer, "there are too many values that are not to be.");
     return both ?? left;
   }, simple);
 }
@@ -240,14 +240,14 @@ const multiple: Group = {
     if (divisor === 1) return free.with({ ...free.number, integer: true });
     const texts = multipleLanguage(languages, divisor);
     if (texts !== null) return free.with({ ...free.number, integer: Number.isInteger(divisor), texts });
-    meanings.note(`${node.pointer}/multipleOf`, `A divisor like ${divisor} has too many remainders for a grammar.`);
+    meanings.note(`${node.pointer}/multipleOf`, `a divisor like ${divisor} has too many remainders for a grammar.`);
     return free.with({ ...free.number, integer: Number.isInteger(divisor) });
   },
   negated(meanings, node, schema) {
     const divisor = divisorOf(node, schema);
     const texts = noMultipleLanguage(meanings.languages, divisor);
     if (texts !== null) return [{ ...meanings.free.number, texts }];
-    meanings.note(`${node.pointer}/multipleOf`, `A divisor like ${divisor} has too many remainders for a grammar.`);
+    meanings.note(`${node.pointer}/multipleOf`, `a divisor like ${divisor} has too many remainders for a grammar.`);
     return [meanings.free.number];
   },
 };
@@ -276,10 +276,10 @@ export function languageOf(meanings: Meanings, pointer: string, source: string):
     if (error instanceof SyntaxError) {
       // V8 repeats the pattern in front of the reason.
       const reason = error.message.split(": ").at(-1)!.toLowerCase();
-      throw new SchemaError(pointer, `This is no regular expression of ECMAScript: ${reason}.`);
+      throw new SchemaError(pointer, `this is no regular expression of ECMAScript: ${reason}.`);
     }
     if (!(error instanceof PatternError)) throw error;
-    meanings.note(pointer, `The pattern cannot be said by a grammar: ${error.message}.`);
+    meanings.note(pointer, `the pattern cannot be said by a grammar: ${error.message}.`);
     return null;
   }
 }
@@ -321,7 +321,7 @@ const format: Group = {
     const source = formatPattern(name);
     if (source === undefined) return free.all;
     const pointer = `${node.pointer}/format`;
-    if (source === null) meanings.note(pointer, `The format ${name} cannot be said by a grammar.`);
+    if (source === null) meanings.note(pointer, `the format ${name} cannot be said by a grammar.`);
     const language = source === null ? null : languageOf(meanings, pointer, source);
     if (language === null) return free.all;
     meanings.languages.formats.set(language, name);

@@ -33,6 +33,7 @@ export class SchemaError extends Error {
   /** The part of the schema, as a JSON pointer; empty for the whole. */
   readonly pointer: string;
 
+  /** @param why a sentence, as it stands behind a colon */
   constructor(pointer: string, why: string) {
     super(why);
     this.pointer = pointer;
@@ -57,13 +58,13 @@ export class Work {
   step(count = 1): void {
     this.#steps += count;
     const { steps } = this.#limits;
-    if (this.#steps > steps) throw new SchemaError("", `The schema takes more than ${steps} steps to compile.`);
+    if (this.#steps > steps) throw new SchemaError("", `the schema takes more than ${steps} steps to compile.`);
   }
 
   /** Counts rules that are being written. @throws SchemaError beyond the limit */
   rule(count = 1): void {
     this.#rules += count;
     const { rules } = this.#limits;
-    if (this.#rules > rules) throw new SchemaError("", `The schema needs a grammar of more than ${rules} rules.`);
+    if (this.#rules > rules) throw new SchemaError("", `the schema needs a grammar of more than ${rules} rules.`);
   }
 }

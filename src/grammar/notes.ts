@@ -8,12 +8,9 @@ import { escaped, isObject, type JsonObject, MAPS } from "./schema-node.ts";
 export interface Note {
   /** A JSON pointer. */
   readonly pointer: string;
-  /** A sentence. */
+  /** A sentence, as it stands behind a colon. */
   readonly why: string;
 }
-
-const ANY_JSON = "It has no keyword, and allows any JSON";
-const ANY_OBJECT = "It has no keyword beside type, and allows any object";
 
 /** More than anybody is told of. */
 const MOST_NOTES = 10;
@@ -78,7 +75,7 @@ function namesIn(schema: JsonObject, pointer: string, known: Map<string, string 
     const meant = known.get(name);
     // A schema that has the keyword itself means something else by a name like it.
     if (meant === undefined || Object.hasOwn(schema, meant)) return [];
-    const why = `This is no keyword and does nothing; perhaps ${meant} was meant.`;
+    const why = `this is no keyword and does nothing; perhaps ${meant} was meant.`;
     return [{ pointer: `${pointer}/${escaped(name)}`, why }];
   });
   if (notes.length > 0 || odd.length === 0) return notes;
@@ -88,7 +85,10 @@ function namesIn(schema: JsonObject, pointer: string, known: Map<string, string 
   const isObjectAlone = pointer === "" && schema["type"] === "object";
   if (given.some((name) => KEYWORDS.has(name) && !(isObjectAlone && name === "type"))) return [];
   const inner = pointer === "" && isObject(schema["schema"]) ? "; perhaps its field schema was meant" : "";
-  return [{ pointer, why: `${isObjectAlone ? ANY_OBJECT : ANY_JSON}${inner}.` }];
+  const why = isObjectAlone
+    ? `it has no keyword beside type, and allows any object${inner}.`
+    : `it has no keyword, and allows any JSON${inner}.`;
+  return [{ pointer, why }];
 }
 
 function keywordMeant(name: string): string | undefined {
@@ -107,5 +107,5 @@ function formatIn({ format }: JsonObject, pointer: string): readonly Note[] {
   if (typeof format !== "string" || isFormat(format)) return [];
   const meant = FORMATS.find((known) => isMistyped(known, format.toLowerCase()));
   const hint = meant === undefined ? "" : `; perhaps ${meant} was meant`;
-  return [{ pointer: `${pointer}/format`, why: `This is no known format and does nothing${hint}.` }];
+  return [{ pointer: `${pointer}/format`, why: `this is no known format and does nothing${hint}.` }];
 }

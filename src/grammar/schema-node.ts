@@ -48,7 +48,7 @@ export class SchemaNodes {
     if (text !== undefined && text.length > limits.schemaLength) {
       throw new SchemaError(
         "",
-        `The schema has ${text.length} characters; at most ${limits.schemaLength} are allowed.`,
+        `the schema has ${text.length} characters; at most ${limits.schemaLength} are allowed.`,
       );
     }
     this.#index({ value: schema, pointer: "", base: NOWHERE }, limits.depth, false);
@@ -60,7 +60,7 @@ export class SchemaNodes {
   at(value: unknown, pointer: string): SchemaNode {
     if (typeof value === "boolean") return this.#nodes.get(value) ?? this.#add(value, value, pointer);
     if (!isObject(value)) {
-      throw new SchemaError(pointer, `A schema must be an object, true or false; got ${nameOf(value)}.`);
+      throw new SchemaError(pointer, `a schema must be an object, true or false; got ${nameOf(value)}.`);
     }
     return this.#nodes.get(value) ?? this.#add(value, value, pointer);
   }
@@ -95,9 +95,9 @@ export class SchemaNodes {
     if (found !== null) return this.at(found.value, found.pointer);
     const why =
       reference.startsWith("#") || this.#places.has(url.href)
-        ? "leads nowhere"
-        : "leads out of the schema, which is not followed";
-    throw new SchemaError(pointer, `${keyword} "${reference}" ${why}.`);
+        ? `${keyword} "${reference}" leads nowhere.`
+        : `${keyword} "${reference}" leads out of the schema, which is not followed.`;
+    throw new SchemaError(pointer, why);
   }
 
   #find(address: string, fragment: string): Place | null {
@@ -118,7 +118,7 @@ export class SchemaNodes {
   /** Notes the addresses within a schema. @param map whether the value holds schemas by name */
   #index({ value, pointer, base }: Place, depth: number, map: boolean): void {
     if (value === null || typeof value !== "object") return;
-    if (depth === 0) throw new SchemaError(pointer, "The schema is nested too deep.");
+    if (depth === 0) throw new SchemaError(pointer, "the schema is nested too deep.");
     if (Array.isArray(value)) {
       value.forEach((item, at) => this.#index({ value: item, pointer: `${pointer}/${at}`, base }, depth - 1, false));
       return;

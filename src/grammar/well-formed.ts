@@ -44,7 +44,7 @@ export function checkForms(schema: JsonObject, pointer: string): void {
     const { below, what } = wrong;
     const inner = below === "" ? value : (value as JsonObject)[below];
     if (below === "") throw new SchemaError(place, `${keyword} must be ${what}; got ${nameOf(inner)}.`);
-    throw new SchemaError(`${place}/${escaped(below)}`, `A part of ${keyword} must be ${what}; got ${nameOf(inner)}.`);
+    throw new SchemaError(`${place}/${escaped(below)}`, `a part of ${keyword} must be ${what}; got ${nameOf(inner)}.`);
   }
 }
 

@@ -26,7 +26,7 @@ export function arrayText(shape: ArrayShape, writing: ArrayWriting, pointer: str
   if (shape.unique !== null && shape.max > 1) {
     const texts = shape.prefix.length === 0 && shape.some.length === 0 ? writing.textsOf(shape.rest) : null;
     if (texts !== null && texts.length <= DIFFERENT) return arrayOf(differing(shape, texts), shape.min === 0);
-    writing.note(shape.unique, "That items differ cannot be said by a grammar.");
+    writing.note(shape.unique, "that items differ cannot be said by a grammar.");
   }
   return arrayOf(new ArrayWriter(shape, writing, pointer).items(), shape.min === 0);
 }
@@ -61,7 +61,7 @@ class ArrayWriter {
     this.#writing = writing;
     const counted = Math.max(shape.prefix.length, shape.min, shape.max === Infinity ? 0 : shape.max);
     const said = shape.some.length === 0 || (shape.some.length <= SOUGHT && counted <= COUNTED);
-    if (!said) writing.note(pointer, "Which of the items match cannot be said by a grammar.");
+    if (!said) writing.note(pointer, "which of the items match cannot be said by a grammar.");
     this.#some = said ? shape.some : [];
   }
 

@@ -56,7 +56,7 @@ class ObjectWriter {
     this.#min = shape.min <= Math.max(required, shape.some.length > 0 ? 1 : 0) ? 0 : shape.min;
     this.#max = shape.max >= this.#names.length && this.#other === NOTHING ? Infinity : shape.max;
     const said = shape.some.length === 0 || (shape.some.length <= SOUGHT && this.#min <= 1 && this.#max === Infinity);
-    if (!said) writing.note(pointer, "Which of the keys match cannot be said by a grammar.");
+    if (!said) writing.note(pointer, "which of the keys match cannot be said by a grammar.");
     this.#some = said ? shape.some : [];
   }
 
@@ -65,12 +65,12 @@ class ObjectWriter {
       this.#shape.min === 0 && this.#some.length === 0 && this.#names.every(([, { required }]) => !required);
     if (this.#max === 0) return mayBeEmpty ? literal("{}") : NOTHING;
     if (this.#min > 1 && this.#other !== NOTHING) {
-      const why = "That several keys without names of their own differ cannot be said by a grammar.";
+      const why = "that several keys without names of their own differ cannot be said by a grammar.";
       this.#writing.note(this.#shape.counted ?? this.#pointer, why);
     }
     const most = this.#max === Infinity ? this.#min : Math.min(this.#max, this.#names.length);
     if (this.#names.length * Math.min(most, this.#names.length) > COUNTED) {
-      throw new SchemaError(this.#shape.counted ?? this.#pointer, "There are too many keys to count.");
+      throw new SchemaError(this.#shape.counted ?? this.#pointer, "there are too many keys to count.");
     }
     return objectOf(this.#from(0, 0, this.#some), mayBeEmpty);
   }
@@ -152,7 +152,7 @@ class ObjectWriter {
   #keyText(keys: Language): Expression {
     const text = this.#writing.stringOf(keys);
     if (text !== null) return text;
-    this.#writing.note(this.#pointer, "The names of the other keys cannot be said by a grammar.");
+    this.#writing.note(this.#pointer, "the names of the other keys cannot be said by a grammar.");
     return STRING;
   }
 
@@ -166,7 +166,7 @@ class ObjectWriter {
     }
     const overlaps = languages.overlaps([unnamed, ...others.map(({ keys }) => keys)]);
     if (overlaps === null) {
-      this.#writing.note(this.#pointer, "There are too many patterns of keys.");
+      this.#writing.note(this.#pointer, "there are too many patterns of keys.");
       return [{ keys: unnamed, demands: [] }];
     }
     return overlaps.flatMap((places): KindOfKeys[] => {

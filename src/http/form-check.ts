@@ -20,12 +20,18 @@ interface Asked {
   /** Whether it is about the arguments of a tool. */
   readonly ofArguments: boolean;
   readonly isStrict: boolean;
-  /** Says what becomes of demands that cannot be made sure of. */
-  readonly otherwise: string;
+  /** Says what becomes of demands that cannot be made sure of: where nothing is strict, and what would without `strict`. */
+  readonly otherwise: typeof CHECKED;
 }
 
-const CHECKED = "it is checked when the answer is there";
-const NOT_CHECKED = "the arguments of a call may be others";
+const CHECKED = {
+  loose: "It is checked when the answer is there.",
+  strict: "Without strict it is checked when the answer is there.",
+};
+const NOT_CHECKED = {
+  loose: "The arguments of a call may be others.",
+  strict: "Without strict the arguments of a call may be others.",
+};
 const IDLE = "response_format does nothing here: tool_choice asks for a call, and a call has no text beside it.";
 
 export interface SubmittedBy {
@@ -129,13 +135,13 @@ function warningsOf(asked: Asked, verdict: Verdict): readonly string[] {
   const { field } = asked;
   if (!verdict.fits) {
     const { pointer, why } = verdict;
-    throw new AltLasError("invalid_input", `${placeIn(field, pointer)} cannot be used: ${begun(why)}`, {
+    throw new AltLasError("invalid_input", `${placeIn(field, pointer)} cannot be used: ${why}`, {
       param: field,
     });
   }
   const loose = loosenessOf(asked, verdict.inexact);
   const notes = verdict.notes.slice(0, MOST_PLACES);
-  const sentences = notes.map(({ pointer, why }) => `${placeIn(field, pointer)}: ${begun(why)}`);
+  const sentences = notes.map(({ pointer, why }) => `${placeIn(field, pointer)}: ${why}`);
   return loose === null ? sentences : [loose, ...sentences];
 }
 
@@ -144,20 +150,14 @@ function loosenessOf({ field, isStrict, otherwise }: Asked, inexact: readonly In
   const [first, ...others] = inexact;
   if (first === undefined) return null;
   const also = others.slice(0, MOST_PLACES - 1).map(({ pointer }) => pointer);
-  const what = `${placeIn(field, first.pointer)} cannot be made sure of: ${begun(first.why)}`;
+  const what = `${placeIn(field, first.pointer)} cannot be made sure of: ${first.why}`;
   const elsewhere = also.length === 0 ? "" : ` The same holds at ${also.join(", ")}.`;
-  if (!isStrict) return `${what}${elsewhere} ${otherwise[0]!.toUpperCase()}${otherwise.slice(1)}.`;
-  const sentence = `${what}${elsewhere} Without strict ${otherwise}.`;
-  throw new AltLasError("unsupported", sentence, { param: field });
+  if (!isStrict) return `${what}${elsewhere} ${otherwise.loose}`;
+  throw new AltLasError("unsupported", `${what}${elsewhere} ${otherwise.strict}`, { param: field });
 }
 
 function placeIn(field: string, pointer: string): string {
   return pointer === "" ? field : `${field} at ${pointer}`;
-}
-
-/** A sentence behind a colon. */
-function begun(sentence: string): string {
-  return /^[A-Z][a-z]+ /.test(sentence) ? sentence[0]!.toLowerCase() + sentence.slice(1) : sentence;
 }
 
 function tooMuch({ inBatch, maxBytes }: SubmittedBy): AltLasError {

@@ -5,16 +5,13 @@ import type { Literal } from "./literals.ts";
 export const ROOMS: readonly string[] = [
   "src/{http,scheduler,tasks,files,batch-files,webhooks,forms,auth}/**/*.ts",
   "src/{add-gpu,backup,cli,control,docs,doctor,forget,lab,upgrade}/**/*.ts",
-  "src/{reasons,gone-texts,texts,task}.ts",
-  "src/{cluster,common,config,engine,gpu,grammar,models}/**/*.ts",
-  "src/store/{data-dir-lock,file-lock,folder-bytes,locked-change,store,texts-in-memory}.ts",
-  "src/store/copying/*.ts",
-  "src/store/postgres/{failures,lease,open-accounts,unfinished}.ts",
+  "src/*.ts",
+  "src/{cluster,common,config,engine,gpu,grammar,models,store}/**/*.ts",
 ];
 
-/** Prose has one of these words; names, headers and queries have none. */
+/** Prose has one of these words, not written in capitals; names, headers and queries have none. */
 const COMMON =
-  /(?<![\w/.-])(?:the|is|are|was|were|be|been|must|of|not|no|has|have|had|an?|and|or|to|for|in|its?|with|at|by|can|cannot|does|do|that|this|there|only|from|as|on|one|all|none|any|nothing|already|again|than|if|but|more|less|here)(?![\w/-])/i;
+  /(?<![\w/.:-])(?:the|is|are|was|were|be|been|must|of|not|no|has|have|had|an?|and|or|to|for|in|its?|with|at|by|can|cannot|does|do|that|this|there|only|from|as|on|one|all|none|any|nothing|already|again|than|if|but|more|less|here)(?![\w/-])/gi;
 
 /** What stands before texts for programs, logs and readers of the OpenAPI document. */
 const ELSEWHERE: readonly RegExp[] = [
@@ -23,15 +20,14 @@ const ELSEWHERE: readonly RegExp[] = [
   /new (?:Type|Range)?Error\((?:[^()]|\([^()]*\))*$/,
   /(?:#tell|#say|[dD]oubt(?:\?\.)?|describe)\((?:[^()]|\([^()]*\))*$/,
   /(?:\.(?:includes|startsWith)\(|===) ?$/,
-  /const what = (?:\w+ \? "" : )?$/,
 ];
 
 /** They have words for models, and for the log. */
 const UNSEEN =
   /^src\/(?:cluster\/from-agent|engine\/(?:format-prompt|simulated\/(?:speech|words)|tools\/families))\.ts$/;
 
-/** Statements, or their parts. */
-const SQL = /\b(?:SELECT|INSERT INTO|CREATE TABLE|DROP TABLE)\b/;
+/** Sentences about the store have no two words in capitals side by side. */
+const STATEMENT = /\b[A-Z]{2,} [A-Z]{2,}\b/;
 
 /** They have descriptions of the configuration's keys. */
 const SECTIONS = /^src\/config\/(?:[\w-]+-section|accounts|schema)\.ts$/;
@@ -42,10 +38,10 @@ const DESCRIPTION = /^(?:[A-Z]|null:)/;
 export function isShown(file: string, { text, before }: Literal): boolean {
   if (
     !/\w \w|\} \w|\w \{|\w, /.test(text) ||
-    !COMMON.test(text) ||
+    !isProse(text) ||
     NOT_SHOWN.has(text) ||
     /^\s*[<#]/.test(text) ||
-    SQL.test(text) ||
+    (file.startsWith("src/store/") && STATEMENT.test(text)) ||
     text.startsWith("data: ")
   )
     return false;
@@ -54,6 +50,13 @@ export function isShown(file: string, { text, before }: Literal): boolean {
   if (file.startsWith("src/http/schemas/") && (file.endsWith("-answers.ts") || DESCRIPTION.test(text))) return false;
   const code = before.replaceAll(/\s+/g, " ");
   return !ELSEWHERE.some((pattern) => pattern.test(code));
+}
+
+/** Statements have their words in capitals. */
+function isProse(text: string): boolean {
+  return Array.from(text.matchAll(COMMON), ([word]) => word).some(
+    (word) => word === "A" || word !== word.toUpperCase(),
+  );
 }
 
 /** Parts of the lab's figures. */
@@ -95,14 +98,19 @@ export const COMPOSED: readonly string[] = [
   "{} cannot continue a text (POST /v1/completions).",
   "{} cannot answer a chat (POST /v1/chat/completions).",
   "{} cannot make embeddings (POST /v1/embeddings).",
-  "it has no keyword, and allows any JSON; perhaps its field schema was meant.",
-  "it has no keyword beside type, and allows any object; perhaps its field schema was meant.",
-  '{} "{}" leads nowhere.',
-  '{} "{}" leads out of the schema, which is not followed.',
   "{} has to be told how long an answer may be (max_length, max_tokens): {}",
+  "{} at {} cannot be used: {}",
+  "{} at {} cannot be made sure of: {}",
   ...["drained", "draining", "ready", "starting"].map((state) => `GPU {} ({}) is ${state}.`),
   ...["waiting", "first token", "end to end"].flatMap((name) => SPREAD.map((part) => `${name} ${part} s:`)),
   ...SPREAD.map((part) => `slowdown ${part}:`),
+  ...["The task database", "The log of the task database"].flatMap((what) =>
+    ["deleted", "replaced", "cut short"].map((how) => `${what} was ${how} while the server ran.`),
+  ),
+  "Nothing can be stored or read until the server is started again.",
+  ...["disk", "the database"].flatMap((where) =>
+    ["written to", "read from"].map((how) => `tasks could not be ${how} ${where}: {}`),
+  ),
   "1 uploaded file",
   "{} remembered answers",
   "1 remembered answer",
@@ -155,10 +163,7 @@ export const NOT_SHOWN: ReadonlySet<string> = new Set([
   "Once upon a time",
   "as a library",
   "as usual",
-  "; perhaps its field schema was meant",
-  "leads out of the schema, which is not followed",
   "at byte {}",
-  "the answer",
   "end to end",
   "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:",
   "in an entry",
@@ -170,7 +175,6 @@ export const NOT_SHOWN: ReadonlySet<string> = new Set([
   "# HELP altlas_queue_depth Tasks that wait.\n# TYPE altlas_queue_depth gauge\naltlas_queue_depth 3\n",
   "The client has gone.",
   "The webhooks about a {}, with each try",
-  "To compile {}.",
   "a GPU computes",
   "at once",
   "at {}",
@@ -198,6 +202,43 @@ export const NOT_SHOWN: ReadonlySet<string> = new Set([
   "the text of a task could not be read; its slot is kept, and it is tried again",
   "texts that were read could not be removed; they are when store.unread_seconds are over",
   "states of tasks could not be written before the stop: what has ended among them runs again",
+  "PostgreSQL has standbys that no commit waits for ({}): a failover to one may lose tasks that were answered; synchronous_standby_names says which are waited for",
+  "the answer",
+  "The task database",
+  "The log of the task database",
+  "{} was {} while the server ran. Nothing can be stored or read until the server is started again.",
+  "{} was {} while the server ran: nothing can be stored until it is started again; {}",
+  "what is in no copy is lost",
+  "what was stored until now was saved into the database",
+  "what was in the log is lost: it was {}, and {}",
+  "written to",
+  "read from",
+  "tasks could not be {} disk: {}",
+  "tasks could not be {} the database: {}",
+  "not copied",
+  "the disk has no room for it",
+  "the task database is copied before it is upgraded",
+  "the task database is upgraded without a copy of it as it was",
+  "the task database gets step {} of {} of its schema",
+  "brings {} of {} tasks over",
+  "far ahead of",
+  "forward, or this machine has slept",
+  "the look has failed",
+  "the database did not answer the last look",
+  "the connection was lost",
+  "energy_joules queued_seconds kept_from lifetime ended_at at failing_since paused_at",
+  "that place is no address of PostgreSQL",
+  "the table file_pieces",
+  "it has not answered for {} seconds",
+  "the task database cannot be reached: {}; nothing is stored until it can, which is tried all the time",
+  "the task database can be reached again",
+  "the task database is older than it was: transactions that it had committed are gone, as after a failover to a standby that was behind; this server ends, and the next start goes on with what is there",
+  "another server has taken the task database{}: this one had not renewed its lease, and stores nothing any more",
+  "batch canceled by another user",
+  "file removed by another user",
+  "task canceled by another user",
+  "task removed by another user",
+  "task submitted again by another user",
   "there is 1 GPU",
   "there are {} GPUs",
 ]);

@@ -37,7 +37,7 @@ const GONE = "5s";
  * the planner takes none of a table that it has not yet counted.
  */
 const SETTINGS = `
-  SET synchronous_commit = on; SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_incremental_sort = off;
+  SET synchronous_commit = ON; SET jit = OFF; SET enable_seqscan = OFF; SET enable_bitmapscan = OFF; SET enable_incremental_sort = OFF;
   SET statement_timeout = 0; SET lock_timeout = '${STUCK}'; SET idle_in_transaction_session_timeout = '${STUCK}';
   SET tcp_user_timeout = '${GONE}'; SET tcp_keepalives_idle = '${GONE}'; SET tcp_keepalives_interval = '1s'; SET tcp_keepalives_count = 3;
   SET default_transaction_isolation = 'read committed'; SET extra_float_digits = 1`;

@@ -200,11 +200,10 @@ function makeDurable(db: DatabaseSync, path: string): void {
 
 function openFailure(error: unknown, path: string): AltLasError {
   if (resultCode(error) === BUSY) return inUse(path, error);
-  const advice =
+  const sentence =
     resultCode(error) === FULL
-      ? ". Make room on its disk and start again: nothing is lost, and an upgrade goes on where it was"
-      : "";
-  const sentence = `the task database ${path} cannot be opened: ${messageOf(error)}${advice}`;
+      ? `the task database ${path} cannot be opened: ${messageOf(error)}. Make room on its disk and start again: nothing is lost, and an upgrade goes on where it was`
+      : `the task database ${path} cannot be opened: ${messageOf(error)}`;
   return new AltLasError("bad_config", foreign(path) ?? sentence, { cause: error });
 }
 
