@@ -233,7 +233,7 @@ class ClusterServer {
     await files.pull();
     const kept = await Kept.open(store, log);
     const leads = (): boolean => steadyTime() - store.renewed < SURE;
-    const member = { secret: this.#secret, leads, kept, servers: () => this.#servers(), share: () => files.push() };
+    const member = { secret: this.#secret, leads, kept, servers: () => this.#servers(), share: () => files.share() };
     const standby = this.#standby;
     const take = standby && ((app: App) => this.#takeOver(standby, app));
     const server = await startServer(config, dataDir, log, undefined, read, { store, member, listen: take });

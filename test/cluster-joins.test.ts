@@ -22,6 +22,8 @@ interface World {
   readonly revoked: boolean[];
   /** The id of a new token. */
   token(machine?: string): Promise<string>;
+  /** Called while a server looks whether a machine is there. */
+  meanwhile: () => void;
   /** Another server leads. */
   restart(): void;
 }
@@ -35,23 +37,28 @@ async function world(t: TestContext): Promise<World> {
   const ids = GpuIds.open(temporaryFolder(t));
   const asked = {
     ids,
-    isPresent: async (name: string) => present.has(name),
+    isPresent: async (name: string) => {
+      made.meanwhile();
+      return present.has(name);
+    },
     remembered: async (hasRevoked: boolean) => void revoked.push(hasRevoked),
   };
   const log = pino({ level: "silent" });
   const lead = () => new Joins({ bus: hub.connect(), store, now: () => 0, seed, log, ...asked }).listen();
   let end = lead();
-  return {
+  const made: World = {
     bus: hub.connect(),
     present,
     ids,
     revoked,
     token: async (machine) => tokenOf(await newToken(seed, Date.now(), machine))!.id,
+    meanwhile: () => {},
     restart: () => {
       end();
       end = lead();
     },
   };
+  return made;
 }
 
 async function newKey(): Promise<string> {
@@ -123,6 +130,20 @@ test("a machine that is locked out comes in by a new token and a new key alone",
   while (Date.now() <= ids.lockOf("one")!.at);
   assert.equal(await ask(cluster, await cluster.token("one"), "one", other), "in");
   assert.equal(ids.lockOf("one"), null);
+});
+
+test("a machine that is locked out while it joins stays so", async (t) => {
+  const cluster = await world(t);
+  const { ids } = cluster;
+  const [first, second] = [await newKey(), await newKey()];
+  assert.equal(await ask(cluster, await cluster.token(), "one", first), "in");
+  ids.remember("two", [{ key: "a" }]);
+  const [one, two] = [await cluster.token("one"), await cluster.token("two")];
+  cluster.meanwhile = () => void ids.lockOut("one", "ada");
+  assert.match(await ask(cluster, one, "one", first), /^The key of machine one was locked out\./);
+  cluster.meanwhile = () => void ids.lockOut("two", "ada");
+  assert.match(await ask(cluster, two, "two", second), /^The token was made before machine two was locked out\./);
+  assert.deepEqual([ids.lockOf("one")?.by, ids.lockOf("two")?.by, ids.revoked], ["ada", "ada", [first]]);
 });
 
 test("of each name the newest credentials count, and those before are revoked", async (t) => {

@@ -3,9 +3,11 @@
  * commits 26bab832 (version 1) and 82b0fbf0 (version 2). Names of sessions and runs are those of the test.
  */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { faultOf } from "../src/cluster/from-agent.ts";
+import { GpuIds } from "../src/cluster/gpu-ids.ts";
 import {
   type Beat,
   BEATS,
@@ -17,6 +19,7 @@ import {
 } from "../src/cluster/messages.ts";
 import { textOf } from "../src/output.ts";
 import { ClusterWorld } from "./helpers/cluster-world.ts";
+import { temporaryFolder } from "./helpers/http.ts";
 
 interface Recorded {
   readonly agent1: readonly FromAgent[];
@@ -139,4 +142,16 @@ test("a server of message version 2 is obeyed, and told all in its version", asy
   assert.deepEqual([last()!.state!.ends, gpu!.gpuId, gpu!.drainedBy], [[], 0, undefined]);
   assert.deepEqual([...new Set(said.map(({ version }) => version))], [2]);
   assert(!news().some(({ type }) => type === "progress" || type === "watched"));
+});
+
+test("what a later version has written into cluster.json is ignored, and stays", (t) => {
+  const folder = temporaryFolder(t);
+  const path = join(folder, "cluster.json");
+  const gpu = { id: 0, machine: "one", key: "a", colour: "red" };
+  writeFileSync(path, JSON.stringify({ version: 1, epoch: 1, gpus: [gpu], later: { a: 1 } }));
+  const ids = GpuIds.open(folder, "the-cluster");
+  ids.setDrained(0, { by: "ada", at: 0 });
+  ids.lockOut("two", "ada");
+  const { gpus, later } = JSON.parse(readFileSync(path, "utf8")) as { gpus: unknown; later: unknown };
+  assert.deepEqual([gpus, later], [[{ ...gpu, drained: { by: "ada", at: 0 } }], { a: 1 }]);
 });

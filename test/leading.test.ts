@@ -76,6 +76,12 @@ test("what one leader was told is what the next one finds", async (t) => {
   await assert.rejects(first.push(), { code: "store_unavailable" });
   isAway = false;
   await first.push();
+  // Another server may lead: also where there is nothing new, a write says so.
+  isAway = true;
+  await first.push();
+  await assert.rejects(first.share(), { code: "store_unavailable" });
+  isAway = false;
+  await first.share();
   writeFileSync(join(two, "runtime.json"), "of an earlier life");
   await new SharedFiles(store, two, { warn: () => {} }).pull();
   assert.deepEqual(JSON.parse(readFileSync(join(two, "runtime.json"), "utf8")), { version: 1, values: [] });

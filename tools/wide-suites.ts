@@ -116,7 +116,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "cluster",
-    tests: ["cluster", "cluster-keys"],
+    tests: ["cluster", "cluster-keys", "cluster-revocations"],
     dependsOn: [
       "deploy/nats.conf",
       "docs/cluster.md",

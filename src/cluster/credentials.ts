@@ -56,7 +56,7 @@ export async function newAccount(): Promise<Account> {
   return {
     operator: await encodeOperator("alt-las", operatorKey, { system_account }),
     ...(await accountJwt(seed, operator)),
-    system: await accountJwt(system, operator, [], "system"),
+    system: await accountJwt(system, operator, {}, "system"),
     operatorKeys: { operator, system },
     seed,
     serverCredentials: await newCredentials(seed, "server", { publish: SERVERS_MAY, subscribe: SERVERS_MAY }),
@@ -65,19 +65,37 @@ export async function newAccount(): Promise<Account> {
 
 type Seeds = [string, string, string];
 
-/** For each user of an account that is revoked: credentials that were made until then. Their keys come never again. */
+/** By public keys of users, Unix seconds: credentials that were made until then count no more. */
+export type Revoked = Readonly<Record<string, number>>;
+
+/** Their keys come never again. */
 const FOR_EVER = 2 ** 40;
 
-/** @param seed of the account @param operator the seed of whose key signs it @param revoked public keys of users */
+/** @param users public keys */
+export function revokedForEver(users: readonly string[]): Revoked {
+  return Object.fromEntries(users.map((user) => [user, FOR_EVER]));
+}
+
+/** @param jwt of an account, as a NATS server has it @param operator the seed of the key that has signed it @returns none, where it is no such JWT */
+export async function revokedIn(jwt: string, operator: string): Promise<Revoked> {
+  const { decode, fromSeed } = await library();
+  try {
+    const { iss, nats } = decode<{ readonly revocations?: Revoked }>(jwt);
+    return iss === fromSeed(bytes(operator)).getPublicKey() ? (nats.revocations ?? {}) : {};
+  } catch {
+    return {};
+  }
+}
+
+/** @param seed of the account @param operator the seed of whose key signs it */
 export async function accountJwt(
   seed: string,
   operator: string,
-  revoked: readonly string[] = [],
+  revocations: Revoked = {},
   name = "alt-las",
 ): Promise<NatsAccount> {
   const { encodeAccount, fromPublic, fromSeed } = await library();
   const key = await keyOf(seed);
-  const revocations = Object.fromEntries(revoked.map((user) => [user, FOR_EVER]));
   const signer = fromSeed(bytes(operator));
   return { key, jwt: await encodeAccount(name, fromPublic(key), { limits: NO_LIMITS, revocations }, { signer }) };
 }
@@ -85,12 +103,21 @@ export async function accountJwt(
 /** Of one who may tell the NATS servers of an account anew, for an hour. @param account its public key */
 export async function systemCredentials(seed: string, account: string, now: number): Promise<string> {
   const until = Math.floor(now / 1000) + TOKEN_SECONDS;
-  return newCredentials(seed, "revocations", { publish: [updatesOf(account)], subscribe: ["_INBOX.>"], until });
+  return newCredentials(seed, "revocations", {
+    publish: [updatesOf(account), lookupsOf(account)],
+    subscribe: ["_INBOX.>"],
+    until,
+  });
 }
 
 /** The subject on which NATS servers are told of an account anew. */
 export function updatesOf(account: string): string {
   return `$SYS.REQ.ACCOUNT.${account}.CLAIMS.UPDATE`;
+}
+
+/** The subject on which they say what they know of it. */
+export function lookupsOf(account: string): string {
+  return `$SYS.REQ.ACCOUNT.${account}.CLAIMS.LOOKUP`;
 }
 
 /** @param key the public one of a machine, whose other half stays there @throws {AltLasError} `invalid_input`: it is none */

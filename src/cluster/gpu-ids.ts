@@ -13,34 +13,26 @@ import type { Drain } from "../gpu/inventory/known-gpus.ts";
 
 export const CLUSTER_FILE = "cluster.json";
 
-const strict = { additionalProperties: false };
 const Count = Type.Integer({ minimum: 0 });
 const Text = Type.String({ minLength: 1 });
 
-const FileSchema = Type.Object(
-  {
-    version: Type.Literal(1, { allowed: "1; another version of ALT_LAS may have written the file" }),
-    cluster: Type.Optional(Text),
-    epoch: Count,
-    gpus: Type.Array(
-      Type.Object(
-        {
-          id: Count,
-          machine: Text,
-          key: Type.String(),
-          drained: Type.Optional(Type.Object({ by: Text, at: Count }, strict)),
-        },
-        strict,
-      ),
-    ),
-    joined: Type.Optional(Type.Array(Type.Object({ machine: Text, key: Text }, strict))),
-    locked: Type.Optional(
-      Type.Array(Type.Object({ machine: Text, key: Type.Optional(Text), by: Text, at: Count }, strict)),
-    ),
-    revoked: Type.Optional(Type.Array(Text)),
-  },
-  strict,
-);
+/** Keys of a later version are ignored, and stay. */
+const FileSchema = Type.Object({
+  version: Type.Literal(1, { allowed: "1; another version of ALT_LAS may have written the file" }),
+  cluster: Type.Optional(Text),
+  epoch: Count,
+  gpus: Type.Array(
+    Type.Object({
+      id: Count,
+      machine: Text,
+      key: Type.String(),
+      drained: Type.Optional(Type.Object({ by: Text, at: Count })),
+    }),
+  ),
+  joined: Type.Optional(Type.Array(Type.Object({ machine: Text, key: Text }))),
+  locked: Type.Optional(Type.Array(Type.Object({ machine: Text, key: Type.Optional(Text), by: Text, at: Count }))),
+  revoked: Type.Optional(Type.Array(Text)),
+});
 type ClusterFile = Static<typeof FileSchema>;
 
 const validate = checkFor(FileSchema);

@@ -7,7 +7,7 @@ import { AltLasError } from "../errors.ts";
 import type { Bus } from "./bus.ts";
 import { claimsOf, credentialsFile, holderOf, keyOf, newSeed, type Token, tokenOf } from "./credentials.ts";
 import { BEAT_MS, type JoinAnswer, JOINED, JOINS } from "./messages.ts";
-import { openNats } from "./nats-bus.ts";
+import { isRefusal, openNats } from "./nats-bus.ts";
 
 export interface JoinPlace {
   /** Without a token. */
@@ -38,7 +38,7 @@ export async function connectMachine(place: JoinPlace): Promise<Bus> {
   try {
     return await connect(credentials);
   } catch (error) {
-    if (token === undefined || credentials !== before || !isRefusal(error)) throw error;
+    if (token === undefined || credentials !== before || !(await isRefusal(error))) throw error;
     log.warn({ machine }, "the NATS servers refuse this machine's credentials: it joins with its token");
     return connect(await joined(tokenOf(token)!, place));
   }
@@ -72,20 +72,17 @@ async function joined(token: Token, place: JoinPlace): Promise<string> {
   return credentials;
 }
 
-/** Whether the NATS servers do not let somebody in. */
-function isRefusal(error: unknown): boolean {
-  return /authori[sz]ation|authentication|expired|revoked/i.test(String(error));
-}
-
 async function joinWith(token: Token, { urls, machine, dataDir, log }: JoinPlace): Promise<string> {
   const keyFile = join(dataDir, KEY_FILE);
   const seed = fileIn(keyFile) ?? (await newSeed());
   writePrivateFile(keyFile, seed);
   const credentials = credentialsFile(token.jwt, token.seed);
-  const bus = await openNats({ urls, name: `alt-las join ${machine}`, credentials, log }).catch((error: unknown) => {
-    if (!isRefusal(error)) throw error;
-    return refuse(`The token has expired, or is of another NATS server: ${AGAIN}`);
-  });
+  const bus = await openNats({ urls, name: `alt-las join ${machine}`, credentials, log }).catch(
+    async (error: unknown) => {
+      if (!(await isRefusal(error))) throw error;
+      return refuse(`The token has expired, or is of another NATS server: ${AGAIN}`);
+    },
+  );
   try {
     const { jwt, refused } = await answerTo(bus, token, { machine, key: await keyOf(seed) });
     if (refused !== undefined) throw new AltLasError("conflict", refused);

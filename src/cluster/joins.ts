@@ -67,12 +67,16 @@ export class Joins {
   async #answer(token: string, request: JoinRequest): Promise<JoinAnswer> {
     const { seed, log, ids, remembered } = this.#parts;
     const { machine, key } = request;
-    if (ids.revoked.includes(key)) return { refused: `The key of machine ${machine} was locked out. ${NEW_KEY}` };
+    const revoked = this.#whyRevoked(request);
+    if (revoked !== null) return { refused: revoked };
     const before = await this.#find(tokenKey(token));
     const refused = before === null ? await this.#whyNew(token, request) : whyAgain(before, request);
     if (refused !== null) return { refused };
     try {
       const jwt = await machineJwt(seed, machine, key);
+      // An admin may have locked it out meanwhile.
+      const locked = this.#whyRevoked(request) ?? this.#whyLocked(token, request);
+      if (locked !== null) return { refused: locked };
       // Its name first: nobody else gets that when this server dies before the token is used.
       await remembered(ids.join(machine, key));
       if (before === null) await this.#use(token, request);
@@ -87,16 +91,24 @@ export class Joins {
   /** A name is given away once: whoever has it may speak for that machine. An admin may give it again, by a token with that name. */
   async #whyNew(token: string, { machine, key }: JoinRequest): Promise<string | null> {
     const { isPresent, ids } = this.#parts;
-    const lock = ids.lockOf(machine);
     const meant = machineOf(token);
     if (meant !== undefined && meant !== machine) return `The token is for machine ${meant}: --name ${meant}.`;
     if (await isPresent(machine))
       return `The cluster has a machine ${machine} that lives. Give this one another name: --name NAME.`;
-    if (meant !== undefined && lock !== null && madeAt(token) <= lock.at)
-      return `The token was made before machine ${machine} was locked out. ${ANOTHER}`;
     if (meant !== undefined) return null;
     if (!ids.knows(machine) || ids.keyOf(machine) === key) return null;
     return `The cluster knows a machine ${machine}. Give this one another name (--name NAME), or a token of its own: alt-las cluster token ${machine}.`;
+  }
+
+  #whyRevoked({ machine, key }: JoinRequest): string | null {
+    return this.#parts.ids.revoked.includes(key) ? `The key of machine ${machine} was locked out. ${NEW_KEY}` : null;
+  }
+
+  /** A token that was made for its name since lets it in again, and no other one. */
+  #whyLocked(token: string, { machine }: JoinRequest): string | null {
+    const lock = this.#parts.ids.lockOf(machine);
+    if (lock === null || (machineOf(token) !== undefined && madeAt(token) > lock.at)) return null;
+    return `The token was made before machine ${machine} was locked out. ${ANOTHER}`;
   }
 
   #find(key: string): Promise<IdempotencyRecord | null> {

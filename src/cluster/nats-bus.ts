@@ -42,14 +42,32 @@ export async function openNats(place: NatsPlace): Promise<Bus> {
   }
 }
 
-/** Asks the NATS servers themselves, on a connection of its own. @throws {Error} none can be asked, or none answers */
-export async function askNats(place: NatsPlace, subject: string, question: string): Promise<string> {
+/** A connection to the NATS servers themselves. */
+export interface NatsQuestions {
+  /** Bytes that a question may have. */
+  readonly most: number;
+  /** @throws {Error} nobody answers */
+  ask(subject: string, question?: string): Promise<string>;
+}
+
+/** Asks the NATS servers themselves, on a connection of its own. @throws {Error} none can be asked, and what `work` throws */
+export async function askNats<T>(place: NatsPlace, work: (nats: NatsQuestions) => Promise<T>): Promise<T> {
   const connection = await connected(place, { reconnect: false, timeout: PATIENCE });
   try {
-    return (await connection.request(subject, question, { timeout: PATIENCE })).string();
+    return await work({
+      most: connection.info?.max_payload ?? Infinity,
+      ask: async (subject, question) => (await connection.request(subject, question, { timeout: PATIENCE })).string(),
+    });
   } finally {
     await connection.close();
   }
+}
+
+/** Whether an error of `openNats` says that the NATS servers do not let somebody in. One of TLS does not: nobody was asked. */
+export async function isRefusal(error: unknown): Promise<boolean> {
+  const { AuthorizationError, UserAuthenticationExpiredError } = await client();
+  const { cause } = error as Error;
+  return cause instanceof AuthorizationError || cause instanceof UserAuthenticationExpiredError;
 }
 
 async function connected(place: NatsPlace, more: NodeConnectionOptions = {}): Promise<NatsConnection> {

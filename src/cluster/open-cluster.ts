@@ -53,8 +53,14 @@ export async function openCluster(place: ClusterPlace): Promise<Cluster> {
   const keys = operatorKeys(config.cluster.operator_key);
   const credentials = fileOfCredentials(config.cluster.credentials);
   const bus = await openNats({ urls, credentials, name: "alt-las server", log });
-  const revocations = seed === null || keys === null ? null : new Revocations({ urls, bus, ids, seed, keys, log });
-  return new OpenCluster(place, { ids, urls, seed, bus, revocations });
+  const superseded = new AbortController();
+  const share = async (): Promise<void> => {
+    superseded.signal.throwIfAborted();
+    await place.lead?.member.share();
+  };
+  const revocations =
+    seed === null || keys === null ? null : new Revocations({ urls, bus, ids, seed, keys, log, share });
+  return new OpenCluster(place, { ids, urls, seed, bus, revocations, superseded, share });
 }
 
 interface ClusterParts {
@@ -65,12 +71,15 @@ interface ClusterParts {
   readonly bus: Bus;
   /** null: this server locks none out. */
   readonly revocations: Revocations | null;
+  /** Aborted when another server has led since. */
+  readonly superseded: AbortController;
+  /** Stores what the next server to lead has to know. @throws {AltLasError} also where that leads already */
+  share(): Promise<void>;
 }
 
 class OpenCluster implements Cluster {
   readonly #place: ClusterPlace;
   readonly #parts: ClusterParts;
-  readonly #superseded = new AbortController();
   #pool!: ClusterPool;
 
   constructor(place: ClusterPlace, parts: ClusterParts) {
@@ -79,13 +88,13 @@ class OpenCluster implements Cluster {
   }
 
   get superseded(): AbortSignal {
-    return this.#superseded.signal;
+    return this.#parts.superseded.signal;
   }
 
   openPool(events: PoolEvents): AnyPool {
     const { config, log, store, now } = this.#place;
-    const { bus, ids, seed } = this.#parts;
-    const superseded = (why: string): void => this.#superseded.abort(new StoreTaken(why));
+    const { bus, ids, seed, superseded: end } = this.#parts;
+    const superseded = (why: string): void => end.abort(new StoreTaken(why));
     this.#pool = new ClusterPool({ bus, ids, log, isAlone: config.store.url !== undefined, superseded }, events);
     const isPresent = (machine: string): Promise<boolean> => this.#pool.isPresent(machine);
     const remembered = (hasRevoked: boolean): Promise<void> => this.#remembered(hasRevoked);
@@ -95,8 +104,11 @@ class OpenCluster implements Cluster {
 
   /** The next server to lead knows the machine, too. */
   async #remembered(hasRevoked: boolean): Promise<void> {
-    await this.#place.lead?.member.share();
-    if (hasRevoked) await this.#parts.revocations?.tell();
+    const { revocations, share } = this.#parts;
+    // Not behind the other: this goes on until it is done, also where that fails.
+    const told = hasRevoked ? revocations?.tell() : undefined;
+    await share();
+    await told;
   }
 
   async status(): Promise<ClusterStatus> {
@@ -121,9 +133,9 @@ class OpenCluster implements Cluster {
     if (!ids.knows(machine)) throw new AltLasError("not_found", `The cluster knows no machine ${shown(machine)}.`);
     const lock = ids.lockOut(machine, by);
     this.#pool.lockOut(lock);
-    await this.#place.lead?.member.share();
+    await this.#remembered(lock.key !== undefined);
     if (lock.key === undefined) return { credentials: "unknown" };
-    return { credentials: (await revocations.tell()) ? "revoked" : "pending" };
+    return { credentials: revocations.isTold ? "revoked" : "pending" };
   }
 
   close(): Promise<void> {

@@ -1,11 +1,27 @@
-/** Credentials of machines that the NATS servers are to refuse. They are told at once, and once more whenever a server begins to lead or has reached NATS anew. */
+/**
+ * Credentials of machines that the NATS servers are to refuse. The server that leads looks whether they know of all of them: when there is a new
+ * one, when it begins to lead, when it has reached NATS anew, and each minute, as they may have lost it.
+ *
+ *  1. Their list only grows. A server that does not know yet that another one leads takes nothing back that this one has told.
+ *  2. The server makes sure before it tells them, by a write that fails where another one leads, that it does lead, and that the next one knows
+ *     the same.
+ */
 import type { Logger } from "pino";
 import { wallTime } from "../common/clock.ts";
 import { messageOf } from "../errors.ts";
 import type { Bus } from "./bus.ts";
-import { accountJwt, type OperatorKeys, systemCredentials, updatesOf } from "./credentials.ts";
+import {
+  accountJwt,
+  keyOf,
+  lookupsOf,
+  type OperatorKeys,
+  revokedForEver,
+  revokedIn,
+  systemCredentials,
+  updatesOf,
+} from "./credentials.ts";
 import type { GpuIds } from "./gpu-ids.ts";
-import { askNats } from "./nats-bus.ts";
+import { askNats, type NatsQuestions } from "./nats-bus.ts";
 
 export interface RevocationsParts {
   readonly urls: readonly string[];
@@ -15,14 +31,20 @@ export interface RevocationsParts {
   readonly seed: string;
   readonly keys: OperatorKeys;
   readonly log: Logger;
+  /** Milliseconds between two looks; left out: a minute. */
+  readonly pause?: number;
+  /** Stores what the next server to lead has to know. @throws {Error} also where another server leads */
+  share(): Promise<void>;
 }
 
-/** Milliseconds between two tries to tell. */
+/** Milliseconds between two tries to tell, and two looks at what was told. */
 const AGAIN = 1000;
+const LOOK = 60_000;
 
 export class Revocations {
   readonly #parts: RevocationsParts;
-  #isTold = true;
+  /** Of the list, those that the NATS servers know. */
+  #told = 0;
   #turn: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   readonly #end: () => void;
@@ -30,22 +52,19 @@ export class Revocations {
 
   constructor(parts: RevocationsParts) {
     this.#parts = parts;
-    const again = (): void => {
-      if (parts.ids.revoked.length > 0) void this.tell();
-    };
+    const again = (): void => void this.tell();
     this.#end = parts.bus.watch({ up: again, down: () => {} });
     again();
   }
 
   /** Whether the NATS servers know of all of them. */
   get isTold(): boolean {
-    return this.#isTold;
+    return this.#told === this.#parts.ids.revoked.length;
   }
 
-  /** @returns whether they know now; if not, it is tried again until they do */
+  /** Tells what they do not know. @returns whether they know all now; if not, it is tried again until they do */
   tell(): Promise<boolean> {
-    this.#isTold = false;
-    const told = this.#turn.then(() => this.#tell());
+    const told = this.#turn.then(() => this.#look());
     this.#turn = told;
     return told;
   }
@@ -56,22 +75,40 @@ export class Revocations {
     clearTimeout(this.#timer);
   }
 
-  async #tell(): Promise<boolean> {
-    const { urls, ids, seed, keys, log } = this.#parts;
+  async #look(): Promise<boolean> {
+    const { urls, ids, seed, keys, log, pause = LOOK } = this.#parts;
     clearTimeout(this.#timer);
-    const { revoked } = ids;
     try {
-      const { key, jwt } = await accountJwt(seed, keys.operator, revoked);
-      const credentials = await systemCredentials(keys.system, key, wallTime());
-      const place = { urls, credentials, name: "alt-las revocations", log };
-      const fault = faultIn(await askNats(place, updatesOf(key), jwt));
-      if (fault !== null) throw new Error(fault);
-      this.#isTold = revoked.length === ids.revoked.length;
+      if (ids.revoked.length > 0 && !this.#isOver) {
+        const account = await keyOf(seed);
+        const credentials = await systemCredentials(keys.system, account, wallTime());
+        await askNats({ urls, credentials, name: "alt-las revocations", log }, (nats) => this.#ask(nats, account));
+      }
     } catch (error) {
       log.warn(`the NATS servers cannot be told whom to lock out, and are told again: ${messageOf(error)}`);
-      if (!this.#isOver) this.#timer = setTimeout(() => void this.tell(), AGAIN).unref();
     }
-    return this.#isTold;
+    if (!this.#isOver) this.#timer = setTimeout(() => void this.tell(), this.isTold ? pause : AGAIN).unref();
+    return this.isTold;
+  }
+
+  async #ask(nats: NatsQuestions, account: string): Promise<void> {
+    const { ids, seed, keys, share } = this.#parts;
+    const { revoked } = ids;
+    const known = await revokedIn(await nats.ask(lookupsOf(account)), keys.operator);
+    if (!revoked.every((user) => Object.hasOwn(known, user))) {
+      this.#told = 0;
+      // Signed first: of two that NATS servers have, the one that was signed later counts for them.
+      const { jwt } = await accountJwt(seed, keys.operator, { ...known, ...revokedForEver(revoked) });
+      if (jwt.length > nats.most)
+        throw new Error(
+          `their list has ${jwt.length} bytes, and a message of theirs no more than ${nats.most}; raise max_payload in nats.conf, or begin anew with keys of a new alt-las cluster init`,
+        );
+      await share();
+      if (this.#isOver) return;
+      const fault = faultIn(await nats.ask(updatesOf(account), jwt));
+      if (fault !== null) throw new Error(fault);
+    }
+    this.#told = revoked.length;
   }
 }
 

@@ -48,9 +48,15 @@ export class SharedFiles {
 
   /** Stores what has changed. Resolves when all is stored that stands in the files now. @throws {AltLasError} `store_unavailable` */
   push(): Promise<void> {
-    const done = this.#turn.then(() => this.#push());
-    this.#turn = done.catch(() => undefined);
-    return done;
+    return this.#inTurn(() => this.#push());
+  }
+
+  /** The same, by a write in any case: it fails where another server leads. @throws {AltLasError} `store_unavailable` */
+  share(): Promise<void> {
+    return this.#inTurn(() => {
+      this.#stored.clear();
+      return this.#push();
+    });
   }
 
   start(): void {
@@ -59,6 +65,12 @@ export class SharedFiles {
 
   stop(): void {
     clearInterval(this.#timer);
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => undefined);
+    return done;
   }
 
   async #push(): Promise<void> {

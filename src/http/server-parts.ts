@@ -95,7 +95,7 @@ export interface ClusterMember {
   readonly servers: () => Promise<readonly ServerStatus[]>;
   /** Sign-ins and tickets, for the next server to lead. */
   readonly kept: Kept;
-  /** Tells the next server to lead of what was changed. Resolves when that is stored. @throws {AltLasError} `store_unavailable` */
+  /** Tells the next server to lead of what was changed. Resolves when that is stored, and this server has led by then. @throws {AltLasError} `store_unavailable` */
   readonly share: () => Promise<void>;
 }
 

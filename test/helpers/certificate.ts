@@ -20,11 +20,11 @@ export interface Certified {
   readonly name: string;
 }
 
-/** @param authority signs it; left out: its own key does */
-export function newCertificate(name: string, authority?: Certified): Certified {
+/** @param authority signs it; left out: its own key does @param until as X.509 has it */
+export function newCertificate(name: string, authority?: Certified, until = "491231235959Z"): Certified {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const issuer = nameIn(authority?.name ?? name);
-  const validity = der(SEQUENCE, time("250101000000Z"), time("491231235959Z"));
+  const validity = der(SEQUENCE, time("250101000000Z"), time(until));
   const serial = der(INTEGER, Buffer.from([1]));
   const own = publicKey.export({ type: "spki", format: "der" });
   const body = der(SEQUENCE, serial, SIGNATURE, issuer, validity, nameIn(name), own);
