@@ -1,12 +1,15 @@
 /* What a server that stands by has in the database: its connections, the uses of keys, and the lease that it leaves alone. In this process. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { writeFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { join } from "node:path";
 import { after, test, type TestContext } from "node:test";
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import type { Client } from "pg";
 import { keysAdd, usersAdd } from "../../src/auth/commands.ts";
 import { hashApiKey } from "../../src/auth/secrets.ts";
+import { SharedFiles } from "../../src/cluster/shared-files.ts";
 import { parseConfig } from "../../src/config/config.ts";
 import { createLogger } from "../../src/log/log.ts";
 import { startMember } from "../../src/member.ts";
@@ -131,3 +134,19 @@ test("a server that is stopped while it looks who leads does not begin to lead",
   const { rows } = await client.query("SELECT holder FROM lease");
   assert.deepEqual(rows, [{ holder: member.id }]);
 });
+
+test(
+  "a server shares what it knows as long as no other one has led, also where nothing is new",
+  { skip },
+  async (t) => {
+    const { leader, client } = await ledBy(t);
+    const folder = testFolder(t);
+    writeFileSync(join(folder, "cluster.json"), "{}");
+    const files = new SharedFiles(leader, folder, { warn: () => {} });
+    await files.share();
+    await files.share();
+    await client.query("UPDATE epoch SET number = number + 1");
+    await files.push();
+    await assert.rejects(files.share(), /Another server has taken the task database/);
+  },
+);
