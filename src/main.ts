@@ -251,6 +251,7 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
   const app = started.adopt(serverOf({ ...http, metrics: metrics ? () => metrics.scrape() : undefined }), close);
   // This closes the store, so all parts that need it have to stop before.
   started.defer(() => tasks.close());
+  started.defer(() => parts.lead?.member.kept.close());
   audit.use({ store, clock });
   started.defer(() => audit.close());
   started.adopt(parts.time, (running) => running.stop());

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { SharedFiles } from "../src/cluster/shared-files.ts";
 import { AltLasError } from "../src/errors.ts";
+import { LiveClient } from "./helpers/events.ts";
 import { MemoryPlace } from "./helpers/kept.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
 
@@ -48,6 +49,48 @@ test("a leader that may be none any more answers only what stays as it is", asyn
   assert.equal(shared.length, 1);
   await server.request("PATCH", "/api/v1/config", { body: { log: { level: "warn" } } });
   assert.equal(shared.length, 2);
+});
+
+test("a stream that ends as its leader stops is open to the next one; of a forgotten user no ticket is left", async (t) => {
+  const place = new MemoryPlace();
+  const server = await startLocalServer(t, {
+    devices: "simulated:1",
+    member: {
+      secret: "secret",
+      leads: () => true,
+      kept: await place.next(),
+      servers: () => Promise.resolve([]),
+      share: () => Promise.resolve(),
+    },
+  });
+  const path = "/api/v1/events";
+  const open = async (key: string): Promise<LiveClient> => {
+    const headers = { authorization: `Bearer ${key}` };
+    const { body } = await server.request<{ ticket: string }>("POST", "/api/v1/stream_ticket", {
+      body: { path },
+      headers,
+    });
+    const client = await LiveClient.open(Number(new URL(server.url).port), `${path}?ticket=${body.ticket}`, {
+      headers: {},
+    });
+    t.after(() => client.leave());
+    assert.equal((await client.next())!.event, "hello");
+    return client;
+  };
+  await open(server.key);
+  const own = [...place.files];
+  await server.request("POST", "/api/v1/users", { body: { name: "eve", role: "admin" } });
+  const { body } = await server.request<{ key: string }>("POST", "/api/v1/keys", { body: { user: "eve" } });
+  const eves = await open(body.key);
+  assert.equal(place.files.size, 2);
+  assert.equal((await server.request("POST", "/api/v1/users/eve/forget")).status, 200);
+  assert.deepEqual([...place.files], own);
+  await assert.rejects(async () => {
+    while ((await eves.next()) !== null);
+  });
+  await server.stop();
+  assert.deepEqual([...place.files], own);
+  assert.match(own[0]![1], /"freeSince":null/);
 });
 
 function folder(t: TestContext): string {

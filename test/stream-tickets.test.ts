@@ -7,7 +7,7 @@ import { test, type TestContext } from "node:test";
 import { keysAdd, keysRevoke, usersAdd } from "../src/auth/commands.ts";
 import { type Caller, UNBOUND } from "../src/auth/credentials.ts";
 import { LIVES, LIVES_AT_MOST, StreamTickets, type TicketUse } from "../src/http/tickets.ts";
-import type { Kept } from "../src/auth/kept.ts";
+import { Kept } from "../src/auth/kept.ts";
 import { LiveClient } from "./helpers/events.ts";
 import { MemoryPlace } from "./helpers/kept.ts";
 import {
@@ -36,7 +36,7 @@ class World {
   now: number;
   readonly revoked = new Set<Caller>();
   readonly cuts: string[] = [];
-  #changed: () => void = () => {};
+  #changed: (forgotten?: string) => void = () => {};
   readonly tickets: StreamTickets;
 
   constructor(t: TestContext, kept?: Kept, now = 0) {
@@ -73,6 +73,10 @@ class World {
     this.revoked.add(caller);
     this.#changed();
   }
+
+  forget(user: string): void {
+    this.#changed(user);
+  }
 }
 
 test("the next server knows tickets, and none lives longer for it", async (t) => {
@@ -102,6 +106,47 @@ test("the next server knows tickets, and none lives longer for it", async (t) =>
   next.revoke(ADA);
   assert.equal(place.files.size, 0);
   assert.equal((await place.next()).left("ticket").size, 0);
+});
+
+test("to the next server a stream is open that ended after its tickets were closed", async (t) => {
+  const place = new MemoryPlace();
+  const world = new World(t, await place.next());
+  const ended = world.open(await world.tickets.give(ADA, PATH));
+  const [body] = [...place.files.values()];
+  world.tickets.close();
+  ended();
+  assert.deepEqual([...place.files.values()], [body]);
+});
+
+test("once the place closes nothing is noted there, and nobody is warned of it", async () => {
+  const warnings: string[] = [];
+  let isClosed = false;
+  const place = new MemoryPlace();
+  const put = place.putSharedFile.bind(place);
+  place.putSharedFile = async (...given) => {
+    if (isClosed) throw new Error("the task database is closed");
+    await put(...given);
+  };
+  const kept = await Kept.open(place, { warn: (line: unknown) => void warnings.push(String(line)) } as never);
+  await kept.put("ticket", "one", { path: PATH });
+  isClosed = true;
+  kept.note("ticket", "one", null);
+  await nextTurn();
+  assert.match(warnings.join("\n"), /^the next server to lead will not know of a ticket: the task database is closed$/);
+  kept.close();
+  kept.note("ticket", "one", null);
+  await nextTurn();
+  assert.deepEqual([warnings.length, place.files.size], [1, 1]);
+});
+
+test("tickets of a user who is forgotten end, with their streams and rows", async (t) => {
+  const place = new MemoryPlace();
+  const world = new World(t, await place.next());
+  world.open(await world.tickets.give(ADA, PATH));
+  await world.tickets.give({ ...ADA, name: "bob" }, PATH);
+  world.forget("ada");
+  assert.deepEqual([world.cuts, world.tickets.size, place.files.size], [["stream"], 1, 1]);
+  assert.match([...place.files.values()].join(), /"bob"/);
 });
 
 test("a ticket opens its stream for a minute, also a second time", (t) => {

@@ -24,7 +24,7 @@ test("each slow test is in one suite, and each suite names files that are there"
 test("a change concerns the suites that name its file, have it as a test, or depend on everything", () => {
   assert.deepEqual(concerned(), []);
   assert.deepEqual(concerned("LICENSE"), []);
-  assert.deepEqual(concerned("LICENSE", "src/auth/keys.ts"), ["pack", "fuzz", "e2e"]);
+  assert.deepEqual(concerned("LICENSE", "src/auth/keys.ts"), ["pack", "cluster-leader", "fuzz", "e2e"]);
   assert.deepEqual(concerned("examples/client.py"), ["clients", "own-examples"]);
   assert.deepEqual(concerned("src/engine/llama/llama.ts"), ["pack", "llama", "tools", "chaos", "soak"]);
   assert.deepEqual(concerned("test/wide/stop.test.ts"), ["processes"]);

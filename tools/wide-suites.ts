@@ -120,8 +120,11 @@ export const SUITES: readonly Suite[] = [
     dependsOn: [
       "deploy/nats.conf",
       "docs/cluster.md",
+      "src/cli/{cluster,cluster-init}.ts",
+      "src/cli/remote/cluster.ts",
       "src/cluster/**",
       "src/gpu/{any-pool,facts,pool,status}.ts",
+      "src/http/cluster.ts",
       "src/scheduler/**",
     ],
   },
@@ -129,7 +132,14 @@ export const SUITES: readonly Suite[] = [
     name: "cluster-leader",
     beside: true,
     tests: ["cluster-leader", "cluster-standby"],
-    dependsOn: ["src/member.ts", "src/http/standby/**", "src/{cluster,scheduler,tasks}/**", "src/store/postgres/**"],
+    dependsOn: [
+      "src/member.ts",
+      "src/auth/**",
+      "src/http/standby/**",
+      "src/http/{stream-tickets,tickets}.ts",
+      "src/{cluster,scheduler,tasks}/**",
+      "src/store/postgres/**",
+    ],
   },
   {
     name: "cluster-chaos",

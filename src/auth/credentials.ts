@@ -26,6 +26,8 @@ const ANONYMOUS: Caller = Object.freeze({ ...UNBOUND, name: "anonymous", role: "
 
 /** Milliseconds to wait for a command that changes the file: all requests and streams wait meanwhile. */
 const PATIENCE = 100;
+/** Milliseconds between two looks for sign-ins that have ended. */
+const SWEEPS = 60_000;
 
 const HOW = 'Send "Authorization: Bearer <api_key>" or "x-api-key: <api_key>", or HTTP Basic with user and password.';
 
@@ -75,7 +77,7 @@ export class Credentials {
   /** The accounts that `#tables` are of. */
   #accounts: Accounts;
   readonly #now: () => number;
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<(forgotten?: string) => void>();
 
   /** @throws {AltLasError} `bad_config`: credentials.json is damaged, a password hash cannot be used, or there is no `anonymous_user` */
   constructor({
@@ -98,6 +100,7 @@ export class Credentials {
     this.#refusals = new RefusalLog(log, audit, now);
     this.signIns = new SignIns(audit, now);
     this.signOn = config.oidc.issuer === undefined || !config.enabled ? null : this.#singleSignOn(log);
+    this.onChange(() => this.signOn?.sweep());
     this.#passwords = options.passwords ?? new PasswordChecker(undefined, now);
     this.#passwords.onRefused = ({ address, user }, failed) =>
       this.#refusals.password(address, this.#tables.users.has(user) ? user : null, failed);
@@ -131,7 +134,14 @@ export class Credentials {
 
   /** Takes over the sign-ins of the server before, and keeps them for the next one. */
   keep(kept: Kept): void {
-    this.signOn?.keep(kept);
+    if (this.signOn !== null) return this.signOn.keep(kept);
+    for (const id of kept.left("session").keys()) kept.note("session", id, null);
+  }
+
+  /** Ends the sign-ins of a user, and what it has opened by them or by tickets. */
+  forget(user: string): void {
+    this.signOn?.forget(user);
+    for (const listener of this.#listeners) listener(user);
   }
 
   /** A caller as the next server finds it; null: it is known to this one alone, by a token of the issuer. */
@@ -153,8 +163,8 @@ export class Credentials {
     return this.signOn?.has(caller) ? this.signOn.holds(caller) : this.#tables.holds(caller);
   }
 
-  /** Calls `listener` when users or keys may have changed, until what is returned is called. */
-  onChange(listener: () => void): () => void {
+  /** Calls `listener` when users or keys may have changed, or with a user who is forgotten, until what is returned is called. */
+  onChange(listener: (forgotten?: string) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
@@ -208,7 +218,9 @@ export class Credentials {
     if (!this.#config.enabled) return async () => {};
     const endUse = this.keyUse.start();
     const endWatch = this.#view.watch(() => this.#refresh());
+    const sweeps = setInterval(() => this.signOn?.sweep(), SWEEPS).unref();
     return () => {
+      clearInterval(sweeps);
       endWatch();
       return endUse();
     };

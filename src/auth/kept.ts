@@ -1,6 +1,7 @@
 /**
  * Sign-ins of browsers and tickets of event streams, as the next server that leads a cluster finds them. Each is known by a hash, so who reads
- * them there has none of them. A server that is alone keeps them in memory alone.
+ * them there can use none of them. Their bodies name their users, by whom the store finds them when it forgets one. A server that is alone keeps
+ * them in memory alone.
  */
 import { messageOf } from "../errors.ts";
 import type { Logger } from "../log/log.ts";
@@ -19,6 +20,7 @@ export class Kept {
   readonly #place: KeptPlace;
   readonly #log: Pick<Logger, "warn">;
   readonly #found: ReadonlyMap<string, string>;
+  #isClosed = false;
 
   private constructor(place: KeptPlace, log: Pick<Logger, "warn">, found: ReadonlyMap<string, string>) {
     this.#place = place;
@@ -46,8 +48,14 @@ export class Kept {
 
   /** The same, where nobody can wait for it. */
   note(kind: KeptKind, id: string, body: object | null): void {
+    if (this.#isClosed) return;
     this.put(kind, id, body).catch((error: unknown) =>
       this.#log.warn(`the next server to lead will not know of a ${kind}: ${messageOf(error)}`),
     );
+  }
+
+  /** Notes nothing any more: the place closes before the streams do, and to the next server those are still open. */
+  close(): void {
+    this.#isClosed = true;
   }
 }

@@ -1,6 +1,7 @@
 /** How a running server forgets a user, for the control socket and for HTTP. */
 import { Readable } from "node:stream";
 import type { BatchFiles } from "../batch-files/batch-files.ts";
+import type { Credentials } from "../auth/credentials.ts";
 import { shown } from "../common/validation.ts";
 import { AltLasError } from "../errors.ts";
 import type { Files } from "../files/files.ts";
@@ -15,10 +16,11 @@ export interface ServerForgetParts {
   readonly batchFiles: Pick<BatchFiles, "endAllOf">;
   readonly uploads: Pick<Files, "forget">;
   readonly webhooks: Pick<Webhooks, "forget">;
+  readonly credentials: Pick<Credentials, "forget">;
 }
 
 export function forgetOnServer(
-  { texts, tasks, batchFiles, uploads, webhooks }: ServerForgetParts,
+  { texts, tasks, batchFiles, uploads, webhooks, credentials }: ServerForgetParts,
   given: string,
   tell?: (so: Forgotten) => void,
 ): Promise<Forgotten> {
@@ -26,6 +28,7 @@ export function forgetOnServer(
     const canceled = await tasks.cancelMatching({ user, ids: undefined, status: undefined });
     await batchFiles.endAllOf(user);
     webhooks.forget(user);
+    credentials.forget(user);
     return canceled;
   };
   return forgetUser(given, { store: texts, cancel, removeFile: (file) => uploads.forget(file) }, tell);

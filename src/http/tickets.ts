@@ -75,7 +75,7 @@ export class StreamTickets {
     this.#now = now;
     this.#wall = wall;
     this.#kept = kept;
-    this.#stop = credentials.onChange(() => this.sweep());
+    this.#stop = credentials.onChange((forgotten) => this.sweep(forgotten));
     for (const [key, one] of kept?.left<KeptTicket>("ticket") ?? []) this.#takeOver(key, one);
   }
 
@@ -152,15 +152,16 @@ export class StreamTickets {
       if (ticket.cut !== cut) return;
       ticket.cut = null;
       ticket.freeSince = this.#now();
-      this.#note(key);
+      // A ticket that has ended was noted then; one that `close` has forgotten is the next server's.
+      if (this.#tickets.has(key)) this.#note(key);
     };
     return { caller: ticket.caller, ended };
   }
 
-  /** Forgets those that have ended, and cuts what they have open. */
-  sweep(): void {
+  /** Forgets those that have ended, or are of a user who is forgotten, and cuts what they have open. */
+  sweep(forgotten?: string): void {
     for (const [key, ticket] of this.#tickets)
-      if (!this.#lives(ticket)) {
+      if (ticket.caller.name === forgotten || !this.#lives(ticket)) {
         this.#tickets.delete(key);
         ticket.cut?.();
         this.#note(key);

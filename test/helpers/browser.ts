@@ -13,7 +13,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import axe from "axe-core";
-import { chromium, type Browser, type Locator, type Page } from "playwright-core";
+import { chromium, type Browser, type BrowserContextOptions, type Locator, type Page } from "playwright-core";
 import { type Owner } from "./server-handle.ts";
 
 const CHROMIUM = "/usr/bin/chromium";
@@ -33,6 +33,13 @@ export async function openBrowser(owner: Owner): Promise<Browser> {
   // A page that stays draws and asks on, also when its server is gone.
   owner.afterEach?.(async () => void (await Promise.all(browser.contexts().map((context) => context.close()))));
   return browser;
+}
+
+/** One tab with nothing kept from any other, in which anything has the same time to appear. */
+export async function openPage(browser: Browser, options: BrowserContextOptions = {}): Promise<Page> {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(PATIENCE);
+  return context.newPage();
 }
 
 export interface DashboardOptions {
@@ -56,14 +63,12 @@ export async function openDashboard(
   server: { readonly url: string },
   options: DashboardOptions = {},
 ): Promise<Dashboard> {
-  const context = await browser.newContext({
+  const page = await openPage(browser, {
     locale: options.language ?? "en",
     colorScheme: options.scheme ?? "light",
     viewport: options.size ?? { width: 1280, height: 800 },
     deviceScaleFactor: options.pixelsPerPoint ?? 1,
   });
-  const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE);
   const dashboard = new Dashboard(page, server.url);
   await dashboard.watch();
   const { key, place = "" } = options;

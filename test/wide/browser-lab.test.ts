@@ -6,7 +6,7 @@ import { join } from "node:path";
 import test, { after } from "node:test";
 import { pathToFileURL } from "node:url";
 import axe from "axe-core";
-import { FINDINGS, NO_BROWSER, openBrowser, PHONE } from "../helpers/browser.ts";
+import { FINDINGS, NO_BROWSER, openBrowser, openPage, PHONE } from "../helpers/browser.ts";
 import { runCommand } from "../helpers/command.ts";
 import { removeFolder } from "../helpers/remove-folder.ts";
 
@@ -42,8 +42,7 @@ test(
     const file = await report();
     for (const colorScheme of ["light", "dark"] as const)
       for (const viewport of [{ width: 1280, height: 900 }, PHONE]) {
-        const context = await browser.newContext({ colorScheme, viewport, offline: true });
-        const page = await context.newPage();
+        const page = await openPage(browser, { colorScheme, viewport, offline: true });
         const faults: string[] = [];
         // A warning is about the pixels that this test reads.
         page.on("console", (message) => void (message.type() === "error" && faults.push(message.text())));
@@ -64,18 +63,17 @@ test(
         assert.equal(await page.locator("#colours span").count(), 8);
         await page.evaluate(axe.source);
         assert.deepEqual([...faults, ...(await page.evaluate<string[]>(FINDINGS))], []);
-        await context.close();
+        await page.context().close();
       }
   },
 );
 
 test("the charts follow the system's colours while the page is open", options, async () => {
   const file = await report();
-  const context = await browser.newContext({ colorScheme: "light", offline: true });
-  const page = await context.newPage();
+  const page = await openPage(browser, { colorScheme: "light", offline: true });
   await page.goto(pathToFileURL(file).href);
   await page.locator("body[data-drawn=light]").waitFor();
   await page.emulateMedia({ colorScheme: "dark" });
   await page.locator("body[data-drawn=dark]").waitFor();
-  await context.close();
+  await page.context().close();
 });

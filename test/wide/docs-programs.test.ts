@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import { type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test, type TestContext } from "node:test";
-import { NO_BROWSER, openBrowser } from "../helpers/browser.ts";
+import { NO_BROWSER, openBrowser, openPage } from "../helpers/browser.ts";
 import { environmentOf, NO_CLIENTS, NODE_PACKAGES, pythonIn, stampOf } from "../helpers/clients.ts";
 import { blocksOf } from "../helpers/documents.ts";
 import { startLocalServer } from "../helpers/local-server.ts";
@@ -94,7 +94,7 @@ for (const program of others)
   });
 
 test("the page of docs/api.md gets the server's events by a ticket", { skip: NO_BROWSER ?? false }, async (t) => {
-  const page = await (await openBrowser(t)).newPage();
+  const page = await openPage(await openBrowser(t));
   await page.goto(`${server.url}/livez`);
   const { text } = PROGRAMS.find(isForBrowsers)!;
   const opened = "await new Promise((open) => events.addEventListener('hello', open)); events.close();";

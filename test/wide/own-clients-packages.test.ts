@@ -8,7 +8,7 @@ import { type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { generate, GENERATED, haveGenerators, SCHEMAS } from "../../tools/client-types.ts";
-import { NO_BROWSER, openBrowser } from "../helpers/browser.ts";
+import { NO_BROWSER, openBrowser, openPage } from "../helpers/browser.ts";
 import { startLocalServer } from "../helpers/local-server.ts";
 import { PYTHON, PYTHON_ENVIRONMENT } from "../helpers/own-clients.ts";
 import { lacks, newFolder, type Owner, ROOT, runProgram } from "../helpers/server.ts";
@@ -83,7 +83,7 @@ test("a browser's page uses the npm package from another origin", { skip: NO_BRO
   const origin = `http://127.0.0.1:${(pages.address() as AddressInfo).port}`;
   const own = await startLocalServer(t, { config: `server: { cors_origins: ["${origin}"] }`, devices: "simulated:1" });
   await own.loaded();
-  const page = await (await openBrowser(t)).newPage();
+  const page = await openPage(await openBrowser(t));
   await page.goto(origin);
   const program = `(async () => {
     const { AltLas } = await import("/dist/index.js");

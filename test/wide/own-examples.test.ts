@@ -10,7 +10,7 @@ import { createInterface } from "node:readline";
 import { after, test } from "node:test";
 import { parse } from "yaml";
 import { npm } from "../../src/common/npm.ts";
-import { NO_BROWSER, openBrowser } from "../helpers/browser.ts";
+import { NO_BROWSER, openBrowser, openPage } from "../helpers/browser.ts";
 import { environmentOf, haveClients, NO_CLIENTS, pythonIn } from "../helpers/clients.ts";
 import { type LocalServer, startLocalServer } from "../helpers/local-server.ts";
 import { PYTHON_ENVIRONMENT } from "../helpers/own-clients.ts";
@@ -159,8 +159,7 @@ test("the page of browser/ shows an answer, and has no key", { skip: NO_BROWSER 
   await own.loaded();
   const lines = start(t, "browser/server.mjs", { ...environment(own), PORT: String(port) });
   const url = (await line(lines)).replace("Open ", "");
-  const browser = await openBrowser(t);
-  const page = await browser.newPage();
+  const page = await openPage(await openBrowser(t));
   const sent: string[] = [];
   page.on("request", (request) => sent.push(`${request.url()} ${JSON.stringify(request.headers())}`));
   await page.goto(url);

@@ -169,16 +169,25 @@ test("alt-las forget removes a user from PostgreSQL, by its server, and where no
     );
     return rows[0]!.n;
   };
+  const names = async (): Promise<string[]> => {
+    const { rows } = await client.query<{ name: string }>("SELECT name FROM forgetting.shared_files ORDER BY name");
+    return rows.map(({ name }) => name);
+  };
   world.key = "altlas_ada";
   for (const isRunning of [true, false]) {
     await world.run({ text: "a secret", max_length: 2 });
     await upload(world, "ada", { content: "bytes" });
     assert.equal(await left(), 2);
+    await client.query(`INSERT INTO forgetting.shared_files (name, body) VALUES
+      ('session one', '{"user":{"name":"ada"}}'), ('session two', '{"user":{"name":"bob"}}'),
+      ('ticket one', '{"caller":{"name":"ada"}}'), ('ticket two', '{"caller":{"name":"bob"}}'),
+      ('cluster.json', '{"user":{"name":"ada"}}') ON CONFLICT DO NOTHING`);
     if (!isRunning) await world.stop();
     const { code, stdout, stderr } = await forget();
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^ada: removed: 1 task, 1 uploaded file/);
+    assert.match(stdout, /^ada: removed: 1 task, 1 uploaded file/m);
     assert.equal(await left(), 0);
+    assert.deepEqual(await names(), ["cluster.json", "session two", "ticket two"]);
   }
 });
 

@@ -13,10 +13,12 @@ import type { Identity } from "./claims.ts";
 const MOST = 10_000;
 const MOST_OF_USER = 50;
 
-/** Milliseconds after which a use is told to the next server again. */
+/** Milliseconds after which a use is told to the next server again; half of an idle timeout that is short. */
 const TOLD = 60_000;
 
 interface Session {
+  /** The hash of its secret. */
+  readonly id: string;
   readonly caller: Caller;
   readonly identity: Identity;
   /** Milliseconds of the clock. */
@@ -39,12 +41,15 @@ export interface SessionsOptions {
   readonly settings: Config["auth"]["oidc"]["session"];
   /** Milliseconds of a clock that only goes forward. */
   readonly now: () => number;
+  /** Unix milliseconds; for tests. */
+  readonly wall?: () => number;
   /** The identity that a user has here now; null: its tokens are refused. */
   readonly userOf: (identity: Identity, tables: Tables) => Identity | null;
 }
 
 export class Sessions {
   readonly #options: SessionsOptions;
+  readonly #wall: () => number;
   /** By the hashes of their secrets, the oldest first. */
   readonly #sessions = new Map<string, Session>();
   readonly #byCaller = new WeakMap<Caller, Session>();
@@ -53,24 +58,26 @@ export class Sessions {
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+    this.#wall = options.wall ?? wallTime;
   }
 
-  /** Takes over those of the server before, and keeps all for the next one. */
-  keep(kept: Kept): void {
+  /** Takes over those of the server before that live, and keeps all for the next one. */
+  keep(kept: Kept, tables: Tables): void {
     this.#kept = kept;
     const now = this.#options.now();
     for (const [id, { identity, user, expiresAt, usedAt }] of kept.left<KeptSession>("session")) {
-      const before = now - Math.max(0, wallTime() - usedAt);
-      this.#add(id, { caller: callerOf(user, expiresAt), identity, usedAt: before, toldAt: before });
+      const before = now - Math.max(0, this.#wall() - usedAt);
+      this.#add({ id, caller: callerOf(user, expiresAt), identity, usedAt: before, toldAt: before });
     }
+    this.sweep(tables);
   }
 
-  #add(id: string, session: Session): void {
-    this.#sessions.set(id, session);
+  #add(session: Session): void {
+    this.#sessions.set(session.id, session);
     this.#byCaller.set(session.caller, session);
   }
 
-  /** How many there are, those that nobody has asked for since their end among them. */
+  /** How many there are, those that have ended since the last sweep among them. */
   get size(): number {
     return this.#sessions.size;
   }
@@ -81,7 +88,7 @@ export class Sessions {
     const secret = randomBytes(32).toString("base64url");
     const caller = callerOf(user, wallTime() + this.#options.settings.lifetime * 1000);
     const now = this.#options.now();
-    this.#add(idOf(secret), { caller, identity, usedAt: now, toldAt: now });
+    this.#add({ id: idOf(secret), caller, identity, usedAt: now, toldAt: now });
     return { secret, caller };
   }
 
@@ -89,34 +96,33 @@ export class Sessions {
   async stored(secret: string): Promise<void> {
     const id = idOf(secret);
     const session = this.#sessions.get(id);
-    await this.#kept?.put("session", id, session === undefined ? null : keptOf(session));
+    await this.#kept?.put("session", id, session === undefined ? null : this.#keptOf(session));
   }
 
   /** null: there is no such session any more. */
   find(secret: string, tables: Tables): Caller | null {
-    const id = idOf(secret);
-    const session = this.#sessions.get(id);
+    const session = this.#sessions.get(idOf(secret));
     if (session === undefined) return null;
     if (this.#lives(session, tables)) {
-      this.#use(id, session);
+      this.#use(session);
       return session.caller;
     }
-    this.#remove(id, session);
+    this.#remove(session);
     return null;
   }
 
-  #use(id: string, session: Session): void {
+  #use(session: Session): void {
     session.usedAt = this.#options.now();
-    if (this.#kept === null || session.usedAt - session.toldAt < TOLD) return;
+    const told = Math.min(TOLD, this.#options.settings.idle_timeout * 500);
+    if (this.#kept === null || session.usedAt - session.toldAt < told) return;
     session.toldAt = session.usedAt;
-    this.#kept.note("session", id, keptOf(session));
+    this.#kept.note("session", session.id, this.#keptOf(session));
   }
 
   /** @returns whether there was one */
   end(secret: string): boolean {
-    const id = idOf(secret);
-    const session = this.#sessions.get(id);
-    if (session !== undefined) this.#remove(id, session);
+    const session = this.#sessions.get(idOf(secret));
+    if (session !== undefined) this.#remove(session);
     return session !== undefined;
   }
 
@@ -124,11 +130,21 @@ export class Sessions {
   holds(caller: Caller, tables: Tables): boolean {
     const session = this.#byCaller.get(caller);
     if (session === undefined || !this.#lives(session, tables)) return false;
-    session.usedAt = this.#options.now();
+    this.#use(session);
     return true;
   }
 
-  #remove(id: string, { caller }: Session): void {
+  /** Removes those that have ended. */
+  sweep(tables: Tables): void {
+    for (const session of this.#sessions.values()) if (!this.#lives(session, tables)) this.#remove(session);
+  }
+
+  /** Removes those of a user. */
+  forget(user: string): void {
+    for (const session of this.#sessions.values()) if (session.caller.name === user) this.#remove(session);
+  }
+
+  #remove({ id, caller }: Session): void {
     this.#sessions.delete(id);
     this.#byCaller.delete(caller);
     this.#kept?.note("session", id, null);
@@ -140,8 +156,7 @@ export class Sessions {
   }
 
   idBy(caller: Caller): string | null {
-    for (const [id, session] of this.#sessions) if (session.caller === caller) return id;
-    return null;
+    return this.#byCaller.get(caller)?.id ?? null;
   }
 
   #lives({ caller, identity, usedAt }: Session, tables: Tables): boolean {
@@ -152,22 +167,22 @@ export class Sessions {
   }
 
   #makeRoom(name: string): void {
-    const own = [...this.#sessions].filter(([, { caller }]) => caller.name === name);
-    for (const [id, session] of own.slice(0, Math.max(0, own.length - MOST_OF_USER + 1))) this.#remove(id, session);
-    for (const [id, session] of this.#sessions) {
+    const own = [...this.#sessions.values()].filter(({ caller }) => caller.name === name);
+    for (const session of own.slice(0, Math.max(0, own.length - MOST_OF_USER + 1))) this.#remove(session);
+    for (const session of this.#sessions.values()) {
       if (this.#sessions.size < MOST) break;
-      this.#remove(id, session);
+      this.#remove(session);
     }
+  }
+
+  /** It was used at this moment. */
+  #keptOf({ caller: { name, role, team, expiresAt }, identity }: Session): KeptSession {
+    return { identity, user: { name, role, team }, expiresAt: expiresAt!, usedAt: this.#wall() };
   }
 }
 
 function callerOf(user: Identity, expiresAt: number): Caller {
   return Object.freeze({ ...UNBOUND, ...user, expiresAt, by: "session" });
-}
-
-/** It was used at this moment. */
-function keptOf({ caller: { name, role, team, expiresAt }, identity }: Session): KeptSession {
-  return { identity, user: { name, role, team }, expiresAt: expiresAt!, usedAt: wallTime() };
 }
 
 function idOf(secret: string): string {

@@ -89,7 +89,17 @@ export class SignOn {
 
   /** Takes over the sessions of the server before. */
   keep(kept: Kept): void {
-    this.#sessions.keep(kept);
+    this.#sessions.keep(kept, this.#options.tables());
+  }
+
+  /** Removes sessions that have ended. */
+  sweep(): void {
+    this.#sessions.sweep(this.#options.tables());
+  }
+
+  /** Ends the sessions of a user. */
+  forget(user: string): void {
+    this.#sessions.forget(user);
   }
 
   /** How a caller is named to the next server; null: it has no session. */

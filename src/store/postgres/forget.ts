@@ -18,6 +18,11 @@ const UNFINISHED = `SELECT id FROM batches WHERE finished_at IS NULL AND "user" 
 const KEYS = `
   DELETE FROM idempotency_keys WHERE ("user", key) IN
     (SELECT "user", key FROM idempotency_keys WHERE "user" = :user LIMIT ${STEP})`;
+/** Sign-ins and stream tickets, as auth/kept.ts has them. */
+const SIGN_INS = `
+  DELETE FROM shared_files WHERE :user = CASE
+    WHEN starts_with(name, 'session ') THEN body::json -> 'user' ->> 'name'
+    WHEN starts_with(name, 'ticket ') THEN body::json -> 'caller' ->> 'name' END`;
 const IN_HOURS = `"user" = :user AND hour >= :from AND hour < :to`;
 const KEY_COLUMNS = USAGE_KEY.map((name) => (name === "user" ? ":nobody" : name === "key_name" ? "''" : `"${name}"`));
 /** Sums stay what they were. Keys that lose their names become the same. */
@@ -60,6 +65,7 @@ async function forgetRecords(session: Session, { user, from, isAlone }: ForgetOp
   if (answers > 0) return { ...NOTHING, answers, next: from };
   for (const table of ["webhook_secrets", "webhook_endpoints"])
     await session.change(`DELETE FROM ${table} WHERE "user" = :user`, { user });
+  await session.change(SIGN_INS, { user });
   return renameHours(session, user, from);
 }
 
