@@ -19,7 +19,7 @@ export async function queueMemory({ quick, profile }: Extent): Promise<Section> 
     about:
       `${depth} queued tasks (the document's example, of 20 callers) of a server that had none before; without the text's own ` +
       `${TEXT.length} bytes. Heap: live JavaScript objects of the main thread, after garbage collection. Resident: of the whole process; ` +
-      `SQLite's cache, which grows to 64 MiB and no further, is in it, and what the heap keeps for later. Medians of ${rounds} servers.`,
+      `SQLite's cache, which grows to 16 MiB (store.cache_bytes) and no further, is in it, and what the heap keeps for later. Medians of ${rounds} servers.`,
     rows: [
       {
         queued: depth,

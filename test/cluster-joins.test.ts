@@ -18,7 +18,7 @@ interface World {
   readonly bus: MemoryBus;
   readonly present: Set<string>;
   readonly ids: GpuIds;
-  /** What was told of revoked keys with each machine that was let in. */
+  /** For each machine that was let in, whether its key was told to be revoked. */
   readonly revoked: boolean[];
   /** The id of a new token. */
   token(machine?: string): Promise<string>;

@@ -17,7 +17,7 @@ async function canceled(world: ClusterWorld, run: Run): Promise<void> {
   assert.equal((await world.ended(run)).status, "canceled");
 }
 
-/** What a machine has told of its runs, and what it was commanded. */
+/** The news of a machine about its runs, and the commands that it got. */
 function listen(world: ClusterWorld) {
   const told: News[] = [];
   const commands: Command[] = [];
@@ -54,7 +54,7 @@ test("the text of a run that nobody reads crosses once, with its end", async (t)
   assert(resultOf(run).length > 0);
 });
 
-test("what a run that nobody reads has cost so far is known while it goes on", async (t) => {
+test("the cost so far of a run that nobody reads is known while it goes on", async (t) => {
   const { world } = await worldOfOne(t);
   const run = world.runUnread(0, "hello", 10_000);
   run.task.use = newUse();

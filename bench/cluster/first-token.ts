@@ -1,4 +1,4 @@
-/** What the way over NATS to an agent, and back, adds to the first token of a streamed task. */
+/** The time that the way over NATS to an agent, and back, adds to the first token of a streamed task. */
 import { type Extent, median, rounded, type Section } from "../report.ts";
 import { type BenchServer, startServer } from "../server.ts";
 import { load, requestTo } from "../submit.ts";

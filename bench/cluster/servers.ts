@@ -24,7 +24,7 @@ const FREE = "engine: { simulated: { tokens_per_second: 0 } }";
 const TASK = { text: "Sample input text", max_length: 1 };
 /** For what comes faster than it ends. */
 const ROOM = { multi_gpu: { max_queue_size: 1_000_000 } };
-/** What one request submits. */
+/** The tasks that one request submits. */
 const REQUESTS = [
   { tasks: 1, path: "/api/v1/predict", body: JSON.stringify(TASK) },
   {

@@ -23,7 +23,7 @@ export async function epochsWithTwoWriters(postgres: PostgresServer): Promise<st
   return rows.map(({ epoch, writers }) => `${writers} servers have written under epoch ${epoch}`);
 }
 
-/** What each connection does, and which ones it waits for. */
+/** The statement and state of each connection, and the connections that it waits for. */
 export async function sessions(postgres: PostgresServer): Promise<string> {
   const shown = `SELECT pid, application_name, state, wait_event_type, wait_event, pg_blocking_pids(pid) AS blocked_by,
     left(query, 200) AS query FROM pg_stat_activity WHERE datname IS NOT NULL`;

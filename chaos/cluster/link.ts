@@ -11,7 +11,7 @@ import { NatsParts } from "./nats-parts.ts";
 export type Way = "out" | "back";
 export const BOTH: readonly Way[] = ["out", "back"];
 
-/** What becomes of a message; `late`: the next one overtakes it. */
+/** A fault of a message; `late`: the next one overtakes it. */
 export type Mishap = "lost" | "doubled" | "late";
 
 /** A port of this machine, or the path of a socket. */

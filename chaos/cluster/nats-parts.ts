@@ -1,4 +1,4 @@
-/** What travels between NATS and its clients, cut into its parts: https://docs.nats.io/reference/reference-protocols/nats-protocol */
+/** The bytes between NATS and its clients, cut into their parts: https://docs.nats.io/reference/reference-protocols/nats-protocol */
 
 const END = "\r\n";
 /** The head of a message, with the bytes that follow it. */

@@ -25,7 +25,7 @@ const CLUSTER = "the-cluster";
 
 export interface Run {
   readonly task: Task;
-  /** What its reader was told, put together. */
+  /** The text that its reader was told, put together. */
   text: string;
   /** Whether it has told that there is output, which nobody reads. */
   begun: boolean;

@@ -124,7 +124,7 @@ test(
     while (!(await answered()));
     const seconds = (performance.now() - killed) / 1000;
     assert(seconds < 5, `no answer for ${seconds} s`);
-    // Who has signed in is so at the next server, and a sign-in that was under way ends there.
+    // A browser that is signed in is so at the next server, and a sign-in that was under way ends there.
     const who = (cookie: string) => asBrowser(second, "/auth/session", cookie).then((answer) => answer.json());
     assert.deepEqual(await who(session), { user: "alice" });
     assert.deepEqual(await who(out), { user: null });
