@@ -372,7 +372,7 @@ const REFUSED: readonly [body: object, param: string, code: string, sentence: Re
     [{ input: [{ role: "user", content: [{ type: "input_image", image_url: "x" }] }] }, "input[0].content[0]", "unsupported", /part of the type "input_image"/],
     [{ input: [{ role: "user", content: [{ type: "input_file" }] }] }, "input[0].content[0]", "unsupported", /part of the type "input_file"/],
     [{ input: [{ role: "tool", content: "x" }] }, "input[0].role", "invalid_input", /must be one of "system", "developer", "user", "assistant"; got "tool"\.$/],
-    [{ input: [{ role: "user" }] }, "input[0].content", "invalid_input", /must be a string or a list of text parts; got nothing\.$/],
+    [{ input: [{ role: "user" }] }, "input[0].content", "invalid_input", /must be a string or a list of text parts; got no value\.$/],
     [{ input: [{ type: "computer_call_output" }] }, "input[0]", "unsupported", /item of the type "computer_call_output"/],
     [{ input: [{ type: "function_call", call_id: "a", arguments: "{}" }] }, "input[0].name", "invalid_input", /must be a string that is not empty/],
     [{ input: [{ type: "function_call_output", call_id: "a", output: "b" }] }, "input[0].call_id", "invalid_input", /names no call before it; got "a"\.$/],

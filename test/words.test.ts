@@ -11,6 +11,8 @@ import { finalError } from "../src/scheduler/attempts.ts";
 import type { Attempt, Task } from "../src/task.ts";
 import { acceptedLanguage, languageOfTerminal } from "../src/words/language.ts";
 import { PhraseBook } from "../src/words/phrase-book.ts";
+import { GPU_STATES } from "../src/gpu/facts.ts";
+import { isYes } from "../src/words/terminal.ts";
 import { inLanguage, turkishPhrases } from "../src/words/words.ts";
 import { type Literal, literalsOf } from "./helpers/literals.ts";
 import { COMPOSED, isShown, NOT_SHOWN, OF_COMMANDER, ROOMS } from "./helpers/shown-literals.ts";
@@ -26,16 +28,20 @@ function formsOf(text: string): string[] {
   return [text, `{} ${text}`, `${text}:`, `${text}: {}`, `{} ${text}: {}`];
 }
 
-function isKnown(text: string): boolean {
-  return formsOf(text).some((one) => Object.hasOwn(TABLE, one));
+/** The sentence of a finding about the configuration is looked for together with its key. */
+function isKnown(file: string, text: string): boolean {
+  const isFinding = /^src\/config\/[\w-]*checks\.ts$/.test(file) && /^[a-z].*\.$/s.test(text);
+  const forms = isFinding ? [`{} ${text}`] : formsOf(text);
+  return forms.some((one) => Object.hasOwn(TABLE, one));
 }
 
 test("each sentence that a client or an operator is shown is in the table", () => {
   const missing = globSync([...ROOMS], { cwd: ROOT }).flatMap((file) =>
     LITERALS.get(file)!
-      .filter((literal) => isShown(file, literal) && !isKnown(literal.text))
+      .filter((literal) => isShown(file, literal) && !isKnown(file, literal.text))
       .map(({ text, line }) => `${file}:${line} ${JSON.stringify(text)}`),
   );
+  missing.push(...COMPOSED.filter((text) => !Object.hasOwn(TABLE, text) && !Object.hasOwn(TABLE, `${text}:`)));
   assert.deepEqual(missing, []);
 });
 
@@ -70,7 +76,9 @@ test("the table has nothing that is said nowhere", () => {
 test("both languages have the same places", () => {
   for (const [english, turkish] of Object.entries(TABLE)) {
     const count = english.split("{}").length - 1;
-    const places = [...new Set(turkish.match(/\{\d+\}/g))].toSorted();
+    const places = [
+      ...new Set(Array.from(turkish.matchAll(/\{(\d+)(?::word)?\}/g), ([, place]) => `{${place}}`)),
+    ].toSorted();
     const wanted = Array.from({ length: count }, (_, index) => `{${index + 1}}`).toSorted();
     assert.deepEqual(places, wanted, english);
   }
@@ -87,15 +95,20 @@ test("no Turkish phrase has English left in it, or is empty", () => {
   }
 });
 
+test("a predicate has no English left in it behind the name of a field", () => {
+  for (const english of Object.keys(TABLE).filter((one) => /^(?:must|names|needs) .*[^.]$/s.test(one)))
+    assert.doesNotMatch(inLanguage("tr", `input[0].x ${english.replaceAll("{}", '"v"')}.`), LEFT_OVER, english);
+});
+
 test("no suffix stands at a place, whose value nobody knows", () => {
-  for (const turkish of Object.values(TABLE)) assert.doesNotMatch(turkish, /\{[1-9]\}['’]\p{Ll}/u, turkish);
+  for (const turkish of Object.values(TABLE)) assert.doesNotMatch(turkish, /\{[1-9](?::word)?\}['’]\p{Ll}/u, turkish);
 });
 
 test("each phrase is found again in a sentence that was made of it", () => {
   for (const [english, turkish] of Object.entries(TABLE)) {
     const values: string[] = [];
     const sentence = english.replaceAll("{}", () => `v${values.push(`v${values.length}`) - 1}`);
-    const expected = turkish.replaceAll(/\{(\d+)\}/g, (_all, place: string) => values[Number(place) - 1]!);
+    const expected = turkish.replaceAll(/\{(\d+)(?::word)?\}/g, (_all, place: string) => values[Number(place) - 1]!);
     assert.equal(inLanguage("tr", sentence), expected, english);
   }
 });
@@ -113,6 +126,99 @@ test("values are translated where they are phrases, and sentences one by one", (
   );
   assert.equal(book.translated("What nobody knows. Try again."), "What nobody knows. Yeniden deneyin.");
   assert.equal(book.translated("What nobody knows."), "What nobody knows.");
+});
+
+test("a value that is one word stays as it is, though the table has that word", () => {
+  for (const word of Object.keys(TABLE).filter((english) => /^[\w-]+$/.test(english))) {
+    const turkish = inLanguage("tr", `User ${word} has another password; its keys go on.`);
+    assert.equal(turkish, inLanguage("tr", "User V has another password; its keys go on.").replace("V", word));
+    const sentences = inLanguage("tr", `There are no users. Key ${word} is revoked.`);
+    assert.equal(sentences, inLanguage("tr", "There are no users. Key V is revoked.").replace("V", word));
+  }
+});
+
+/** Words that are a whole text: a cell of a table, or the description of an option. */
+const SAID_ALONE: readonly string[] = ["another", "configuration", "no", "none", "nothing", "requests", "whose", "yes"];
+
+/** Why GPUs take nothing, in a word; a task that waits for them says so. */
+const STATES: readonly string[] = ["busy", ...GPU_STATES.filter((state) => state !== "ready")];
+
+/** Sentences with a place for a word of ours, by the words that come there. */
+const OF_WORDS: Readonly<Record<string, readonly string[]>> = {
+  "Too many wrong passwords came from this address; try again in 1 {}.": ["second", "seconds"],
+  "The server at x has not answered within 1 {}.": ["second", "seconds"],
+  "removed: 1 task, with batches and webhooks; 1 {} of usage made nameless": ["sum", "sums"],
+  "{} since 2026-11-30T00:00:00.000Z": STATES.filter((state) => state !== "busy"),
+  "{}, 2 died since the server started": ["none"],
+  "AMD at 1, driver {}": ["none"],
+  "t: 1 B, about 1 rows and 1 dead ones, vacuumed {}": ["never"],
+  "Of the table t at x, 9 % are dead rows, and it was vacuumed {}: autovacuum is off or does not keep up.": ["never"],
+  "  V (compute capability {}): the package's PTX is compiled for it here, with NVIDIA's ptxas.": ["unknown"],
+  "sm_90 (compute capability {})": ["unknown"],
+  "This is not a valid HTTP request: {}.": ["unknown"],
+  "1 of 3 GPUs is still {}.": ["loading"],
+  "2 of 3 models are still {}.": ["loading"],
+  "The clock of V is 9 s {} the server's: set it by NTP. Times of its events are wrong, and certificates may be refused.":
+    ["behind"],
+  " 1 task without an answer {} left out.": ["was", "were"],
+  "x is missing; it must be {}.": ["given"],
+  "The task was cut off {}, the last time because its worker died (tasks.max_attempts is 1).": ["once"],
+  "The task waited for 9 s and was refused by full servers {}, the last one that of GPU 0 (gpu.multi_gpu.queue_timeout).":
+    ["once"],
+  "ada may have 9 {} a minute (x). Try again in 9 s.": ["submissions", "tokens"],
+  "ada may have 9 {} a day (x): 9 are used, and this needs about 9. It resets at x. Try again in 9 s.": [
+    "token",
+    "tokens",
+    "GPU-second",
+    "GPU-seconds",
+  ],
+  "ada may have 9 tokens a {} (x): 9 are used, and this needs about 9. It resets at x. Try again in 9 s.": [
+    "day",
+    "month",
+  ],
+  "The server behind this GPU takes no logprobs for {}.": ["chats"],
+  "batch has 9 items, which need about 9 {} together. ada may have 9 tokens a day (x).": ["tokens", "GPU-seconds"],
+  "9 {} wait (gpu.multi_gpu.max_queue_size)": ["tasks"],
+  "Nothing that it may go to takes tasks: GPU 0 ({}).": STATES,
+  "Nothing that it may go to takes tasks: GPU 0, 2 ({}), GPU 1 (its server is full).": STATES,
+  "text cannot be {} by GPU 0; a model that generates text could.": [
+    "continued",
+    "answered",
+    "called",
+    "told",
+    "honoured",
+  ],
+};
+
+test("a word of ours is in Turkish where its sentence has a place for it", () => {
+  for (const [sentence, words] of Object.entries(OF_WORDS))
+    for (const word of words) {
+      const [before, after] = inLanguage("tr", sentence.replace("{}", "V9")).split("V9") as [string, string];
+      assert.equal(inLanguage("tr", sentence.replace("{}", word)), before + TABLE[word]! + after, sentence);
+    }
+  const untried = Object.entries(TABLE).flatMap(([english, turkish]) => {
+    const wanted = new RegExp(english.split("{}").map(RegExp.escape).join(".*"));
+    return turkish.includes(":word}") && !Object.keys(OF_WORDS).some((one) => wanted.test(one)) ? [english] : [];
+  });
+  assert.deepEqual(untried, []);
+  const placed = new Set([...SAID_ALONE, ...Object.values(OF_WORDS).flat()]);
+  const words = Object.keys(TABLE).filter((english) => /^[a-z]+$/.test(english));
+  assert.deepEqual(
+    words.filter((word) => !placed.has(word)),
+    [],
+  );
+});
+
+test("a yes is one in English, or in the language of the question", () => {
+  const answers = ["y", " Yes ", "e", "evet", "n", "yet", ""];
+  assert.deepEqual(
+    answers.filter((answer) => isYes(answer, "en")),
+    ["y", " Yes "],
+  );
+  assert.deepEqual(
+    answers.filter((answer) => isYes(answer, "tr")),
+    ["y", " Yes ", "e", "evet"],
+  );
 });
 
 test("of places side by side each has its own value, wherever it stands in the other language", () => {

@@ -12,7 +12,7 @@ import { cudaPackageFault } from "../gpu/inventory/cuda-package.ts";
 import { ADD_GPU, START } from "../common/paste.ts";
 import { WheelIndex } from "../common/wheels.ts";
 import { AltLasError } from "../errors.ts";
-import { said } from "../words/terminal.ts";
+import { isYes, said } from "../words/terminal.ts";
 import { addCuda } from "./cuda.ts";
 import { notFoundBySystem } from "./libraries.ts";
 import { lookAtMachine } from "./machine.ts";
@@ -88,6 +88,6 @@ function confirm(question: string): Promise<boolean> | null {
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
   return terminal.question(said(question)).then((answer) => {
     terminal.close();
-    return /^(?:y(?:es)?|e(?:vet)?)$/i.test(answer.trim());
+    return isYes(answer);
   });
 }

@@ -181,7 +181,7 @@ export function shown(value: unknown): string {
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (value !== null && typeof value === "object") return "an object";
   // JSON has no word for a number like 1e400, which JavaScript reads as Infinity.
-  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "nothing");
+  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "no value");
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 

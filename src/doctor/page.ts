@@ -36,7 +36,8 @@ function shown(name: string, value: Fact): string {
   if (value === null) return "-";
   if (typeof value === "number" && name.endsWith("_bytes")) return shownSize(value);
   if (typeof value === "boolean") return said(value ? "yes" : "no");
-  if (typeof value !== "object") return said(String(value));
+  // One word is a name or a code.
+  if (typeof value !== "object") return String(value).includes(" ") ? said(String(value)) : String(value);
   if (Array.isArray(value)) return value.map((one) => shown("", one as Fact)).join(", ");
   return Object.entries(value)
     .map(([key, inner]) => `${saidAlone(words(key))} ${shown(key, inner)}`)

@@ -23,6 +23,9 @@ const MOST_READINGS = 4;
 /** Words of others, which a phrase that says little must not take apart. No name or number is one of these words. */
 const PROSE = /\p{L} \p{L}{2}|^(?:an?|are|is|must|of|the|was)$/u;
 
+/** A value like this is a name or a code, unless its place is one for words of ours. */
+const ONE_WORD = /^[\p{L}\d_-]+$/u;
+
 /** How deep phrases stand in places of others. */
 const DEEPEST = 5;
 
@@ -122,11 +125,11 @@ export class PhraseBook {
   }
 
   /** The values of places that stand side by side: of all ways to part them, the one of which the table knows most. */
-  #inPlaces(value: string, places: number, depth: number): Found[] {
-    if (places === 1) return [this.#found(value, depth) ?? asItIs(value)];
+  #inPlaces(value: string, [isForWords, ...others]: readonly boolean[], depth: number): Found[] {
+    if (others.length === 0) return [this.#value(value, depth, isForWords)];
     const ways = seamsIn(value).map((seam) => [
-      this.#found(value.slice(0, seam), depth) ?? asItIs(value.slice(0, seam)),
-      ...this.#inPlaces(value.slice(seam), places - 1, depth),
+      this.#value(value.slice(0, seam), depth, isForWords),
+      ...this.#inPlaces(value.slice(seam), others, depth),
     ]);
     return ways.reduce((best, way) => (weightOf(way) > weightOf(best) ? way : best));
   }
@@ -135,15 +138,16 @@ export class PhraseBook {
   #asSentences(text: string, depth: number): Found | null {
     const parts = text.split(/(?<=[.!?]) (?=\S)/).slice(0, MOST_SENTENCES + 1);
     if (parts.length < 2 || parts.length > MOST_SENTENCES) return null;
-    const found = parts.map((part, at) => (at > 0 && this.#behindOthers(part, depth)) || this.#sentence(part, depth));
+    const found = parts.map((part, at) => (at > 0 && this.#behindOthers(part, depth)) || this.#value(part, depth + 1));
     const weight = weightOf(found);
     return weight === 0
       ? null
       : { text: found.map((one) => one.text).join(" "), weight, own: 0, hasProse: found.some((one) => one.hasProse) };
   }
 
-  #sentence(part: string, depth: number): Found {
-    return this.#found(part, depth + 1) ?? asItIs(part);
+  #value(text: string, depth: number, isForWords = false): Found {
+    if (!isForWords && ONE_WORD.test(text)) return asItIs(text);
+    return this.#found(text, depth) ?? asItIs(text);
   }
 
   /** Some sentences only come behind others, and have the space between them. */

@@ -1,9 +1,12 @@
-/** A phrase of the table: texts with places between them, `{}` in English and `{1}`, `{2}` in the other language. */
+/**
+ * A phrase of the table: texts with places between them, `{}` in English and `{1}`, `{2}` in the other language. A value that is one word is
+ * a name or a code, and stays as it is; `{1:word}` is a place whose word is ours, like a unit or a state, and is looked up in the table.
+ */
 export interface Phrase {
   /** The texts around the gaps: one more than there are gaps. None between two of them is empty. */
   readonly pieces: readonly string[];
-  /** How many places each gap has: more than one where they stand side by side. */
-  readonly gaps: readonly number[];
+  /** The places of each gap, more than one where they stand side by side: whether a word there is ours. */
+  readonly gaps: readonly (readonly boolean[])[];
   readonly other: string;
   /** How many characters are not in places. */
   readonly weight: number;
@@ -18,7 +21,10 @@ const STRONG = 9;
 
 export function phraseOf(english: string, other: string): Phrase {
   const pieces = english.split(/(?:\{\})+/);
-  const gaps = Array.from(english.matchAll(/(?:\{\})+/g), ([places]) => places.length / 2);
+  let place = 0;
+  const gaps = Array.from(english.matchAll(/(?:\{\})+/g), ([places]) =>
+    Array.from({ length: places.length / 2 }, () => other.includes(`{${++place}:word}`)),
+  );
   const all = pieces.join("");
   const letters = all.replaceAll(/\P{L}/gu, "").length;
   return { pieces, gaps, other, weight: all.length, isWeak: letters < STRONG, isSilent: letters === 0 };
@@ -65,5 +71,5 @@ export function seamsIn(value: string): number[] {
 }
 
 export function filled(other: string, values: readonly string[]): string {
-  return other.replaceAll(/\{(\d+)\}/g, (_all, place: string) => values[Number(place) - 1] ?? "");
+  return other.replaceAll(/\{(\d+)(?::word)?\}/g, (_all, place: string) => values[Number(place) - 1] ?? "");
 }

@@ -1,4 +1,5 @@
 /** Which texts of the source are sentences, or parts of them, that people are shown. */
+import { GPU_STATES } from "../../src/gpu/facts.ts";
 import type { Literal } from "./literals.ts";
 
 /** Rooms whose sentences are all in the table. The words of programs and servers of others are shown as they are. */
@@ -101,7 +102,15 @@ export const COMPOSED: readonly string[] = [
   "{} has to be told how long an answer may be (max_length, max_tokens): {}",
   "{} at {} cannot be used: {}",
   "{} at {} cannot be made sure of: {}",
-  ...["drained", "draining", "ready", "starting"].map((state) => `GPU {} ({}) is ${state}.`),
+  "{} of {} GPUs",
+  "a string or a list of blocks",
+  "a string or a list of text parts",
+  "one text in a line of a batch",
+  "1 in a line of a batch, as a line is one task",
+  '"object", as the arguments of a tool are one',
+  "GPU {} ({})",
+  "GPU {} ({}), {}",
+  ...GPU_STATES.map((state) => `GPU {} ({}) is ${state}.`),
   ...["waiting", "first token", "end to end"].flatMap((name) => SPREAD.map((part) => `${name} ${part} s:`)),
   ...SPREAD.map((part) => `slowdown ${part}:`),
   ...["The task database", "The log of the task database"].flatMap((what) =>

@@ -24,5 +24,5 @@ function numberOf(text: string | number | undefined): number {
 }
 
 export function quoted(value: unknown): string {
-  return value === undefined ? "nothing" : JSON.stringify(value);
+  return value === undefined ? "no value" : JSON.stringify(value);
 }
