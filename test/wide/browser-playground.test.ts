@@ -17,7 +17,8 @@ test("a message is answered as it is read, and the next one goes on from there",
   await page.locator("input[name=max_length]").fill("20");
   await prompt.press("Control+Enter");
   await page.locator("[data-answer=over]").waitFor();
-  await page.shows(/on GPU [01] · first token after .* · [\d.]+ tokens\/s · 20 tokens/);
+  // Pieces that a busy browser gets all at once have no speed.
+  await page.shows(/on GPU [01] · first token after .*(?: · [\d.]+ tokens\/s)? · 20 tokens/);
   assert.equal(await prompt.inputValue(), "");
   await prompt.fill("And then?");
   await page.page.getByRole("button", { name: "Send" }).click();
