@@ -13,8 +13,6 @@ export class NatsServer {
   readonly #env: Readonly<Record<string, string>>;
   #process: ChildProcess;
   #port = 0;
-  /** For other servers of its NATS cluster, where it is told to have one. */
-  routePort = 0;
 
   private constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
     this.#args = args;
@@ -82,6 +80,5 @@ export class NatsServer {
     this.#process.once("exit", () => ready.reject(new Error(`no nats-server:\n${said}`)));
     await ready.promise;
     this.#port = Number(/Listening for client connections on \S+:(\d+)/.exec(said)![1]);
-    this.routePort = Number(/Listening for route connections on \S+:(\d+)/.exec(said)?.[1]);
   }
 }

@@ -182,9 +182,8 @@ test(
   "of several NATS servers another one is used when one dies, and at the start when one is away",
   { skip },
   async (t) => {
-    const routes = ["--cluster_name", "two", "--cluster", "nats://127.0.0.1:-1", "--no_advertise"];
-    const first = await NatsServer.start(t, routes);
-    const second = await NatsServer.start(t, [...routes, "--routes", `nats://127.0.0.1:${first.routePort}`]);
+    // Without routes between them, as all are at one of them; nats-server 2.15.1 may die of a route that is made as it starts.
+    const [first, second] = await Promise.all([NatsServer.start(t), NatsServer.start(t)]);
     await second.kill();
     const server = await Server.start(t, { config: `cluster: { nats: ['${second.url}', '${first.url}'] }` });
     await AgentProcess.start(t, { join: `${second.url},${first.url}`, name: "one", config: SLOW });
