@@ -72,7 +72,7 @@ test("a reader that comes late, leaves and comes again gets all of it, and nothi
   world.pool.watch(run.task, false);
   const isOver = (): boolean => heard.commands.some(({ type }) => type === "unwatch");
   await world.changes.until(isOver);
-  // What was on its way when the command came.
+  // Its pieces that were on their way when the command came.
   const looks = (): number => heard.types().filter((type) => type === "look").length;
   const before = looks();
   await world.changes.until(() => looks() > before + 1);

@@ -14,7 +14,7 @@ export interface Hearers {
 }
 
 /** Tells what becomes of a run to those who read along, to the log, and to the scheduler. */
-class TaskSink implements RunSink {
+export class TaskSink implements RunSink {
   readonly #task: Task;
   readonly #hearers: Hearers;
   /** As `TaskNews.output` returns it. */
@@ -46,10 +46,6 @@ class TaskSink implements RunSink {
   }
 }
 
-export function sinkOf(task: Task, hearers: Hearers): RunSink {
-  return new TaskSink(task, hearers);
-}
-
 /** Whether a task may go on without its server. Others end with it: their clients leave, or their texts are in its memory. */
 export function outlivesServer({ endsWithClient, texts }: Task): boolean {
   return !endsWithClient && texts !== "never";
@@ -65,7 +61,7 @@ export function adoptRuns(
   if (adopt === undefined) return adopted;
   for (const task of tasks) {
     if (task.status !== "running" || !outlivesServer(task)) continue;
-    const run = adopt(task, sinkOf(task, hearers));
+    const run = adopt(task, new TaskSink(task, hearers));
     if (run === null) continue;
     adopted.set(task, run.instance);
     hearers.subscribers.started(task, attemptNumber(task));

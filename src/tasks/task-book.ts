@@ -19,7 +19,7 @@ import { Intake } from "./intake.ts";
 import { LiveTasks, unknown } from "./live-tasks.ts";
 import { newBatch, NewTasks, notesOf, submissionOf } from "./new-tasks.ts";
 import { Requests } from "./requests.ts";
-import { adoptRuns, type Hearers, outlivesServer, sinkOf } from "./run-sink.ts";
+import { adoptRuns, type Hearers, outlivesServer, TaskSink } from "./run-sink.ts";
 import { Subscribers } from "./subscribers.ts";
 import type { TaskBookParts } from "./task-book-parts.ts";
 import { TaskNews } from "./task-news.ts";
@@ -338,7 +338,7 @@ export class TaskBook implements TaskApi {
     this.#news.started(task, instance);
     this.#subscribers.begun(
       task,
-      this.#parts.run(instance, task, this.#requests.of(task), sinkOf(task, this.#hearers)),
+      this.#parts.run(instance, task, this.#requests.of(task), new TaskSink(task, this.#hearers)),
     );
   }
 
