@@ -5,12 +5,10 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startChild } from "./child.ts";
 import { endedChildrenCpu } from "./cpu-time.ts";
-import { treeCpu, treeMemory } from "./peers/running.ts";
+import { AT_REST, treeCpu, treeMemory } from "./peers/running.ts";
 import { type Extent, median, type Row, rounded, type Section } from "./report.ts";
 import { startServer } from "./server.ts";
 
-/** Milliseconds behind the start after which what a process keeps is what it keeps. */
-const AT_REST = 6000;
 const MIB = 2 ** 20;
 
 interface Found {

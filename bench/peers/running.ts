@@ -74,6 +74,9 @@ export async function startAnswering(command: Command, port: number, request: st
   throw new Error(`it did not answer; its last words: ${said || "none"}`);
 }
 
+/** Milliseconds behind the start after which what a process keeps is what it keeps. */
+export const AT_REST = 6000;
+
 /** Seconds of processor time of a process and all that it has started, as long as that lives. */
 export function treeCpu(pid: number): number {
   return sumOf(pid, (each) => {

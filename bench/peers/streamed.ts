@@ -1,4 +1,5 @@
 /** Routers of one server, asked for short streamed answers: what each costs, adds, takes and needs to start. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { startChild } from "../child.ts";
 import { type Bar, type Extent, median, type Row, type Section } from "../report.ts";
 import { ADDED, CONNECTIONS, SLOTS } from "../streamed.ts";
@@ -16,7 +17,7 @@ import {
   type Target,
 } from "./shelf.ts";
 import { reasonOf } from "./cupboard.ts";
-import { treeCpu, treeMemory } from "./running.ts";
+import { AT_REST, treeCpu, treeMemory } from "./running.ts";
 
 /** MiB of this server and its engine's process. */
 const MOST_MEMORY = 190;
@@ -41,8 +42,8 @@ interface Found {
   /** Seconds, one figure a start; and of processor time. */
   readonly starts: number[];
   readonly startCpu: number[];
-  /** MiB when it is ready, and when all is over. */
-  readonly atStart: number[];
+  /** MiB at rest behind the start, and when all is over. */
+  atRest: number;
   atEnd: number;
 }
 
@@ -59,6 +60,8 @@ export async function streamedSection(
   const direct = { name: DIRECT, host: HOST, port, authorization: "none", path: "/v1/chat/completions" };
   const found = new Map([[DIRECT, nothing(DIRECT)]]);
   const targets = await startAll(oneOfEach(shelf), port, plan, { found, started, missing });
+  await sleep(AT_REST);
+  for (const { name, pid } of targets) found.get(name)!.atRest = mebibytes(treeMemory(pid));
   let sides: readonly Side[] = [{ ...direct, pid: upstream.pid }, ...targets];
   // One that fails is left out from then on; without ours, or the server behind them, there is nothing to say.
   const each = async (round: number, of: (side: Side) => Promise<void>): Promise<void> => {
@@ -85,7 +88,7 @@ export async function streamedSection(
 
 function nothing(name: string): Found {
   const firsts = new Map(ADDED.keys().map((connections) => [connections, []]));
-  return { name, cpu: [], rates: [], firsts, starts: [], startCpu: [], atStart: [], atEnd: Number.NaN };
+  return { name, cpu: [], rates: [], firsts, starts: [], startCpu: [], atRest: Number.NaN, atEnd: Number.NaN };
 }
 
 interface Starting {
@@ -111,7 +114,6 @@ async function startAll(
         found.set(target.name, figures);
         figures.starts.push(target.readyAfter / 1000);
         figures.startCpu.push(target.startCpu);
-        figures.atStart.push(mebibytes(treeMemory(target.pid)));
         if (start < starts - 1) await target.stop();
         else targets.push(started.adopt(target, (running) => running.stop()));
       } catch (error) {
@@ -150,7 +152,7 @@ function sectionOf(all: readonly Found[], { rounds, seconds, starts }: Plan): Se
       `rounds of turns of ${seconds} s, medians with least and most. CPU: milliseconds of processor time a task of the router's processes, at ${CONNECTIONS} connections, as many as ` +
       "come; a second: how many those are. Added: milliseconds until half of the tasks have their first token, beyond those of the server asked directly in the same round, by " +
       `the number of connections. Ready: seconds from the start of the process until it answers with 200 (${OURS}: until /readyz says that all is ready), ${starts} starts. MiB: ` +
-      `resident, when it is ready and after all of it; what two processes share counts twice. ${OURS} has each task on disk before its first token and its result before its last ` +
+      `resident, ${AT_REST / 1000} s after the start and after all of it; what two processes share counts twice. ${OURS} has each task on disk before its first token and its result before its last ` +
       "event; the others store nothing.",
     rows: all.map((one) => rowOf(one, direct)),
     bars: ours === undefined ? [] : barsOf(ours, direct, all),
@@ -170,7 +172,7 @@ function rowOf(one: Found, direct: Found): Row {
     ...Object.fromEntries(added),
     "ready s": isRouter ? spread(one.starts, median(one.starts), 2) : "–",
     "CPU s until then": isRouter ? spread(one.startCpu, median(one.startCpu), 2) : "–",
-    "MiB ready": isRouter ? Math.round(median(one.atStart)) : "–",
+    "MiB at rest": isRouter ? Math.round(one.atRest) : "–",
     "MiB after": isRouter ? Math.round(one.atEnd) : "–",
   };
 }
@@ -188,7 +190,7 @@ function barsOf(ours: Found, direct: Found, all: readonly Found[]): Bar[] {
       measured: median(addedBy(ours, direct, connections)),
       atMost,
     })),
-    { what: "MiB of a router of one server, ready", measured: median(ours.atStart), atMost: MOST_MEMORY },
+    { what: "MiB of a router of one server, at rest", measured: ours.atRest, atMost: MOST_MEMORY },
     ...(llamaSwap === undefined
       ? []
       : [
