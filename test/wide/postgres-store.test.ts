@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { after, test, type TestContext } from "node:test";
 import fc from "fast-check";
 import type { Client } from "pg";
+import { hold, PATIENCE } from "../../src/store/postgres/hold.ts";
 import { PostgresStore } from "../../src/store/postgres/postgres.ts";
 import { connected, PASSWORD, PostgresServer, PROGRAMS, NO_POSTGRES, storeIn } from "../helpers/postgres.ts";
 import { CommitCutter, type Cut } from "../helpers/postgres-proxy.ts";
@@ -293,3 +294,42 @@ test(
     await store.close();
   },
 );
+
+test(
+  "a database that falls silent while it is taken is given up, and not waited for as long as TCP does",
+  { skip },
+  async (t) => {
+    const [schema, dataDir] = ["silent", testFolder(t)];
+    const store = new PostgresStore({ url: server.url(), schema, dataDir });
+    await store.open();
+    await store.close();
+    const proxy = await CommitCutter.start(t, server.folder, () => null);
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const looked = Promise.withResolvers<void>();
+    const look = async (): Promise<void> => {
+      proxy.silence();
+      looked.resolve();
+    };
+    const about = { host: "here", process: process.pid, dataDir };
+    const taken = hold({ url: server.url("postgres", proxy.folder), schema, about }, () => {}, look);
+    await looked.promise;
+    t.mock.timers.tick(PATIENCE);
+    await assert.rejects(taken, {
+      code: "store_unavailable",
+      message: /cannot be reached: it has not answered for 60 seconds/,
+    });
+  },
+);
+
+test("a server of a cluster that could not lead after all takes the lease again, from itself", { skip }, async (t) => {
+  const member = { id: "one", stale: null };
+  const make = storeIn(t, server.url(), { member });
+  const failed = make();
+  await failed.open();
+  await failed.close();
+  const store = make();
+  await store.open();
+  await store.save([newTask(1)]);
+  assert.deepEqual(await storedSeqs(store), [1]);
+  await store.close();
+});

@@ -3,11 +3,14 @@ import type { News, Place } from "../thread/messages.ts";
 import { openFailure, shownUrl } from "./failures.ts";
 import { newHolder, sessionName, takeLease, whenFree } from "./lease.ts";
 import { Link } from "./link.ts";
-import { checkServer, isBehind, migrate } from "./schema.ts";
+import { checkServer, migrate, missingIn } from "./schema.ts";
 import { Session } from "./session.ts";
 import { Writer } from "./writer.ts";
 
 export type PostgresPlace = Extract<Place, { readonly url: string }>;
+
+/** Milliseconds in which a database is taken whose schema is the present one: a machine that is gone says nothing by itself. */
+export const PATIENCE = 60_000;
 
 export interface Held {
   /** The connection of the lease. */
@@ -31,13 +34,17 @@ export async function hold(
   const shown = shownUrl(url);
   const holder = about.member?.id ?? newHolder();
   const place = { url, schema, name: sessionName(holder) };
-  let session: Session | undefined;
+  const limit = new Limit();
   try {
-    session = await Session.open(place);
+    const session = await Session.open(place);
+    limit.of = session;
     await checkServer(session, place, shown);
     await look(session, shown);
+    const missing = await missingIn(session, schema, shown);
+    // Then it takes as long as it takes.
+    if (missing !== 0) limit.end();
     // One that is refused must not have changed the schema below a server that lives.
-    if (await isBehind(session, schema, shown)) await whenFree(session, about, shown);
+    if (missing !== null && missing > 0) await whenFree(session, about, shown);
     await migrate(session, { schema, shown }, (step, last, migration) => {
       const message = `the task database gets step ${step} of ${last} of its schema`;
       send({ kind: "line", level: "info", fields: { database: shown, migration }, message });
@@ -47,7 +54,24 @@ export async function hold(
     const link = new Link(place, holder, session, send);
     return { session, link, writer: new Writer(link, epoch), idle };
   } catch (error) {
-    session?.destroy();
-    throw openFailure(error, shown);
+    limit.of?.destroy();
+    throw openFailure(limit.silence ?? error, shown);
+  } finally {
+    limit.end();
+  }
+}
+
+/** Ends a connection on which a step takes too long. */
+class Limit {
+  of: Session | undefined;
+  /** null: it has not ended it. */
+  silence: Error | null = null;
+  readonly #late = setTimeout(() => {
+    this.silence = new Error(`it has not answered for ${PATIENCE / 1000} seconds`);
+    this.of?.destroy();
+  }, PATIENCE);
+
+  end(): void {
+    clearTimeout(this.#late);
   }
 }

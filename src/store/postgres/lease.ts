@@ -29,11 +29,11 @@ const RELEASED = "-infinity";
 const RELEASE = `UPDATE lease SET expires_at = '${RELEASED}', process = 0, since = clock_timestamp() WHERE holder = :holder`;
 /**
  * A server that is frozen in the middle of a transaction holds its epoch: its connections are ended first, which are named after the holder of
- * the lease, and waited for so many milliseconds.
+ * the lease, and waited for so many milliseconds. This server may have had it before, and failed.
  */
 const END_OTHERS = `
   SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
-  WHERE application_name = :before AND datname = current_database()`;
+  WHERE application_name = :before AND datname = current_database() AND pid <> pg_backend_pid()`;
 const RAISE = "UPDATE epoch SET number = number + 1 RETURNING number";
 /** Tries to raise it: one that is not frozen, and does not know yet, may come back and hold it anew. */
 const TRIES = 5;
@@ -77,7 +77,10 @@ export async function takeLease(session: Session, holder: string, about: About, 
   const { host, process, dataDir } = about;
   const take = (): Promise<unknown> => session.change(TAKE, { holder, host, process, dataDir });
   const held = await whenFree(session, about, shown, take);
-  return { epoch: await raiseEpoch(session, held?.holder ?? ""), idle: held?.idle ?? null };
+  const epoch = await raiseEpoch(session, held?.holder ?? "");
+  // To end the others may have taken seconds.
+  await renewLease(session, holder);
+  return { epoch, idle: held?.idle ?? null };
 }
 
 /**

@@ -95,10 +95,10 @@ export async function migrate(
   }
 }
 
-/** Whether an earlier version of ours has made the schema, so that migrations are missing. @throws {AltLasError} it is of another program */
-export async function isBehind(session: Session, schema: string, shown: string): Promise<boolean> {
+/** The migrations that are missing in a schema that an earlier version of ours has made; null: nobody has made it. @throws {AltLasError} it is of another program */
+export async function missingIn(session: Session, schema: string, shown: string): Promise<number | null> {
   const present = await presentSchema(session, schema, shown);
-  return present > 0 && present < migrations().length;
+  return present === 0 ? null : migrations().length - present;
 }
 
 /** The migrations that a database has. */
