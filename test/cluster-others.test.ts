@@ -7,7 +7,7 @@ import { pino } from "pino";
 import { parseConfig } from "../src/config/config.ts";
 import { ClusterPool } from "../src/cluster/cluster-pool.ts";
 import { GpuIds } from "../src/cluster/gpu-ids.ts";
-import { BEATS, type FromAgent, LEADERS, newsOf, type ToAgent } from "../src/cluster/messages.ts";
+import { BEATS, type FromAgent, LEADERS, MOST_MISSED, newsOf, type ToAgent } from "../src/cluster/messages.ts";
 import { type InstanceStatus } from "../src/gpu/status.ts";
 import { BEAT, ClusterWorld } from "./helpers/cluster-world.ts";
 
@@ -70,6 +70,40 @@ test("two clusters that find each other while both serve say so, and agents stay
   assert.deepEqual(other.pool.gpuIds, []);
   assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
   assert.deepEqual([...world.superseded, ...other.ended], []);
+});
+
+test("a server that is cut off from its database takes no agent back from the one that leads now", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one", "engine: { simulated: { tokens_per_second: 200 } }");
+  await world.became(0, "ready");
+  world.isAlone = true;
+  let isCutOff = false;
+  world.isSure = () => !isCutOff;
+  await world.nextLeader(world.folder, 1);
+  world.pool.restored();
+  const { pool: before, bus } = world;
+  isCutOff = true;
+  world.isSure = () => true;
+  await world.nextLeader(world.folder, 1);
+  world.pool.restored();
+  const old = before.status().epoch;
+  let beats = 0;
+  world.hub.loses = (subject, { epoch }) => {
+    if (subject === BEATS && epoch === old) beats++;
+    world.changes.tell();
+    return false;
+  };
+  bus.isUp = true;
+  const run = world.run(0, "hello", 100);
+  // More than those after which a server leads on.
+  await world.changes.until(() => beats > 3 * MOST_MISSED);
+  assert.equal(before.status().epoch, old);
+  assert.equal((await world.ended(run)).status, "completed");
+  // The database says that it leads, after all.
+  const { epoch } = world.pool.status();
+  isCutOff = false;
+  await world.changes.until(() => before.status().epoch > epoch);
+  await before.stop();
 });
 
 test("a server commands an agent of the version before in its own version", async (t) => {

@@ -9,6 +9,8 @@ export interface LeadershipParts {
   readonly log: Logger;
   /** Whether the store lets one server at a time use it, wherever that is: then nobody else leads when this one starts. */
   readonly isAlone: boolean;
+  /** Whether the store has lately said that this server leads; while it cannot be asked, another one may. Absent: it always does. */
+  readonly isSure?: () => boolean;
   /** Another server has led since, so this one may not any more. @param why one sentence */
   superseded(why: string): void;
 }
@@ -62,9 +64,15 @@ export class Leadership {
     return null;
   }
 
-  /** A server that was frozen hears meanwhile from its store, or from the other one itself, that another one leads, and ends. */
+  /**
+   * A server that was frozen hears meanwhile from its store, or from the other one itself, that another one leads, and ends. One that is cut off
+   * from its store does not: it would take the agents back from the one that leads now, again and again.
+   */
   tick(): void {
-    if (this.#later !== null && ++this.#later.ticks > MOST_MISSED) this.#leadOn();
+    if (this.#later === null) return;
+    const { isSure = () => true } = this.#parts;
+    if (!isSure()) this.#later.ticks = 0;
+    else if (++this.#later.ticks > MOST_MISSED) this.#leadOn();
   }
 
   /** No other server leads, so what is said of one is of the past, or a lie. */

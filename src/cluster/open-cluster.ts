@@ -36,7 +36,7 @@ export interface ClusterPlace {
   /** The server's clock. */
   readonly now: () => number;
   /** Absent: there are no other servers. */
-  readonly lead?: { readonly member: Pick<ClusterMember, "servers" | "share"> } | undefined;
+  readonly lead?: { readonly member: Pick<ClusterMember, "leads" | "servers" | "share"> } | undefined;
 }
 
 /** `status` may be asked from `openPool` on. @throws {AltLasError} `bad_config`: the broker cannot be used, or what is remembered of the cluster is damaged */
@@ -92,10 +92,12 @@ class OpenCluster implements Cluster {
   }
 
   openPool(events: PoolEvents): AnyPool {
-    const { config, log, store, now } = this.#place;
+    const { config, log, store, now, lead } = this.#place;
     const { bus, ids, seed, superseded: end } = this.#parts;
     const superseded = (why: string): void => end.abort(new StoreTaken(why));
-    this.#pool = new ClusterPool({ bus, ids, log, isAlone: config.store.url !== undefined, superseded }, events);
+    const isAlone = config.store.url !== undefined;
+    const isSure = (): boolean => lead?.member.leads() ?? true;
+    this.#pool = new ClusterPool({ bus, ids, log, isAlone, isSure, superseded }, events);
     const isPresent = (machine: string): Promise<boolean> => this.#pool.isPresent(machine);
     const remembered = (hasRevoked: boolean): Promise<void> => this.#remembered(hasRevoked);
     if (seed !== null) new Joins({ bus, store, now, seed, log, ids, isPresent, remembered }).listen();

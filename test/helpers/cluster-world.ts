@@ -52,6 +52,8 @@ export class ClusterWorld {
   readonly said: string[] = [];
   /** As of a store that one server at a time may use. */
   isAlone = false;
+  /** Whether the store of the next leader lets it believe that it leads. */
+  isSure = (): boolean => true;
   bus = this.hub.connect();
   pool: ClusterPool;
   readonly #t: TestContext;
@@ -86,8 +88,9 @@ export class ClusterWorld {
     };
     const write = (line: string): void => void this.said.push((JSON.parse(line) as { msg: string }).msg);
     const log = pino({ level: "error" }, { write });
+    const parts = { bus: this.bus, ids, log, superseded, beat: BEAT };
     return new ClusterPool(
-      { bus: this.bus, ids, log, superseded, beat: BEAT, isAlone: this.isAlone, ...(patience && { patience }) },
+      { ...parts, isAlone: this.isAlone, isSure: this.isSure, ...(patience && { patience }) },
       {
         changed: (facts) => {
           this.facts.set(facts.id, facts);
