@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { TaskView } from "../../src/http/schemas/tasks.ts";
 import { type Answer, type Server } from "../../test/helpers/server.ts";
 import { epochsWithTwoWriters } from "./epochs.ts";
-import type { Happened } from "./faults.ts";
+import type { Happened } from "./losses.ts";
 import type { Accepted } from "./load.ts";
 import type { ClusterWorld } from "./world.ts";
 
@@ -16,8 +16,6 @@ const CAUSES = new Set(["machine_lost", "worker_crash", "worker_stopped", "gpu_d
 const LATE = 86_400_000;
 /** Tasks that are looked at at once. */
 const AT_ONCE = 8;
-/** Milliseconds after the end of a fault in which it may yet cost a machine its tasks. */
-const AFTERMATH = 10_000;
 
 interface Slots {
   readonly id: number;
@@ -33,18 +31,13 @@ export async function broken(
 ): Promise<string[]> {
   const faults: string[] = [];
   const texts = new Map<string, string>();
-  const offsets = [0, ...world.offsets];
   const left = accepted.values();
   const check = async (): Promise<void> => {
     for (const one of left) {
       const { status, body } = await asked<TaskView>(world.server, "GET", `/api/v1/task/${one.id}?wait=55`);
       if (status !== 200) faults.push(`task ${one.id} is lost: ${status}`);
       else
-        for (const fault of [
-          ...faultsOf(one, body, texts),
-          ...lostForNothing(body, happened, offsets),
-          ...(await toldOtherwise(world, body)),
-        ])
+        for (const fault of [...faultsOf(one, body, texts), ...(await toldOtherwise(world, body))])
           faults.push(`${fault}: ${JSON.stringify(body)}`);
     }
   };
@@ -53,11 +46,15 @@ export async function broken(
   for (const gpu of body.gpus) if (gpu.task_count > 0) faults.push(`GPU ${gpu.id} still has ${gpu.task_count} tasks`);
   if (body.gpus.length !== world.seats.length * 2) faults.push(`there are ${body.gpus.length} GPUs`);
   const epochs = world.postgres === null ? [] : await epochsWithTwoWriters(world.postgres);
-  return [...faults, ...epochs, ...(await slotsThatAreNotFree(world, body.gpus))];
+  const machines = new Map(world.seats.map((seat) => [seat.name, seat]));
+  const lost = world.losses.forNothing(happened, machines);
+  return [...faults, ...lost, ...epochs, ...(await slotsThatAreNotFree(world, body.gpus))];
 }
 
 function* faultsOf(one: Accepted, task: TaskView, texts: Map<string, string>): Iterable<string> {
   if (task.finished_at === null) return yield "it is stuck";
+  if (one.told !== null && !isDeepStrictEqual(endOf(one.told), endOf(task)))
+    yield `its readers were told otherwise, ${JSON.stringify(one.told)}`;
   if (task.status === "canceled") return one.isCanceled ? undefined : yield "nobody has canceled it";
   if (task.status !== "completed") return yield `it has ${task.status}`;
   const { text, usage, timestamp } = task.result!;
@@ -73,20 +70,10 @@ function* faultsOf(one: Accepted, task: TaskView, texts: Map<string, string>): I
   for (const reason of reasons) if (!CAUSES.has(reason!)) yield `an attempt ended as ${reason}`;
 }
 
-/** A NATS server that dies makes no machine lost. @param offsets of the clocks by which its end may be told, in seconds */
-function* lostForNothing(
-  { attempts }: TaskView,
-  happened: readonly Happened[],
-  offsets: readonly number[],
-): Iterable<string> {
-  for (const { reason, ended_at: end } of attempts) {
-    if (reason !== "machine_lost" || end === null) continue;
-    const times = offsets.map((seconds) => Date.parse(end) - seconds * 1000);
-    const hasCause = happened.some(
-      ({ part, from, to }) => part !== "nats" && times.some((at) => from <= at && to + AFTERMATH >= at),
-    );
-    if (!hasCause) yield "its machine counted as lost, and nothing but NATS had died";
-  }
+/** What never changes again. */
+function endOf({ status, result, attempts, finished_at }: TaskView) {
+  // A stream tells outsiders no names of machines.
+  return { status, result, finished_at, attempts: attempts.map(({ error: _sentence, ...attempt }) => attempt) };
 }
 
 /** An ended task is the same at every server. */

@@ -1,9 +1,13 @@
-/** What happens to a cluster: one fault after the other, each mended before the next one of its kind. */
+/** What happens to a cluster: two faults at once at times, each mended before the next one of its part. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Dice } from "../dice.ts";
-import { cutAgent, cutOff, disturbed, holdAgent, holdAgentOneWay, slowDown } from "./link-faults.ts";
+import { cutAgent, cutOff, disturbed, holdAgent, slowDown } from "./link-faults.ts";
 import * as processes from "./process-faults.ts";
-import type { ClusterWorld, Hit } from "./world.ts";
+import type { Happened } from "./losses.ts";
+import type { ClusterWorld, Hit, Post, Seat } from "./world.ts";
+
+/** Milliseconds of rest after a fault, at most, of each hand that makes them: the second one leaves the first one alone at times. */
+const RESTS = [1500, 5000];
 
 /** The part of the cluster that a fault is about: no two of one part happen at once. */
 type Part = "agent" | "agent's link" | "messages" | "clock" | "nats" | "server" | "postgres";
@@ -25,8 +29,8 @@ const KINDS: readonly Kind[] = [
   { words: "agents frozen", part: "agent", weight: 4, inflict: processes.freezeAgent },
   { words: "workers killed", part: "agent", weight: 2, inflict: processes.killWorker },
   { words: "agents' connections cut", part: "agent's link", weight: 2, inflict: cutAgent },
-  { words: "agents' connections half open", part: "agent's link", weight: 2, inflict: holdAgent },
-  { words: "agents' connections half open one way", part: "agent's link", weight: 2, inflict: holdAgentOneWay },
+  { words: "agents' connections half open", part: "agent's link", weight: 2, inflict: holdAgent() },
+  { words: "agents' connections half open one way", part: "agent's link", weight: 2, inflict: holdAgent(true) },
   { words: "connections to NATS slow", part: "messages", weight: 1, inflict: slowDown },
   { words: "times with messages lost", part: "messages", weight: 2, inflict: disturbed("lost") },
   { words: "times with messages doubled", part: "messages", weight: 1, inflict: disturbed("doubled") },
@@ -72,13 +76,10 @@ const KINDS: readonly Kind[] = [
   { words: "PostgreSQL frozen", part: "postgres", weight: 1, several, inflict: processes.freezePostgres },
 ];
 
-/** A fault while it lasted, in Unix milliseconds. */
-export interface Happened {
-  readonly words: string;
-  readonly part: Part;
-  readonly from: number;
-  /** Infinity: it is not mended yet. */
-  to: number;
+/** A fault that was decided on. */
+interface Decided {
+  readonly kind: Kind;
+  readonly dice: Dice;
 }
 
 export class Faults {
@@ -87,6 +88,9 @@ export class Faults {
   readonly #world: ClusterWorld;
   readonly #dice: Dice;
   readonly #choices: readonly (readonly [number, Kind])[];
+  readonly #busy = new Set<Part>();
+  /** Until their parts are free. */
+  readonly #putOff: Decided[] = [];
 
   constructor(world: ClusterWorld, dice: Dice) {
     this.#world = world;
@@ -111,20 +115,45 @@ export class Faults {
     return open.map(({ words, from }) => `${words} for ${Math.round((Date.now() - from) / 1000)} s`).join(", ");
   }
 
-  /** Does one thing, and mends it. Two may overlap: a machine dies while the server is gone. */
-  async strike(): Promise<void> {
-    const first = this.#dice.weigh(this.#choices);
-    const second = this.#dice.chance(0.4) ? this.#dice.weigh(this.#choices) : first;
-    await Promise.all([this.#do(first), second.part === first.part ? null : this.#do(second)]);
-    await processes.reviveServers(this.#world);
-    await sleep(this.#dice.between(100, 1500));
+  /** Does and mends so many faults. Two may overlap: a machine dies while the server is gone. */
+  async strike(wanted: number): Promise<void> {
+    const hand = async (rest: number): Promise<void> => {
+      const dice = this.#dice.fork();
+      while (this.sum < wanted) {
+        const decided = this.#next();
+        await this.#holding(decided.kind.part, () => this.#do(decided));
+        // While a fault of servers is under way, they are revived after it.
+        if (!this.#busy.has("server")) await this.#holding("server", () => processes.reviveServers(this.#world));
+        await sleep(dice.between(100, rest));
+      }
+    };
+    await Promise.all(RESTS.map(hand));
   }
 
-  async #do(kind: Kind): Promise<void> {
+  async #holding(part: Part, work: () => Promise<void>): Promise<void> {
+    this.#busy.add(part);
+    await work();
+    this.#busy.delete(part);
+  }
+
+  /** A seed decides on the same faults, though their order may be another one. */
+  #next(): Decided {
+    const isFree = ({ kind }: Decided): boolean => !this.#busy.has(kind.part);
+    const at = this.#putOff.findIndex(isFree);
+    if (at >= 0) return this.#putOff.splice(at, 1)[0]!;
+    for (;;) {
+      const decided = { kind: this.#dice.weigh(this.#choices), dice: this.#dice.fork() };
+      if (isFree(decided)) return decided;
+      this.#putOff.push(decided);
+    }
+  }
+
+  async #do({ kind, dice }: Decided): Promise<void> {
     this.#counts.set(kind, this.#counts.get(kind)! + 1);
-    const happened: Happened = { words: kind.words, part: kind.part, from: Date.now(), to: Infinity };
+    const silenced = new Set<Seat | Post>();
+    const happened: Happened = { words: kind.words, from: Date.now(), to: Infinity, silenced };
     this.happened.push(happened);
-    await kind.inflict({ world: this.#world, dice: this.#dice.fork() });
+    await kind.inflict({ world: this.#world, dice, silenced });
     happened.to = Date.now();
   }
 }

@@ -111,11 +111,12 @@ export class Link {
     let last: Promise<unknown> = Promise.resolve();
     from.on("data", (bytes: Buffer) => {
       const pieces = befall(bytes);
-      const delay = this.#delay;
+      const due = performance.now() + this.#delay;
       const before = last;
       last = (async () => {
         await before;
-        if (delay > 0) await sleep(delay);
+        const left = due - performance.now();
+        if (left > 0) await sleep(left);
         for (const piece of pieces) if (!to.destroyed) to.write(piece);
       })();
     });

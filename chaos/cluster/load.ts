@@ -1,7 +1,7 @@
 /** Clients of a cluster: they submit tasks again until they are answered, and remember what they were told. */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { TaskSummary } from "../../src/http/schemas/tasks.ts";
+import type { TaskSummary, TaskView } from "../../src/http/schemas/tasks.ts";
 import type { Dice } from "../dice.ts";
 import { Reader } from "./reader.ts";
 import type { ClusterWorld } from "./world.ts";
@@ -11,6 +11,8 @@ export interface Accepted {
   readonly text: string;
   readonly tokens: number;
   isCanceled: boolean;
+  /** Its end, as a reader of its events was told it; null: nobody has read that. */
+  told: TaskView | null;
 }
 
 const CLIENTS = 4;
@@ -59,9 +61,9 @@ export class Load {
       const key = randomUUID();
       const id = await this.#submit(body, key);
       if (id === null) return;
-      const task = { id, text, tokens, isCanceled: false };
+      const task: Accepted = { id, text, tokens, isCanceled: false, told: null };
       this.accepted.push(task);
-      if (this.#dice.chance(0.2)) this.#read(id);
+      if (this.#dice.chance(0.2)) this.#read(task);
       if (this.#dice.chance(0.1)) {
         const again = await this.#submit(body, key);
         if (again !== null && again !== id) this.violations.push(`${id} and ${again} have one idempotency key`);
@@ -74,9 +76,14 @@ export class Load {
     }
   }
 
-  #read(id: string): void {
-    const read = new Reader(this.#world, id).read(this.#leave.signal);
-    this.#readers.push(read.then((fault) => void (fault === null || this.violations.push(fault))));
+  #read(task: Accepted): void {
+    const reader = new Reader(this.#world, task.id);
+    const read = async (): Promise<void> => {
+      const fault = await reader.read(this.#leave.signal);
+      task.told = reader.end;
+      if (fault !== null) this.violations.push(fault);
+    };
+    this.#readers.push(read());
   }
 
   /** null: the load has ended. */

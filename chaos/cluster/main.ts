@@ -51,11 +51,12 @@ try {
   await run();
 } catch (error) {
   found.push("the suite itself has failed");
-  console.error(error, await world.view());
+  console.error(error);
 }
+if (found.length > 0) console.error(await world.view());
 for (const fault of found) console.error(`VIOLATION: ${fault}`);
 await world.end();
-console.log(faults.words);
+console.log(`${faults.words}; a server lost a machine ${world.losses.count} times`);
 console.log(`${faults.sum} faults, ${load.accepted.length} accepted, ${found.length} violations`);
 process.exit(found.length === 0 ? 0 : 1);
 
@@ -64,7 +65,7 @@ async function run(): Promise<void> {
   load.start();
   const said = (): void => console.log(`${faults.sum} faults, ${load.accepted.length} accepted; ${faults.underWay}`);
   const progress = setInterval(said, PROGRESS);
-  while (faults.sum < wanted) await faults.strike();
+  await faults.strike(wanted);
   clearInterval(progress);
   await load.stop();
   await ready();

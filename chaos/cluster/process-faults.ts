@@ -13,25 +13,28 @@ export async function aServer(world: ClusterWorld, dice: Dice): Promise<Post> {
   return dice.chance(0.6) ? ((await world.leader()) ?? any) : any;
 }
 
-export async function killAgent({ world, dice }: Hit): Promise<void> {
+export async function killAgent({ world, dice, silenced }: Hit): Promise<void> {
   const seat = dice.pick(world.seats);
+  silenced.add(seat);
   await seat.agent.kill();
   await sleep(dice.between(0, 4000));
   await again(() => world.restartAgent(seat));
 }
 
-export async function stopAgent({ world, dice }: Hit): Promise<void> {
+export async function stopAgent({ world, dice, silenced }: Hit): Promise<void> {
   const seat = dice.pick(world.seats);
+  silenced.add(seat);
   await Promise.race([seat.agent.stop(), sleep(2000)]);
   await seat.agent.kill();
   await again(() => world.restartAgent(seat));
 }
 
-export async function freezeAgent({ world, dice }: Hit): Promise<void> {
-  const { agent } = dice.pick(world.seats);
-  agent.signal("SIGSTOP");
+export async function freezeAgent({ world, dice, silenced }: Hit): Promise<void> {
+  const seat = dice.pick(world.seats);
+  silenced.add(seat);
+  seat.agent.signal("SIGSTOP");
   await sleep(dice.between(200, 6000));
-  agent.signal("SIGCONT");
+  seat.agent.signal("SIGCONT");
 }
 
 export function killWorker({ world, dice }: Hit): void {
@@ -79,7 +82,9 @@ export async function restartNats({ world }: Hit): Promise<void> {
   await world.nats.restart();
 }
 
-export async function freezeNats({ world, dice }: Hit): Promise<void> {
+/** Its clients take seconds to see that it is silent. */
+export async function freezeNats({ world, dice, silenced }: Hit): Promise<void> {
+  for (const post of world.posts) silenced.add(post);
   world.nats.signal("SIGSTOP");
   await sleep(dice.between(200, 6000));
   world.nats.signal("SIGCONT");
@@ -119,9 +124,7 @@ export async function freezePostgres({ world, dice }: Hit): Promise<void> {
 
 /** It stays as it is until it is set again: clocks of machines differ. */
 export function setClock({ world, dice }: Hit): void {
-  const seconds = dice.pick(OFF);
-  world.offsets.add(seconds);
-  dice.pick([...world.seats, ...world.posts]).clock.set(seconds);
+  dice.pick([...world.seats, ...world.posts]).clock.set(dice.pick(OFF));
 }
 
 /** Without NATS or a database neither starts, and what supervises them tries again. */

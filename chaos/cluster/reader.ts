@@ -14,26 +14,29 @@ export class Reader {
   #lastId: string | null = null;
   #attempt = 0;
   #text = "";
-  #final: TaskView | null = null;
+  #end: TaskView | null = null;
 
   constructor(world: ClusterWorld, task: string) {
     this.#world = world;
     this.#task = task;
   }
 
+  /** As it was told; null: it was not. */
+  get end(): TaskView | null {
+    return this.#end;
+  }
+
   /** Reads to the end. @returns a sentence: what was read is not the task's; null: it is. */
   async read(leave: AbortSignal): Promise<string | null> {
-    while (!leave.aborted && this.#final === null) {
+    while (!leave.aborted && this.#end === null) {
       // It is dead, or frozen, or cut off.
       await this.#readAt(this.#world.server).catch(() => {});
       await sleep(100);
     }
-    if (this.#final === null) return `the events of task ${this.#task} have no end`;
-    const { status, result, attempts } = this.#final;
+    if (this.#end === null) return `the events of task ${this.#task} have no end`;
+    const { status, result, attempts } = this.#end;
     const isWhole = status !== "completed" || (this.#text === result?.text && this.#attempt === attempts.length);
-    return isWhole
-      ? null
-      : `its events said "${this.#text}" in attempt ${this.#attempt}: ${JSON.stringify(this.#final)}`;
+    return isWhole ? null : `its events said "${this.#text}" in attempt ${this.#attempt}: ${JSON.stringify(this.#end)}`;
   }
 
   async #readAt({ url, key }: Server): Promise<void> {
@@ -64,6 +67,6 @@ export class Reader {
       this.#attempt = data["attempt"] as number;
       this.#text = "";
     } else if (event === "token") this.#text += String(data["text"]);
-    else this.#final = data as unknown as TaskView;
+    else this.#end = data as unknown as TaskView;
   }
 }

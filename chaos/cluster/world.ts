@@ -13,6 +13,7 @@ import { CLOCK_VARIABLES, WallClock } from "../clock.ts";
 import type { Dice } from "../dice.ts";
 import { sessions, watchWrites } from "./epochs.ts";
 import { Link } from "./link.ts";
+import { Losses } from "./losses.ts";
 
 const AGENTS = ["one", "two", "three"] as const;
 const AGENT_CONFIG = JSON.stringify({
@@ -26,7 +27,7 @@ const SOCKET = ".s.PGSQL.5432";
 /** So that no connections of servers that were frozen or cut off keep others out. */
 const POSTGRES = ["max_connections=200"];
 /** Characters of what a process has said last. */
-const SHOWN = 3000;
+const SHOWN = 10_000;
 /** Milliseconds in which a server says whether it leads. */
 const ROLE = 500;
 
@@ -54,17 +55,18 @@ export interface Post {
 export interface Hit {
   readonly world: ClusterWorld;
   readonly dice: Dice;
+  /** To be told whom it may keep from being heard: machines, and servers that may hear nothing of any machine. */
+  readonly silenced: Set<Seat | Post>;
 }
 
 export class ClusterWorld {
   readonly folder = mkdtempSync(join(tmpdir(), "alt-las-cluster-chaos-"));
   readonly seats: Seat[] = [];
   readonly posts: Post[] = [];
+  readonly losses = new Losses();
   readonly #undo: (() => void | Promise<void>)[] = [];
   nats!: NatsServer;
   postgres: PostgresServer | null = null;
-  /** Seconds by which a clock was off at some time. */
-  readonly offsets = new Set<number>();
   #asked = 0;
 
   private constructor() {}
@@ -121,7 +123,9 @@ export class ClusterWorld {
     const config = JSON.stringify({ cluster, store });
     const server = await Server.start(this.#owner, { config, env: { ...env, ...clock.environment } }, folder);
     http.turnTo(portOf(server));
-    return { nats, postgres, http, clock, server };
+    const post = { nats, postgres, http, clock, server };
+    this.losses.follow(post, server);
+    return post;
   }
 
   async #newSeat(name: string): Promise<Seat> {
@@ -150,13 +154,14 @@ export class ClusterWorld {
 
   async restartServer(post: Post): Promise<void> {
     post.server = await post.server.restart();
+    this.losses.follow(post, post.server);
     post.http.turnTo(portOf(post.server));
   }
 
   /** How all of it looks, for people who look for a fault. */
   async view(): Promise<string> {
     const agents = this.seats.map(({ name, agent }) => `${name}: ${agent.said.slice(-SHOWN)}`);
-    const servers = this.posts.map(({ server }) => `${server.url}: ${server.stderr.slice(-SHOWN)}`);
+    const servers = this.posts.map(({ server }) => `${server.url}: ${withoutRequests(server.stderr).slice(-SHOWN)}`);
     const database = this.postgres && (await sessions(this.postgres).catch(String));
     return [...agents, ...servers, database].join("\n");
   }
@@ -169,6 +174,12 @@ export class ClusterWorld {
     for (const undo of this.#undo.toReversed()) await undo();
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** Hundreds of them say that nobody leads. */
+function withoutRequests(log: string): string {
+  const lines = log.split("\n");
+  return lines.filter((line) => !/request failed|requests that have no line/.test(line)).join("\n");
 }
 
 function portOf({ url }: Server): number {
