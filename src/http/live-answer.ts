@@ -1,4 +1,4 @@
-import type { ServerResponse } from "node:http";
+import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import type { LiveReaders } from "./live-readers.ts";
 
@@ -31,9 +31,7 @@ export function beginLiveAnswer(
   if (request.method === "GET") server.liveReaders?.add(request.caller, reply.raw);
   reply.hijack();
   const { raw } = reply;
-  for (const [name, value] of Object.entries({ ...reply.getHeaders(), ...LIVE, "content-type": contentType })) {
-    if (value !== undefined) raw.setHeader(name, value);
-  }
+  raw.writeHead(raw.statusCode, { ...reply.getHeaders(), ...LIVE, "content-type": contentType } as OutgoingHttpHeaders);
   const socket = head === "with events" ? raw.socket : null;
   if (socket !== null) {
     socket.cork();

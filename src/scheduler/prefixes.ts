@@ -142,9 +142,10 @@ class Holders<Holder> {
 function longestCommon(chains: readonly Chain[], wanted: Chain): number {
   let best = -1;
   let length = 0;
-  for (const [place, chain] of chains.entries()) {
+  // By index: an iterator would make an array for each of up to thousands of chains, with each task.
+  for (let place = 0; place < chains.length && length < wanted.length; place++) {
     // One number in common means that all before it are.
-    while (length < wanted.length && chain[length] === wanted[length]) {
+    while (length < wanted.length && chains[place]![length] === wanted[length]) {
       best = place;
       length++;
     }
