@@ -24,7 +24,7 @@ import { checkPlaces } from "./gpu/served.ts";
 import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
 import type { OpenChannel } from "./gpu/worker/channel.ts";
 import { workerChannels } from "./gpu/worker/worker-channels.ts";
-import type { Cluster, ClusterPlace } from "./cluster/open-cluster.ts";
+import type { Cluster, ClusterLead, ClusterPlace } from "./cluster/open-cluster.ts";
 import { close, listen, type Listening } from "./http/listen.ts";
 import { readinessOf } from "./http/readiness.ts";
 import { createServer, followLogLevel, type PlainParts } from "./http/server.ts";
@@ -83,7 +83,7 @@ export interface RunningServer extends WayIn, Listening {
 }
 
 /** The parts of a server that begins to lead a cluster of several. */
-export interface Lead {
+export interface Lead extends Pick<ClusterLead, "bus"> {
   /** It is open: the database is this server's. */
   readonly store: ServerStore;
   readonly member: ClusterMember;

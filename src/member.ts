@@ -8,7 +8,12 @@ import { setTimeout as pause } from "node:timers/promises";
 import { keepFirstKey } from "./auth/first-key.ts";
 import { Kept } from "./auth/kept.ts";
 import { credentialsOf } from "./auth/open-credentials.ts";
+import type { Bus } from "./cluster/bus.ts";
+import { CLUSTER_FILE, natsIn } from "./cluster/gpu-ids.ts";
+import { Hearing } from "./cluster/hearing.ts";
+import { databaseId, openBus } from "./cluster/open-cluster.ts";
 import { ownAddress } from "./cluster/own-address.ts";
+import { checkOwnCertificate } from "./cluster/own-certificate.ts";
 import { Role, type Todo } from "./cluster/role.ts";
 import { SharedFiles } from "./cluster/shared-files.ts";
 import { steadyTime } from "./common/clock.ts";
@@ -20,6 +25,7 @@ import { AltLasError, messageOf } from "./errors.ts";
 import { close, handOn, listen, type Listening } from "./http/listen.ts";
 import { followLogLevel } from "./http/server.ts";
 import { createStandby, type StandbyServer } from "./http/standby/server.ts";
+import { readTls } from "./http/tls.ts";
 import { type Logger, setLevel } from "./log/log.ts";
 import { type Lead, type RunningServer, startServer } from "./main.ts";
 import { lockDataDir } from "./store/data-dir-lock.ts";
@@ -77,6 +83,10 @@ class ClusterServer {
   readonly #role = new Role({ lasts: LOOKS, silent: SILENT });
   readonly #lost = new AbortController();
   readonly #stopping = new AbortController();
+  /** Open until the end; null: not yet. */
+  #bus: Bus | null = null;
+  /** null: it leads, or no other server led when it started. */
+  #hearing: Hearing | null = null;
   #standby: Standby | null = null;
   /** null: it does not lead. */
   #leading: RunningServer | null = null;
@@ -98,9 +108,13 @@ class ClusterServer {
 
   async start(): Promise<RunningServer> {
     try {
+      const { config, log } = this.#start;
+      // First of all: a server without it could not lead.
+      this.#bus = await openBus(config, log);
       const listening = (await this.#leadAtOnce()) ?? (await this.#standBy());
-      this.#address = ownAddress(this.#start.config, listening.addresses);
+      this.#address = ownAddress(config, listening.addresses);
       await this.#members.beat(this.#address);
+      checkOwnCertificate(readTls(config.server.tls), log);
       this.#live = this.#goOn();
       return this.#running(listening);
     } catch (error) {
@@ -119,6 +133,7 @@ class ClusterServer {
   async #standBy(): Promise<Listening> {
     const { config, dataDir, log, read } = this.#start;
     this.#lock = lockDataDir(dataDir);
+    this.#hearing = await this.#listenToLeader();
     const live = new LiveSettings({ config, read, dataDir, log });
     const { url, schema } = config.store;
     const ended = new EndedTasks({ url: url!, schema, name: `alt-las server ${this.#id}` });
@@ -146,6 +161,15 @@ class ClusterServer {
     this.#standby = { ...standby, listening, live, ended, isOver: false };
     log.info("another server leads the cluster: this one passes requests on to it, and stands by");
     return listening;
+  }
+
+  /** @throws {AltLasError} `conflict`: it cannot be heard, as it uses other NATS servers */
+  async #listenToLeader(): Promise<Hearing> {
+    const { config, log } = this.#start;
+    const leadersNats = async (): Promise<string | null> => natsIn(await this.#members.sharedFile(CLUSTER_FILE));
+    const hearing = new Hearing({ bus: this.#bus!, cluster: await databaseId(config), log, leadersNats });
+    if (this.#role.leader !== null) await hearing.check(this.#role.leader);
+    return hearing;
   }
 
   get #self() {
@@ -188,7 +212,8 @@ class ClusterServer {
 
   async #follow(todo: Todo): Promise<void> {
     this.#standby?.leaderChanged();
-    if (todo.do === "wait" || this.#stopping.signal.aborted) return;
+    if (todo.do === "wait") this.#hearing?.looked(todo.leader);
+    if (todo.do === "wait" || this.#stopping.signal.aborted || this.#hearing?.mayLead() === false) return;
     const { log } = this.#start;
     try {
       log.info("no server leads the cluster: this one begins to lead");
@@ -236,7 +261,8 @@ class ClusterServer {
     const member = { secret: this.#secret, leads, kept, servers: () => this.#servers(), share: () => files.share() };
     const standby = this.#standby;
     const take = standby && ((app: App) => this.#takeOver(standby, app));
-    const server = await startServer(config, dataDir, log, undefined, read, { store, member, listen: take });
+    const lead = { store, member, listen: take, bus: this.#bus! };
+    const server = await startServer(config, dataDir, log, undefined, read, lead);
     files.start();
     this.#end.push(() => files.stop());
     return server;
@@ -260,6 +286,8 @@ class ClusterServer {
   #leads(server: RunningServer): void {
     const { log, dataDir } = this.#start;
     this.#leading = server;
+    this.#hearing?.close();
+    this.#hearing = null;
     server.lost.addEventListener("abort", () => this.#lost.abort(server.lost.reason));
     if (server.lost.aborted) this.#lost.abort(server.lost.reason);
     if (this.#standby === null) return;
@@ -290,6 +318,7 @@ class ClusterServer {
     if (this.#standby !== null) await close(this.#standby.app);
     this.#standby?.ended.close();
     this.#unlock();
+    await this.#bus?.close();
     await this.#members.leave();
   }
 

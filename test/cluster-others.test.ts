@@ -1,6 +1,6 @@
 /** Servers and agents that do not belong together: other clusters, other versions, other clocks. */
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { pino } from "pino";
@@ -11,10 +11,11 @@ import { BEATS, type FromAgent, LEADERS, MOST_MISSED, newsOf, type ToAgent } fro
 import { type InstanceStatus } from "../src/gpu/status.ts";
 import { BEAT, ClusterWorld } from "./helpers/cluster-world.ts";
 
-/** A server of a cluster whose data directory is new, or a copy. */
-function another(world: ClusterWorld, cluster: string, isAlone = false) {
+/** A server of a cluster whose data directory is new, or a copy. @param epoch of the one that led before it; 0: it knows of none */
+function another(world: ClusterWorld, cluster: string, isAlone = false, epoch = 0) {
   const folder = join(world.folder, cluster);
   mkdirSync(folder);
+  if (epoch > 0) writeFileSync(join(folder, "cluster.json"), JSON.stringify({ version: 1, epoch, gpus: [] }));
   const said: string[] = [];
   const log = pino({ level: "error" }, { write: (line) => void said.push((JSON.parse(line) as { msg: string }).msg) });
   const ended: string[] = [];
@@ -54,6 +55,38 @@ test("a server with a copy of the data directory does not start beside the one t
   await copy.pool.stop();
   assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
   assert.deepEqual(world.superseded, []);
+});
+
+test("a leader that has lost its database takes no agent from the next one: it ends when it hears that one", async (t) => {
+  const world = await ClusterWorld.start(t);
+  world.isAlone = true;
+  let isSure = true;
+  world.isSure = () => isSure;
+  await world.nextLeader();
+  world.pool.restored();
+  await world.agent("one");
+  await world.became(0, "ready");
+  isSure = false;
+  // What an agent says ends no server, and makes none that is not sure lead on.
+  const { epoch } = world.pool.status();
+  const spy = world.hub.connect();
+  world.hub.damages = (subject, message) => (subject === newsOf("one") ? { ...message, epoch: epoch + 1 } : message);
+  const ticks = new Promise<void>((resolve) => {
+    let count = 0;
+    spy.listen(BEATS, () => void (++count === 20 && resolve()));
+  });
+  await ticks;
+  assert.deepEqual([world.superseded, world.pool.status().epoch], [[], epoch]);
+  world.hub.damages = (_subject, message) => message;
+  const next = another(world, "the-cluster", true, epoch + 1);
+  t.after(() => next.pool.stop());
+  await next.pool.planStart();
+  next.pool.restored();
+  const { epoch: own } = next.pool.status();
+  await world.changes.until(() => world.superseded.length > 0);
+  assert.match(world.superseded[0]!, /^Another server has led the cluster since this one lost its connection/);
+  while (next.pool.readiness().ready === false) await new Promise((resolve) => void setImmediate(resolve));
+  assert.deepEqual([next.ended, next.pool.status().epoch], [[], own]);
 });
 
 test("two clusters that find each other while both serve say so, and agents stay with the first", async (t) => {
@@ -149,6 +182,21 @@ test("an agent says which of the two has to be upgraded, when it hears a server 
   assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
   assert.match(said[0]!, /speaks version 1 of the messages .* this agent 2 and 3: upgrade that server/);
   assert.match(said[1]!, /speaks version 4 and 5 of the messages .*: upgrade this agent/);
+});
+
+test("an agent that hears no server says so, and where it listens", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const said: string[] = [];
+  world.hub.loses = (subject) => (world.changes.tell(), subject === BEATS);
+  await world.agent("one", "", "simulated:1", said);
+  const spy = world.hub.connect();
+  spy.listen(BEATS, () => {});
+  while (said.length === 0) await new Promise((resolve) => void setTimeout(resolve, BEAT));
+  assert.deepEqual(said, [
+    "no server that leads has been heard over NATS at nats://memory:4222 for 10 s: either none leads, or the servers use other NATS servers (cluster.nats)",
+  ]);
+  world.hub.loses = () => false;
+  await world.became(0, "ready");
 });
 
 test("an agent says that its clock is far off", async (t) => {

@@ -12,9 +12,11 @@ import { test, type TestContext } from "node:test";
 import { setDefaultCACertificates, type TLSSocket } from "node:tls";
 import { Credentials } from "../src/auth/credentials.ts";
 import { parseConfig } from "../src/config/config.ts";
+import { checkOwnCertificate } from "../src/cluster/own-certificate.ts";
 import { close, listen } from "../src/http/listen.ts";
 import type { LeadingServer } from "../src/http/standby/pass-on.ts";
 import { createStandby, type StandbyServer } from "../src/http/standby/server.ts";
+import { readTls } from "../src/http/tls.ts";
 import { createLogger } from "../src/log/log.ts";
 import { newTask, type Task } from "../src/task.ts";
 import { newCertificate } from "./helpers/certificate.ts";
@@ -338,6 +340,51 @@ test("the leader is shown the certificate as it was renewed, also where a connec
   put("second.example.com");
   world.server.app.renewCertificate();
   assert.equal(await shown(), "second.example.com");
+});
+
+test("a leader that wants certificates of all clients takes those of the other servers", async (t) => {
+  const authority = newCertificate("Authority of the cluster");
+  const folder = testFolder(t);
+  const path = (name: string): string => join(folder, name);
+  const made = newCertificate("localhost", authority);
+  for (const [name, text] of Object.entries({ cert: made.cert, key: made.key, ca: authority.cert }))
+    writeFileSync(path(name), text);
+  const yaml = `server: { tls: { cert: ${path("cert")}, key: ${path("key")}, client_ca: ${path("ca")} } }`;
+  const world = await standby(t, () => {}, yaml);
+  const settings = readTls(parseConfig(yaml, "config.yaml").server.tls)!;
+  const leader = https.createServer(settings, (_request, response) => response.end("let in"));
+  await once(leader.listen(0, "127.0.0.1"), "listening");
+  t.after(() => {
+    leader.close();
+    leader.closeAllConnections();
+  });
+  setDefaultCACertificates([authority.cert]);
+  world.leader = { ...world.leader!, url: `https://localhost:${(leader.address() as AddressInfo).port}` };
+  const asked = async (client: object): Promise<string> => {
+    const own = { host: "localhost", port: world.port, path: "/x", agent: false };
+    const [answer] = (await once(https.get({ ...own, ...client }), "response")) as [IncomingMessage];
+    return textOf(answer);
+  };
+  const robot = newCertificate("robot", authority);
+  assert.equal(await asked({ cert: robot.cert, key: robot.key }), "let in");
+  await assert.rejects(asked({}));
+});
+
+test("a server says at its start when the other ones would refuse its certificate", () => {
+  const authority = newCertificate("Authority of the cluster");
+  const ca = [newCertificate("Another authority").cert, authority.cert];
+  const faultOf = (cert: string): string | null => {
+    const said: unknown[] = [];
+    checkOwnCertificate({ cert: Buffer.from(cert), ca }, { error: (line: unknown) => void said.push(line) });
+    return (said[0] as string | undefined) ?? null;
+  };
+  const between = newCertificate("Between", authority);
+  const own = newCertificate("localhost", between);
+  assert.equal(faultOf(newCertificate("localhost", authority).cert), null);
+  assert.equal(faultOf(own.cert + between.cert), null);
+  assert.equal(faultOf(authority.cert), null);
+  for (const cert of [own.cert, newCertificate("localhost").cert, own.cert + newCertificate("Between", authority).cert])
+    assert.match(faultOf(cert)!, /^The certificate of server\.tls\.cert is signed by no authority of server\.tls\./);
 });
 
 test("a leader whose certificate does not fit is told of, once for each thing that is wrong", async (t) => {

@@ -101,10 +101,11 @@ export const SUITES: readonly Suite[] = [
   {
     name: "deploy",
     beside: true,
-    tests: ["deploy-files", "deploy-image"],
+    tests: ["deploy-cluster", "deploy-files", "deploy-image"],
     dependsOn: [
       ".dockerignore",
       "deploy/**",
+      "src/cluster/**",
       "package.json",
       "src/backup/**",
       "src/cli/*.ts",

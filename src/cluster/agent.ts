@@ -138,7 +138,7 @@ export class Agent {
   #hearBeat(beat: Beat): void {
     const version = commonVersion(beat.speaks);
     if (version === null) return this.#strangers.onVersion(beat);
-    if (this.#follows(beat, version)) this.#strangers.onTime(beat.at);
+    if (this.#follows(beat, version)) this.#strangers.onBeat(beat.at);
   }
 
   /**
@@ -269,6 +269,7 @@ export class Agent {
   }
 
   #tick(): void {
+    this.#strangers.tick(this.#parts.bus);
     if (++this.#ticks % LOOK_TICKS !== 0) return this.#send({ news: [] });
     this.#tell({ type: "look", look: this.#look() });
     this.#runs.tellProgress();

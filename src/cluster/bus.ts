@@ -10,6 +10,8 @@
  */
 export interface Bus {
   readonly isUp: boolean;
+  /** The addresses of the brokers, with commas between them, without what is secret. */
+  readonly at: string;
   /** @param nobody called when it is known that nobody listens there */
   send(subject: string, message: object, nobody?: () => void): void;
   /**

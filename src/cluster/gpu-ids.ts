@@ -1,6 +1,6 @@
 /**
  * `cluster.json` in the data directory: the id of the cluster, which `gpu_id` each card of each machine has there, which of them an operator
- * drained, which machines are let in, and the epoch: a number that is higher at each start of the server.
+ * drained, which machines are let in, where the NATS servers are, and the epoch: a number that is higher at each start of the server.
  */
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
@@ -21,6 +21,7 @@ const FileSchema = Type.Object({
   version: Type.Literal(1, { allowed: "1; another version of ALT_LAS may have written the file" }),
   cluster: Type.Optional(Text),
   epoch: Count,
+  nats: Type.Optional(Text),
   gpus: Type.Array(
     Type.Object({
       id: Count,
@@ -50,6 +51,12 @@ export interface Lockout {
 /** Why a machine takes no part, as a sentence. */
 export function lockWords({ machine, by, at }: Lockout): string {
   return `Machine ${machine} was locked out by ${by} at ${isoTime(at)}.`;
+}
+
+/** The NATS servers that such a file names; null: none. @param body null: there is no file */
+export function natsIn(body: string | null): string | null {
+  const { nats } = JSON.parse(body ?? "{}") as Partial<ClusterFile>;
+  return nats ?? null;
 }
 
 /** The highest id that a machine may claim for a card, and the highest epoch: then there is room for all that come after them. */
@@ -90,6 +97,17 @@ export class GpuIds {
     const epoch = Math.max(before + 1, Math.floor(wallTime()));
     this.#save({ ...this.#file, epoch });
     return epoch;
+  }
+
+  /**
+   * A server begins to lead, with these NATS servers.
+   * @param nats as `Bus.at`
+   * @returns those of the server before; undefined: none has led
+   */
+  leadsOver(nats: string): string | undefined {
+    const before = this.#file.nats;
+    if (nats !== before) this.#save({ ...this.#file, nats });
+    return before;
   }
 
   /** The machines that have had GPUs here, and may come again. */

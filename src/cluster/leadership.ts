@@ -19,8 +19,8 @@ export class Leadership {
   readonly #parts: LeadershipParts;
   readonly #ledOn: () => void;
   #epoch: number;
-  /** The highest epoch that others say they obey, and the ticks since they do; null: it is this server's. */
-  #later: { readonly by: string; epoch: number; ticks: number } | null = null;
+  /** The highest epoch that others say they obey, or have, and the ticks since they do in which this server was sure, and was not; null: it is this server's. */
+  #later: { readonly by: string; isServer: boolean; epoch: number; ticks: number; unsure: number } | null = null;
 
   /** @param ledOn its epoch is another one now */
   constructor(parts: LeadershipParts, ledOn: () => void) {
@@ -41,9 +41,19 @@ export class Leadership {
    */
   onLater(by: string, epoch: number, isStarting: boolean): void {
     if (epoch > MOST_EPOCH) throw new Error(`no server leads with epoch ${epoch}`);
-    this.#later ??= { by, epoch, ticks: 0 };
+    this.#hear(by, epoch, { isServer: false, isStarting });
+  }
+
+  /** Of two servers that begin to lead, one cannot be sure: else each would lead on after the other, without end. */
+  #hear(by: string, epoch: number, { isServer, isStarting }: Record<"isServer" | "isStarting", boolean>): void {
+    this.#later ??= { by, isServer, epoch, ticks: 0, unsure: 0 };
     this.#later.epoch = Math.max(this.#later.epoch, epoch);
-    if (isStarting) this.#leadOn();
+    this.#later.isServer ||= isServer;
+    if (isStarting && this.#isSure) this.#leadOn();
+  }
+
+  get #isSure(): boolean {
+    return this.#parts.isSure?.() ?? true;
   }
 
   /**
@@ -54,9 +64,8 @@ export class Leadership {
     const { isAlone, superseded, ids } = this.#parts;
     const isOurs = cluster === ids.cluster || (cluster === undefined && isAlone);
     if (!isOurs) return new AltLasError("conflict", otherCluster(cluster, ids.cluster));
-    // The database ends the other one.
     if (isAlone) {
-      if (epoch > this.#epoch) this.onLater("another server", epoch, isStarting);
+      if (epoch > this.#epoch) this.#hear("another server", epoch, { isServer: true, isStarting });
       return null;
     }
     if (isStarting) return new AltLasError("conflict", `${TWO} ${STOP_ONE}`);
@@ -66,13 +75,18 @@ export class Leadership {
 
   /**
    * A server that was frozen hears meanwhile from its store, or from the other one itself, that another one leads, and ends. One that is cut off
-   * from its store does not: it would take the agents back from the one that leads now, again and again.
+   * from its store does not hear that: it would take the agents back from the one that leads now, again and again, and ends when it hears that one.
    */
   tick(): void {
     if (this.#later === null) return;
-    const { isSure = () => true } = this.#parts;
-    if (!isSure()) this.#later.ticks = 0;
-    else if (++this.#later.ticks > MOST_MISSED) this.#leadOn();
+    if (this.#isSure) {
+      this.#later.unsure = 0;
+      if (++this.#later.ticks > MOST_MISSED) this.#leadOn();
+      return;
+    }
+    this.#later.ticks = 0;
+    const { isServer, epoch } = this.#later;
+    if (isServer && ++this.#later.unsure > UNSURE) this.#parts.superseded(taken(epoch, this.#epoch));
   }
 
   /** No other server leads, so what is said of one is of the past, or a lie. */
@@ -90,9 +104,15 @@ export class Leadership {
   }
 }
 
+/** Ticks in which a server has heard meanwhile from its database, if it can. */
+const UNSURE = 2;
 const TWO = "Another server with a copy of this data directory leads this cluster.";
 const STOP_ONE =
   "Stop that one first; several servers of one cluster need a PostgreSQL database (store.url) in common.";
+
+function taken(epoch: number, own: number): string {
+  return `Another server has led the cluster since this one lost its connection to the database (epoch ${epoch}, this one has ${own}).`;
+}
 
 function otherCluster(other: string | undefined, own: string): string {
   const named =

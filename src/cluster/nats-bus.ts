@@ -35,7 +35,7 @@ export async function openNats(place: NatsPlace): Promise<Bus> {
         `it is NATS ${connection.info?.version ?? "of an unknown version"}; ALT_LAS needs 2.2 or later, with headers`,
       );
     }
-    return new NatsBus(connection, place.log);
+    return new NatsBus(connection, place);
   } catch (error) {
     const sentence = `cluster.nats: ${hostsOf(place.urls)} cannot be used: ${messageOf(error)}.`;
     throw new AltLasError("bad_config", sentence.replace(/\.\.$/, "."), { cause: error });
@@ -116,7 +116,7 @@ function listOf(hosts: readonly string[]): string[] {
 }
 
 /** Without what is secret, as `--join` takes them. */
-export function hostsOf(urls: readonly string[]): string {
+function hostsOf(urls: readonly string[]): string {
   return urls
     .map((url) => new URL(url))
     .map(({ protocol, host }) => `${protocol}//${host}`)
@@ -124,6 +124,7 @@ export function hostsOf(urls: readonly string[]): string {
 }
 
 class NatsBus implements Bus {
+  readonly at: string;
   readonly #connection: NatsConnection;
   readonly #watchers = new Set<BusEvents>();
   /** Brokers tell there that nobody has listened. */
@@ -137,8 +138,9 @@ class NatsBus implements Bus {
   #next = 0;
   #listensToInbox = false;
 
-  constructor(connection: NatsConnection, log: Logger) {
+  constructor(connection: NatsConnection, { urls, log }: NatsPlace) {
     this.#connection = connection;
+    this.at = hostsOf(urls);
     this.#log = log;
     void this.#follow();
   }

@@ -16,7 +16,8 @@ import { newToken, TOKEN_SECONDS } from "./credentials.ts";
 import { GpuIds } from "./gpu-ids.ts";
 import { Joins } from "./joins.ts";
 import { fileOfCredentials, operatorKeys, signingKey } from "./key-files.ts";
-import { hostsOf, openNats } from "./nats-bus.ts";
+import { areShared } from "./hearing.ts";
+import { openNats } from "./nats-bus.ts";
 import { Revocations } from "./revocations.ts";
 import type { ClusterApi, ClusterStatus, DatabaseStatus, Invitation, LockedOut } from "./status.ts";
 import { warningsOf } from "./warnings.ts";
@@ -36,7 +37,20 @@ export interface ClusterPlace {
   /** The server's clock. */
   readonly now: () => number;
   /** Absent: there are no other servers. */
-  readonly lead?: { readonly member: Pick<ClusterMember, "leads" | "servers" | "share"> } | undefined;
+  readonly lead?: ClusterLead | undefined;
+}
+
+/** The parts of a server of several that belong to no start of it. */
+export interface ClusterLead {
+  readonly member: Pick<ClusterMember, "servers" | "share" | "leads">;
+  /** It stays open. */
+  readonly bus: Bus;
+}
+
+/** The bus that a configuration names. @throws {AltLasError} `bad_config`: it cannot be used */
+export function openBus({ cluster }: Pick<Config, "cluster">, log: Logger): Promise<Bus> {
+  const credentials = fileOfCredentials(cluster.credentials);
+  return openNats({ urls: natsUrls(cluster.nats ?? []), credentials, name: "alt-las server", log });
 }
 
 /** `status` may be asked from `openPool` on. @throws {AltLasError} `bad_config`: the broker cannot be used, or what is remembered of the cluster is damaged */
@@ -51,8 +65,13 @@ export async function openCluster(place: ClusterPlace): Promise<Cluster> {
   const urls = natsUrls(config.cluster.nats ?? []);
   const seed = await signingKey(config.cluster.signing_key);
   const keys = operatorKeys(config.cluster.operator_key);
-  const credentials = fileOfCredentials(config.cluster.credentials);
-  const bus = await openNats({ urls, credentials, name: "alt-las server", log });
+  const bus = place.lead?.bus ?? (await openBus(config, log));
+  const before = ids.leadsOver(bus.at);
+  if (before !== undefined && !areShared(before, bus.at))
+    log.warn(
+      { before, now: bus.at },
+      "cluster.nats names other NATS servers than those by which this cluster was led before",
+    );
   const superseded = new AbortController();
   const share = async (): Promise<void> => {
     superseded.signal.throwIfAborted();
@@ -60,12 +79,11 @@ export async function openCluster(place: ClusterPlace): Promise<Cluster> {
   };
   const revocations =
     seed === null || keys === null ? null : new Revocations({ urls, bus, ids, seed, keys, log, share });
-  return new OpenCluster(place, { ids, urls, seed, bus, revocations, superseded, share });
+  return new OpenCluster(place, { ids, seed, bus, revocations, superseded, share });
 }
 
 interface ClusterParts {
   readonly ids: GpuIds;
-  readonly urls: readonly string[];
   /** Signs machines; null: this server lets none in. */
   readonly seed: string | null;
   readonly bus: Bus;
@@ -81,6 +99,7 @@ class OpenCluster implements Cluster {
   readonly #place: ClusterPlace;
   readonly #parts: ClusterParts;
   #pool!: ClusterPool;
+  #endJoins = (): void => {};
 
   constructor(place: ClusterPlace, parts: ClusterParts) {
     this.#place = place;
@@ -94,13 +113,16 @@ class OpenCluster implements Cluster {
   openPool(events: PoolEvents): AnyPool {
     const { config, log, store, now, lead } = this.#place;
     const { bus, ids, seed, superseded: end } = this.#parts;
-    const superseded = (why: string): void => end.abort(new StoreTaken(why));
+    const superseded = (why: string): void => {
+      if (!end.signal.aborted) log.error(why);
+      end.abort(new StoreTaken(why));
+    };
     const isAlone = config.store.url !== undefined;
     const isSure = (): boolean => lead?.member.leads() ?? true;
     this.#pool = new ClusterPool({ bus, ids, log, isAlone, isSure, superseded }, events);
     const isPresent = (machine: string): Promise<boolean> => this.#pool.isPresent(machine);
     const remembered = (hasRevoked: boolean): Promise<void> => this.#remembered(hasRevoked);
-    if (seed !== null) new Joins({ bus, store, now, seed, log, ids, isPresent, remembered }).listen();
+    if (seed !== null) this.#endJoins = new Joins({ bus, store, now, seed, log, ids, isPresent, remembered }).listen();
     return this.#pool;
   }
 
@@ -115,18 +137,18 @@ class OpenCluster implements Cluster {
 
   async status(): Promise<ClusterStatus> {
     const { config, lead } = this.#place;
-    const { urls, bus, revocations } = this.#parts;
+    const { bus, revocations } = this.#parts;
     const servers = (await lead?.member.servers()) ?? [{ name: hostname(), version: VERSION, leads: true }];
-    const seen = { ...this.#pool.status(), nats: natsStatus(urls, bus, revocations), servers };
+    const seen = { ...this.#pool.status(), nats: natsStatus(bus, revocations), servers };
     const whole = { ...seen, database: await databaseStatus(config) };
     return { ...whole, warnings: [...warningsOf(whole)] };
   }
 
   async invite(machine?: string): Promise<Invitation> {
-    const { seed, urls } = this.#parts;
+    const { seed, bus } = this.#parts;
     if (seed === null) throw new AltLasError("conflict", NO_KEY);
     const at = wallTime();
-    return { nats: hostsOf(urls), token: await newToken(seed, at, machine), expiresAt: at + TOKEN_SECONDS * 1000 };
+    return { nats: bus.at, token: await newToken(seed, at, machine), expiresAt: at + TOKEN_SECONDS * 1000 };
   }
 
   async lockOut(machine: string, by: string): Promise<LockedOut> {
@@ -140,14 +162,16 @@ class OpenCluster implements Cluster {
     return { credentials: revocations.isTold ? "revoked" : "pending" };
   }
 
-  close(): Promise<void> {
-    this.#parts.revocations?.close();
-    return this.#parts.bus.close();
+  async close(): Promise<void> {
+    const { revocations, bus } = this.#parts;
+    revocations?.close();
+    this.#endJoins();
+    if (bus !== this.#place.lead?.bus) await bus.close();
   }
 }
 
-function natsStatus(urls: readonly string[], bus: Bus, revocations: Revocations | null): ClusterStatus["nats"] {
-  const seen = { at: hostsOf(urls), isUp: bus.isUp };
+function natsStatus(bus: Bus, revocations: Revocations | null): ClusterStatus["nats"] {
+  const seen = { at: bus.at, isUp: bus.isUp };
   return revocations === null ? seen : { ...seen, knowsLockouts: revocations.isTold };
 }
 
@@ -157,7 +181,7 @@ const NO_KEY =
   "cluster.signing_key is not set, so this server can let no machine in: alt-las cluster init makes a key, and says where it belongs.";
 
 /** Servers with one database are one cluster, whichever data directory each has. */
-async function databaseId({ store: { url, schema } }: Config): Promise<string | undefined> {
+export async function databaseId({ store: { url, schema } }: Config): Promise<string | undefined> {
   if (url === undefined) return undefined;
   const { identityOf } = await import("../store/postgres/identity.ts");
   return identityOf(url, schema);

@@ -1,16 +1,21 @@
-/** An agent's log lines about servers that it cannot obey, and about one whose clock is another: once for each. */
+/** An agent's log lines about servers that it cannot obey, about one whose clock is another, and about one that it does not hear: once for each. */
 import type { Logger } from "pino";
 import { wallTime } from "../common/clock.ts";
-import { AGENT_SPEAKS, type Beat } from "./messages.ts";
+import type { Bus } from "./bus.ts";
+import { AGENT_SPEAKS, BEAT_MS, type Beat } from "./messages.ts";
 import { listed } from "./versions.ts";
 
 /** Milliseconds by which two clocks may differ before it is said. */
 export const MOST_APART = 10_000;
+/** Ticks without a sign of life of a server, and it is said: 10 s, in which another server has begun to lead. */
+const MOST_SILENT = 10_000 / BEAT_MS;
 
 export class Strangers {
   readonly #log: Logger;
   readonly #said = new Set<string>();
   #isApart = false;
+  /** Ticks since a server was heard that is obeyed. */
+  #silent = 0;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -34,8 +39,18 @@ export class Strangers {
     );
   }
 
+  /** A sign of life is due. */
+  tick({ isUp, at }: Pick<Bus, "isUp" | "at">): void {
+    if (!isUp || ++this.#silent !== MOST_SILENT) return;
+    this.#log.warn(
+      `no server that leads has been heard over NATS at ${at} for 10 s: either none leads, or the servers use other NATS servers (cluster.nats)`,
+    );
+  }
+
   /** @param at the wall clock of the server that is obeyed */
-  onTime(at: number | undefined): void {
+  onBeat(at: number | undefined): void {
+    if (this.#silent >= MOST_SILENT) this.#log.info("a server that leads is heard again");
+    this.#silent = 0;
     if (typeof at !== "number") return;
     const seconds = Math.round((wallTime() - at) / 1000);
     const isApart = Math.abs(seconds) * 1000 > MOST_APART;

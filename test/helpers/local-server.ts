@@ -19,6 +19,7 @@ import { type RunningServer, startServer } from "../../src/main.ts";
 import type { ClusterMember } from "../../src/http/server-parts.ts";
 import { storeOf } from "../../src/store/server-store.ts";
 import { LocalWorkers } from "./local-workers.ts";
+import { Hub } from "./memory-bus.ts";
 import { deadline, type LogLine, type Owner, ServerHandle } from "./server-handle.ts";
 import { withStore } from "./store-section.ts";
 
@@ -71,7 +72,12 @@ export class LocalServer extends ServerHandle {
     const config = this.#read();
     const log = createLogger(config.log.level, { write: (line) => this.#onLine(line) });
     const { member } = this.#options;
-    const lead = member && { store: await storeOf(config.store, this.dataDir, log), member, listen: null };
+    const lead = member && {
+      store: await storeOf(config.store, this.dataDir, log),
+      member,
+      listen: null,
+      bus: new Hub().connect(),
+    };
     this.#running = await startServer(config, this.dataDir, log, this.workers.open, () => this.#read(), lead);
     this.url = this.#running.url;
     this.key = this.#running.firstKey ?? "";

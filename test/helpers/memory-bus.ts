@@ -54,6 +54,7 @@ export class Hub {
 
 export class MemoryBus implements Bus {
   isUp = true;
+  at = "nats://memory:4222";
   readonly #hub: Hub;
   readonly #watchers = new Set<BusEvents>();
 

@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { type Dashboard, NO_BROWSER, openBrowser, openDashboard, PHONE } from "../helpers/browser.ts";
+import { AgentProcess } from "../helpers/agent-process.ts";
+import { ready } from "../helpers/cluster-server.ts";
 import { startLocalServer } from "../helpers/local-server.ts";
+import { NatsServer, NO_NATS } from "../helpers/nats.ts";
 import { Server } from "../helpers/server.ts";
 
 const options = { skip: NO_BROWSER ?? false };
@@ -63,6 +66,21 @@ test("a GPU is drained with a deadline, shown so on both pages, and resumed", op
   await page.page.getByRole("button", { name: "Drain GPU 1" }).waitFor();
   assert.equal((await server.gpus())[1]!.status === "drained", false);
   await page.isSound("all GPUs");
+});
+
+test("GPUs of several machines stand below the names of these", { skip: NO_BROWSER ?? NO_NATS }, async (t) => {
+  const nats = await NatsServer.start(t);
+  const server = await Server.start(t, { config: `cluster: { nats: '${nats.url}' }` });
+  for (const [index, name] of ["left", "right"].entries()) {
+    await AgentProcess.start(t, { join: nats.url, name });
+    await ready(server, index + 1);
+  }
+  const page = await openDashboard(browser, server, { key: server.key });
+  for (const name of ["left", "right"]) await page.locator(`h2.machine:text-is('${name}')`).waitFor();
+  await page.isSound("now with two machines");
+  await page.go("gpus/1");
+  await page.page.getByText("right", { exact: true }).first().waitFor();
+  await page.isSound("a GPU of a machine");
 });
 
 test("both pages are sound in the dark, in Turkish and on a phone", options, async (t) => {

@@ -9,7 +9,8 @@ import { gpus, ready, running } from "../helpers/cluster-server.ts";
 import { startIssuer } from "../helpers/issuer.ts";
 import { NatsServer, NO_NATS } from "../helpers/nats.ts";
 import { NO_POSTGRES, PostgresServer, PROGRAMS } from "../helpers/postgres.ts";
-import { type Owner, Server } from "../helpers/server.ts";
+import { CommitCutter } from "../helpers/postgres-proxy.ts";
+import { type Answer, type Failure, type Owner, Server } from "../helpers/server.ts";
 
 const skip = NO_NATS;
 const SLOW = "engine: { simulated: { tokens_per_second: 20 } }";
@@ -53,11 +54,13 @@ if (skipPostgres === false)
     (t as unknown as Owner).after(() => postgres.remove());
   });
 
-/** One that leads, one that stands by, and a machine. */
-async function several(t: Owner, schema: string, more = "") {
+/** One that leads, one that stands by, and a machine. @param folder of the socket by which the first reaches PostgreSQL */
+async function several(t: Owner, schema: string, more = "", folder?: string) {
   const nats = await NatsServer.start(t);
-  const config = `cluster: { nats: '${nats.url}' }\nstore: { url: '${postgres.url()}', schema: ${schema} }${more}`;
-  const first = await Server.start(t, { config, env });
+  const configBy = (url: string) =>
+    `cluster: { nats: '${nats.url}' }\nstore: { url: '${url}', schema: ${schema} }${more}`;
+  const config = configBy(postgres.url());
+  const first = await Server.start(t, { config: configBy(postgres.url("postgres", folder)), env });
   const second = await Server.start(t, { config, env });
   assert.match(second.stdout, /Another server leads the cluster/);
   await AgentProcess.start(t, { join: nats.url, name: "one", config: SLOW });
@@ -149,12 +152,18 @@ test(
     const { first, second, config } = await several(t, "frozen");
     const { task_id } = await second.predict({ text: "hello", max_length: 200 });
     await running(second, task_id);
+    const { task_id: waiting } = await second.predict({ text: "hello", gpu_options: { specific_gpu_id: 0 } });
     await second.request("POST", "/api/v1/gpus/0/drain", { body: {} });
     await second.request("PATCH", "/api/v1/config", { body: { gpu: { multi_gpu: { max_queue_size: 77 } } } });
     first.signal("SIGSTOP");
     await second.logged(({ msg }) => msg === "this server leads the cluster");
     await answers(second);
+    assert.equal((await second.request("POST", `/api/v1/task/${waiting}/cancel`)).status, 200);
+    // Asked while it is frozen, it has no time to find out that it leads no more.
+    const late = Promise.allSettled([waiting, task_id].map((id) => first.request("GET", `/api/v1/task/${id}`)));
     first.signal("SIGCONT");
+    for (const answer of await late)
+      if (answer.status === "fulfilled") assert.deepEqual(refusalOf(answer.value), [503, "not_ready", "1"]);
     assert.deepEqual(await first.exit, { code: 1, signal: null });
     const third = await Server.start(t, { config, env });
     assert.equal((await third.request<{ role: string }>("GET", "/healthz")).body.role, "standby");
@@ -166,6 +175,84 @@ test(
     assert.match((await gpus(third))[0]!.status, /^drain(?:ing|ed)$/);
     const { body } = await third.request<{ config: { tasks: object } }>("GET", "/api/v1/config");
     assert.match(JSON.stringify(body), /"max_queue_size":77/);
+  },
+);
+
+function refusalOf({ status, headers, body }: Answer<unknown>): unknown[] {
+  return [status, (body as Partial<Failure>).code, headers.get("retry-after")];
+}
+
+test(
+  "a leader that is cut off from the database says 503 before another one leads, and ends when it hears that one",
+  { skip: skipPostgres },
+  async (t) => {
+    const link = await CommitCutter.start(t, postgres.folder, () => null);
+    const { first, second } = await several(t, "cut_off", "", link.folder);
+    const { task_id: over } = await first.run({ text: "hello", max_length: 3 });
+    const { task_id: long } = await first.predict({ text: "hello", max_length: 200 });
+    await running(first, long);
+    await first.request("POST", "/api/v1/gpus/0/drain", { body: {} });
+    const { task_id: waiting } = await first.predict({ text: "hello" });
+    link.silence();
+    const ended = first.exit.then(() => null);
+    /** What a client of the first server sees, until that ends. */
+    const asked = async (path: string) => {
+      const at = performance.now();
+      const answer = await Promise.race([first.request<TaskView>("GET", path).catch(() => null), ended]);
+      return answer && { at, answer };
+    };
+    const refused: number[] = [];
+    let canceled = Infinity;
+    const client = (async () => {
+      for (;;) {
+        const [task, all, old] = await Promise.all(
+          [`/api/v1/task/${waiting}`, "/api/v1/gpus", `/api/v1/task/${over}`].map(asked),
+        );
+        if (!task || !all || !old) return;
+        // It is in the database, which the first one does not reach.
+        if (old.answer.status === 200) assert.equal(old.answer.body.status, "completed");
+        else assert.notEqual(old.answer.headers.get("retry-after"), null, JSON.stringify(old.answer.body));
+        for (const { at, answer } of [task, all]) {
+          if (answer.status === 200 && refused.length === 0) continue;
+          assert.deepEqual(refusalOf(answer), [503, "not_ready", "1"], `${at} ${canceled}`);
+          refused.push(at);
+        }
+        await new Promise((resolve) => void setTimeout(resolve, 20));
+      }
+    })();
+    await second.logged(({ msg }) => msg === "this server leads the cluster");
+    assert(refused.length > 0, "another one leads, and nothing was refused");
+    await answers(second);
+    assert.equal((await second.request("POST", `/api/v1/task/${waiting}/cancel`)).status, 200);
+    canceled = performance.now();
+    assert.deepEqual(await first.exit, { code: 1, signal: null });
+    await client;
+    await first.logged(({ msg }) => msg.startsWith("Another server has led the cluster since"));
+    assert.equal((await second.task(waiting)).status, "canceled");
+    assert.equal((await second.task(over)).status, "completed");
+    const task = await outcome(second, long);
+    assert.deepEqual([task.status, task.attempts.length], ["completed", 1]);
+  },
+);
+
+test(
+  "a server that uses other NATS servers than the leader, or finds none, does not start",
+  { skip: skipPostgres },
+  async (t) => {
+    const { first, nats, config } = await several(t, "other_nats");
+    const { body } = await first.request<ClusterAnswer>("GET", "/api/v1/cluster");
+    const other = await NatsServer.start(t);
+    const start = (url: string): Promise<Server> => Server.start(t, { config: config.replace(nats.url, url), env });
+    await Promise.all([
+      assert.rejects(start("nats://127.0.0.1:1"), /cluster\.nats: nats:\/\/127\.0\.0\.1:1 cannot be used/),
+      assert.rejects(start(other.url), (error: Error) => {
+        for (const url of [nats.url, other.url]) assert(error.message.includes(url), error.message);
+        assert(error.message.includes(`the server that leads, ${first.url}`), error.message);
+        return true;
+      }),
+    ]);
+    const after = await first.request<ClusterAnswer>("GET", "/api/v1/cluster");
+    assert.equal(after.body.epoch, body.epoch);
   },
 );
 

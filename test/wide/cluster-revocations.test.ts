@@ -156,7 +156,8 @@ test("a machine is cut off also when its lock could not be stored at once", { sk
   const share = async (): Promise<void> => assert(!isAway, "the database is away");
   const paths = `credentials: ${folder}/server.creds, signing_key: ${folder}/account.nk, operator_key: ${folder}/operator.nk`;
   const config = parseConfig(`cluster: { nats: "${nats.url}", ${paths} }`, "config.yaml");
-  const lead = { member: { share, servers: async () => [], leads: () => true } };
+  const bus = new Hub().connect();
+  const lead = { member: { share, servers: async () => [], leads: () => true }, bus };
   const cluster = await openCluster({ config, dataDir, log: silent, store, now: () => 0, lead });
   t.after(() => cluster.close());
   cluster.openPool({ changed: () => {}, lost: () => {}, wanted: () => {} });

@@ -17,10 +17,11 @@ import { EndedTasks } from "../../src/store/postgres/ended-tasks.ts";
 import { Members } from "../../src/store/postgres/members.ts";
 import { openAccounts } from "../../src/store/postgres/open-accounts.ts";
 import { PostgresStore } from "../../src/store/postgres/postgres.ts";
+import { NatsServer, NO_NATS } from "../helpers/nats.ts";
 import { connected, NO_POSTGRES, PostgresServer, PROGRAMS } from "../helpers/postgres.ts";
 import { testFolder } from "../helpers/store.ts";
 
-const skip = PROGRAMS === null ? NO_POSTGRES : false;
+const skip = PROGRAMS === null ? NO_POSTGRES : NO_NATS;
 const server = skip === false ? await PostgresServer.start([], "trust") : null!;
 after(() => server?.remove());
 
@@ -93,8 +94,9 @@ test("a sign of life and a list of the servers share one connection", { skip }, 
 
 /** A server that stands by, and what it logs. */
 async function standby(t: TestContext, { url, schema }: { readonly url: string; readonly schema: string }) {
-  const read = () =>
-    parseConfig(`store: { url: '${url}', schema: ${schema} }`, "c.yaml", { port: 0, devices: "simulated:1" });
+  const nats = await NatsServer.start(t);
+  const yaml = `store: { url: '${url}', schema: ${schema} }\ncluster: { nats: '${nats.url}' }`;
+  const read = () => parseConfig(yaml, "c.yaml", { port: 0 });
   const said: string[] = [];
   const log = createLogger("info", { write: (line) => void said.push(line) });
   const running = await startMember({ config: read(), dataDir: testFolder(t), log, read });

@@ -103,6 +103,43 @@ test(
   },
 );
 
+test(
+  "a model by name runs on the machines that have it, a prompt goes where its beginning is, and metrics name machines",
+  { skip },
+  async (t) => {
+    const server = await serve(t);
+    const machines = { "has-one": ["both"], "has-two": ["both", "rare"] };
+    for (const [index, [name, models]] of Object.entries(machines).entries()) {
+      const listed = models.map((model) => `{ name: ${model}, engine: { kind: simulated } }`).join(", ");
+      await AgentProcess.start(t, { join: nats.url, name, config: `models: [${listed}]` });
+      await ready(server, index + 1);
+    }
+    const placed = async (more: object): Promise<Set<number>> => {
+      const tasks = await Promise.all(
+        Array.from({ length: 8 }, () => server.run({ text: "a", max_length: 2, ...more })),
+      );
+      assert(tasks.every(({ status }) => status === "completed"));
+      return new Set(tasks.map(({ gpu_id }) => gpu_id!));
+    };
+    assert.deepEqual(await placed({ model: "both", gpu_options: { strategy: "round_robin" } }), new Set([0, 1]));
+    assert.deepEqual(await placed({ model: "rare" }), new Set([1]));
+    const unknown = await server.request("POST", "/api/v1/predict", { body: { text: "a", model: "nowhere" } });
+    assert.equal(unknown.status, 400);
+    for (const gpu of [0, 1, 0, 1]) {
+      // Of a length at which it counts where it is, and begun by no other.
+      const text = `${Math.random()} `.repeat(400);
+      const ask = async (gpu_options: object) =>
+        server.run({ text, max_length: 2, model: "both", gpu_options: { strategy: "least_loaded", ...gpu_options } });
+      assert.equal((await ask({ specific_gpu_id: gpu })).gpu_id, gpu);
+      for (let count = 0; count < 3; count++) assert.equal((await ask({})).gpu_id, gpu);
+    }
+    const headers = { authorization: `Bearer ${server.key}` };
+    const metrics = await (await fetch(`${server.url}/metrics`, { headers })).text();
+    for (const [gpu, machine] of Object.keys(machines).entries())
+      assert.match(metrics, new RegExp(`^altlas_gpu_slots\\{gpu="${gpu}",[^}]*machine="${machine}"\\} `, "m"));
+  },
+);
+
 test("bytes that are no message make neither the server nor an agent deaf", { skip }, async (t) => {
   const server = await serve(t);
   await AgentProcess.start(t, { join: nats.url, name: "one" });

@@ -3,11 +3,11 @@
  * reach the running server by a socket or a pipe. pack.test.ts looks closer, where there is `sh`.
  */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { after, test, type TestContext } from "node:test";
@@ -18,7 +18,6 @@ import { ROOT } from "../helpers/server.ts";
 const KEY = `altlas_${"k".repeat(43)}`;
 const FOLDER = mkdtempSync(join(tmpdir(), "alt-las installed "));
 after(() => rmSync(FOLDER, { recursive: true, force: true, maxRetries: 10 }));
-const BIN = join(FOLDER, "node_modules", "alt-las", "bin", "alt-las.js");
 const ENVIRONMENT = { ...process.env, ALT_LAS_API_KEY: KEY };
 
 /** Starts this Node, and says what it printed when it has ended. */
@@ -29,11 +28,24 @@ async function run(...args: readonly string[]): Promise<string> {
   return printed;
 }
 
+const TARBALL = (await run(join(ROOT, "tools", "pack.ts"), FOLDER)).trim().split("\n").at(-1)!;
+
+/** Installs the package. @returns its program */
+function installed(folder: string, ...options: readonly string[]): string {
+  writeFileSync(join(folder, "package.json"), "{}");
+  npm(["i", "--no-audit", "--no-fund", "--prefer-offline", ...options, TARBALL], folder);
+  return join(folder, "node_modules", "alt-las", "bin", "alt-las.js");
+}
+
 /** Starts a server. @returns its address, and the process */
-async function started(t: TestContext): Promise<{ readonly url: string; readonly server: ChildProcess }> {
-  const options = ["serve", "--port", "0", "--data-dir", "data", "--devices", "cpu:1"];
-  const server = spawn(process.execPath, [BIN, ...options], {
-    cwd: FOLDER,
+async function started(
+  t: TestContext,
+  bin: string,
+  devices: string,
+): Promise<{ readonly url: string; readonly server: ChildProcess }> {
+  const options = ["serve", "--port", "0", "--data-dir", "data", "--devices", devices];
+  const server = spawn(process.execPath, [bin, ...options], {
+    cwd: dirname(dirname(dirname(dirname(bin)))),
     env: ENVIRONMENT,
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -51,11 +63,7 @@ async function started(t: TestContext): Promise<{ readonly url: string; readonly
   throw new Error("The server has ended before it listened.");
 }
 
-test("the package installs, generates, and is backed up, compacted and restored", async (t) => {
-  writeFileSync(join(FOLDER, "package.json"), "{}");
-  const tarball = (await run(join(ROOT, "tools", "pack.ts"), FOLDER)).trim().split("\n").at(-1)!;
-  npm(["i", "--no-audit", "--no-fund", "--prefer-offline", tarball], FOLDER);
-  const { url, server } = await started(t);
+async function generates(url: string): Promise<void> {
   const response = await fetch(`${url}/api/v1/predict`, {
     method: "POST",
     headers: { authorization: `Bearer ${KEY}`, "content-type": "application/json", prefer: "wait=300" },
@@ -64,11 +72,40 @@ test("the package installs, generates, and is backed up, compacted and restored"
   const task = (await response.json()) as TaskView;
   assert.equal(task.status, "completed", JSON.stringify(task));
   assert.ok(task.result!.text.length > 0);
-  assert.match(await run(BIN, "backup", "backup.tar", "--data-dir", "data"), /from the running server/);
-  assert.match(await run(BIN, "reload", "--data-dir", "data"), /Nothing that counts at once has changed/);
+}
+
+test("the package installs, generates, and is backed up, compacted and restored", async (t) => {
+  const bin = installed(FOLDER);
+  const { url, server } = await started(t, bin, "cpu:1");
+  await generates(url);
+  assert.match(await run(bin, "backup", "backup.tar", "--data-dir", "data"), /from the running server/);
+  assert.match(await run(bin, "reload", "--data-dir", "data"), /Nothing that counts at once has changed/);
   server.kill();
   await once(server, "close");
-  await run(BIN, "compact", "--data-dir", "data");
+  await run(bin, "compact", "--data-dir", "data");
   mkdirSync(join(FOLDER, "restored"));
-  assert.match(await run(BIN, "restore", "backup.tar", "--data-dir", "restored"), /holds the backup of /);
+  assert.match(await run(bin, "restore", "backup.tar", "--data-dir", "restored"), /holds the backup of /);
+});
+
+test("with --omit=optional one machine serves, and the package that several need is named", async (t) => {
+  const folder = join(FOLDER, "bare");
+  mkdirSync(folder);
+  const bin = installed(folder, "--omit=optional");
+  for (const name of ["pg", "@nats-io/jwt", "@nats-io/transport-node"])
+    assert(!existsSync(join(folder, "node_modules", name)), name);
+  await generates((await started(t, bin, "simulated:1")).url);
+  for (const [config, name] of [
+    ["cluster: { nats: 'nats://127.0.0.1:1' }", "@nats-io/transport-node"],
+    ["store: { url: 'postgres://127.0.0.1:1/a' }", "pg"],
+  ] as const) {
+    writeFileSync(join(folder, "several.yaml"), config);
+    const args = ["serve", "--config", "several.yaml", "--port", "0", "--data-dir", "several"];
+    const { status, stderr } = spawnSync(process.execPath, [bin, ...args], {
+      cwd: folder,
+      env: ENVIRONMENT,
+      encoding: "utf8",
+    });
+    assert.equal(status, 1, stderr);
+    assert(stderr.includes(`needs the npm package ${name}, which was left out`), stderr);
+  }
 });

@@ -3,6 +3,7 @@ import { AltLasError } from "../../errors.ts";
 import { openFailure, shownUrl } from "./failures.ts";
 import { HELD, type Held, heldOf, isGivenUp } from "./lease.ts";
 import type { Session } from "./session.ts";
+import { sharedFile } from "./shared-files.ts";
 import { SharedSession } from "./shared-session.ts";
 
 /** A server of a cluster, as the others find it in the database. */
@@ -100,6 +101,11 @@ export class Members {
   /** All servers that were there in the last hour. @throws {AltLasError} */
   async list(): Promise<SeenMember[]> {
     return this.#ask(async (session) => (await session.rows(LIST)).map((row) => seenMemberOf(row)));
+  }
+
+  /** A small file that the server that leads has stored; null: there is none. @throws {AltLasError} */
+  async sharedFile(name: string): Promise<string | null> {
+    return this.#ask((session) => sharedFile(session, name));
   }
 
   /** Takes the row of this server away, and ends the connection. */
