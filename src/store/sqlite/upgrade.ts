@@ -45,18 +45,35 @@ export function knownSchema(): number {
 export function upgrade(db: DatabaseSync, path: string, tell: Tell): void {
   const done = Number(pragma(db, "user_version"));
   const files = migrations();
-  if (done > 0 && done < Math.min(FIRST_TO_CHANGE_ROWS - 1, files.length)) keepCopy(db, path, tell);
+  if (done === 0) return create(db, files);
+  if (done < Math.min(FIRST_TO_CHANGE_ROWS - 1, files.length)) keepCopy(db, path, tell);
   for (const [index, file] of files.entries()) {
     if (index < done) continue;
-    if (done > 0) tell({ news: "migration", step: index + 1, last: files.length, file });
-    const sql = readFileSync(join(MIGRATIONS, file), "utf8");
-    const [, table] = IN_STEPS.exec(sql) ?? [];
+    tell({ news: "migration", step: index + 1, last: files.length, file });
+    const { sql, table } = read(file);
     if (table !== undefined) applyInSteps(db, sql, table, tell);
     db.exec("BEGIN IMMEDIATE");
     if (table === undefined) db.exec(sql);
-    db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${index + 1}`);
-    db.exec("COMMIT");
+    finish(db, index + 1);
   }
+}
+
+/** A new database waits for the disk once, and is empty still when its server is killed meanwhile. */
+function create(db: DatabaseSync, files: readonly string[]): void {
+  db.exec("BEGIN IMMEDIATE");
+  for (const { sql, table } of files.map(read)) if (table === undefined) db.exec(sql);
+  finish(db, files.length);
+}
+
+/** Ends a transaction after which the database has so many migrations. */
+function finish(db: DatabaseSync, schema: number): void {
+  db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${schema}; COMMIT`);
+}
+
+/** @returns as `table`, the one that a migration empties in steps */
+function read(file: string): { sql: string; table: string | undefined } {
+  const sql = readFileSync(join(MIGRATIONS, file), "utf8");
+  return { sql, table: IN_STEPS.exec(sql)?.[1] };
 }
 
 /** Numbered from 1 without a gap; a database's `user_version` is the number of the last one it has. */
