@@ -13,8 +13,9 @@ import { completionOf } from "../src/request.ts";
 import { openDatabase } from "../src/store/sqlite/schema.ts";
 import { roomForCopy } from "../src/store/sqlite/upgrade.ts";
 import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
+import { startLocalServer } from "./helpers/local-server.ts";
 import { storedTask } from "./helpers/store.ts";
-import { newFolder, Server } from "./helpers/server.ts";
+import { newFolder } from "./helpers/server.ts";
 
 /** Versions, and the last migration that each has. */
 const SCHEMAS = { "0.1.0": 3, "0.2.0": 7 } as const;
@@ -46,7 +47,8 @@ function migrationFiles(): string[] {
 }
 
 test("tasks, batches, users and GPUs of 0.1.0 are as they were, and what had not ended ends", async (t) => {
-  const server = await Server.start(t, { config: CONFIG, env: { ALT_LAS_API_KEY: KEY } }, unpacked(t, "0.1.0"));
+  const server = await startLocalServer(t, { config: CONFIG, folder: unpacked(t, "0.1.0") });
+  server.key = KEY;
   const steps = await server.logged(({ msg }) => /^the task database gets step \d+ of \d+/.test(msg));
   assert.equal(steps.length, migrationFiles().length - SCHEMAS["0.1.0"]);
   const list = async (query: string): Promise<TaskView[]> => {

@@ -238,11 +238,7 @@ test("a server that stops tells who reads along", async (t) => {
 });
 
 test("a client that leaves cancels its tasks: before the first word, after it, and when it reads no stream", async (t) => {
-  for (const [words, stream] of [
-    ["", true],
-    ["Once", true],
-    ["", false],
-  ] as const) {
+  const leaves = async (words: string, stream: boolean): Promise<void> => {
     const { runs, tasks, send } = await followable(t, [ID, OTHER_ID]);
     const canceled = new Promise<void>((resolve) => {
       tasks.onCancel = () => tasks.canceled.length === 2 && resolve();
@@ -266,7 +262,9 @@ test("a client that leaves cancels its tasks: before the first word, after it, a
     await canceled;
     assert.deepEqual(tasks.canceled.toSorted(), [ID, OTHER_ID]);
     assert.ok(runs.every(({ readers }) => readers.size === 0));
-  }
+  };
+  // Each is noticed after seconds.
+  await Promise.all([leaves("", true), leaves("Once", true), leaves("", false)]);
 });
 
 test("a call with an Idempotency-Key goes on without its client, which may come again for it", async (t) => {

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import {
   chmodSync,
   closeSync,
+  copyFileSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -118,11 +119,13 @@ test("a damaged file is put into quarantine as it is, by a name that the log giv
     "a damaged task, found when most live tasks have been read": (path) => damagePage(path, "last leaf", "tasks"),
     "a damaged list of batches": (path) => damagePage(path, "rootpage", "batches_unfinished"),
   };
+  const sound = databasePath(t);
+  const whole = await openedStore(t, { path: sound });
+  await whole.save(Array.from({ length: 1500 }, (_, index) => newTask(index + 1)));
+  await whole.close();
   for (const [name, damage] of Object.entries(damages)) {
     const path = databasePath(t);
-    const whole = await openedStore(t, { path });
-    await whole.save(Array.from({ length: 1500 }, (_, index) => newTask(index + 1)));
-    await whole.close();
+    copyFileSync(sound, path);
     damage(path);
     const before = readFileSync(path);
     const { messages, log } = listeningLog();
