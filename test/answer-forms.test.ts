@@ -177,12 +177,19 @@ async function tokensMeanwhile(engine: Engine, request: TextRequest): Promise<nu
   return atBegin - atOnce;
 }
 
+/** On a machine that does much else a form may be ready before a token is. */
+async function goOn(engine: Engine, name: string): Promise<void> {
+  for (let tries = 0; tries < 20; tries++) {
+    const request = { ...textOf(STORY, { maxTokens: 2 }, true), format: format(heavy(`${name} ${tries}`)) };
+    if ((await tokensMeanwhile(engine, request)) > 1) return;
+  }
+  assert.fail("none of them went on");
+}
+
 test("neighbours go on while a heavy form is compiled", async () => {
-  const request = { ...textOf(STORY, { maxTokens: 2 }, true), format: format(heavy("neighbour")) };
-  await withLlama(async (engine) => assert((await tokensMeanwhile(engine, request)) > 1));
+  await withLlama((engine) => goOn(engine, "neighbour"));
   const simulated = { ...SIMULATED, simulated: { ...SIMULATED.simulated, tokens_per_second: 1000 } };
-  const other = { ...request, format: format(heavy("simulated")) };
-  await opened(await createEngine(simulated, 0), async (engine) => assert((await tokensMeanwhile(engine, other)) > 1));
+  await opened(await createEngine(simulated, 0), (engine) => goOn(engine, "simulated"));
 });
 
 test("a run can be canceled while its form is compiled, and so can all of them", async () => {
