@@ -5,6 +5,7 @@ import { exampleYaml } from "../tools/config-example.ts";
 import { referencePage } from "../tools/config-reference.ts";
 import { loadConfig, parseConfig } from "../src/config/config.ts";
 import { DOCUMENT_CONFIG } from "./helpers/document.ts";
+import { setEnvironment } from "./helpers/environment.ts";
 
 test("the document's configuration loads unchanged", () => {
   const { gpu } = parseConfig(DOCUMENT_CONFIG, "config.yaml");
@@ -264,9 +265,8 @@ test("a key that is null counts as absent", () => {
   assert.equal(parseConfig("server:\n  port: null\ngpu:", "c.yaml").server.port, 8642);
 });
 
-test("the environment fills in values, also numbers", () => {
-  process.env["ALT_LAS_TEST_PORT"] = "9000";
-  process.env["ALT_LAS_TEST_HOST"] = "127.0.0.2";
+test("the environment fills in values, also numbers", (t) => {
+  setEnvironment(t, { ALT_LAS_TEST_PORT: "9000", ALT_LAS_TEST_HOST: "127.0.0.2" });
   const { server } = parseConfig("server:\n  port: ${ALT_LAS_TEST_PORT}\n  host: ${ALT_LAS_TEST_HOST}", "c.yaml");
   assert.deepEqual([server.port, server.host], [9000, "127.0.0.2"]);
 });

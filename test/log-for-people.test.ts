@@ -4,9 +4,10 @@ import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import { createLogger, forTerminal } from "../src/log/log.ts";
+import { setEnvironment } from "./helpers/environment.ts";
 
-test("what others have sent neither commands a terminal nor looks like lines of the log", async () => {
-  process.env["NO_COLOR"] = "1";
+test("what others have sent neither commands a terminal nor looks like lines of the log", async (t) => {
+  setEnvironment(t, { NO_COLOR: "1" });
   const terminal = new PassThrough();
   const log = createLogger("info", forTerminal(terminal));
   const nasty = "\u001b[2Jevil\r\n[06:14:42.931] INFO: forged \u009b2J\u202e";

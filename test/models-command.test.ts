@@ -10,6 +10,7 @@ import { parseConfig } from "../src/config/config.ts";
 import { durationWords, sizeWords } from "../src/common/progress-words.ts";
 import { type ListedModel } from "../src/models/listing.ts";
 import { runCommand } from "./helpers/command.ts";
+import { setEnvironment } from "./helpers/environment.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
 import { gguf, sendHead, startHub, type StandInHub } from "./helpers/stand-in-hub.ts";
@@ -19,7 +20,7 @@ const SOURCE = "hf:owner/repo";
 
 async function hubHere(t: TestContext): Promise<StandInHub> {
   const hub = await startHub(t, { [FILE]: gguf("a", 50_000) });
-  Object.assign(process.env, hub.environment);
+  setEnvironment(t, hub.environment);
   return hub;
 }
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { openNvml, SAMPLES_BETWEEN_RETRIES } from "../src/gpu/telemetry/nvml.ts";
 import { type Driver, type GpuEvent, type GpuSample, type Snapshot } from "../src/gpu/telemetry/telemetry.ts";
+import { setEnvironment } from "./helpers/environment.ts";
 import {
   type GpuStubs,
   gpuStubs,
@@ -48,7 +49,7 @@ function withVariant(
 async function stubsFor(t: TestContext, gpus: readonly StubGpu[], variant: StubVariant): Promise<GpuStubs | null> {
   const stubs = await gpuStubs(t, gpus, { variant });
   if (stubs === null) t.skip(NO_GPU_STUBS);
-  else process.env["NVML_STUB_FILE"] = stubs.file;
+  else setEnvironment(t, { NVML_STUB_FILE: stubs.file });
   return stubs;
 }
 

@@ -17,6 +17,7 @@ import {
   TASK_STARTED,
   TASK_WITHDRAWN,
 } from "../src/topics.ts";
+import { setEnvironment } from "./helpers/environment.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
 import { type Collector, startCollector } from "./helpers/stand-in-collector.ts";
 import { newTask } from "./helpers/store.ts";
@@ -28,14 +29,6 @@ const TRACEPARENT = `00-${TRACE}-${PARENT}-01`;
 const SERVER = 2;
 const CLIENT = 3;
 const ERROR = 2;
-
-/** Sets variables until the test has ended. */
-function setEnvironment(t: TestContext, variables: Readonly<Record<string, string>>): void {
-  for (const [name, value] of Object.entries(variables)) process.env[name] = value;
-  t.after(() => {
-    for (const name of Object.keys(variables)) delete process.env[name];
-  });
-}
 
 async function collecting(t: TestContext, variables: Readonly<Record<string, string>> = {}) {
   const collector = await startCollector(t);

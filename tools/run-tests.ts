@@ -1,5 +1,5 @@
 /**
- * Runs the fast tests: all but those of test/wide, which tools/run-suites.ts runs. Or the files that are named:
+ * Runs the fast tests, several files in a process: all but those of test/wide, which tools/run-suites.ts runs. Or the files that are named:
  *
  *     node tools/run-tests.ts [FILE…]
  *
@@ -11,4 +11,4 @@ import { conclude, ROOT, runTests, testFiles, WIDE } from "./test-run.ts";
 
 const named = process.argv.slice(2).map((file) => relative(ROOT, resolve(file)));
 const fast = testFiles("test/**/*.test.ts").filter((file) => !file.startsWith(WIDE));
-process.exitCode = conclude(await runTests(named.length > 0 ? named : fast));
+process.exitCode = conclude(await runTests(named.length > 0 ? named : fast, { together: true }));

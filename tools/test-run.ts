@@ -1,18 +1,19 @@
 /** Runs test files, several at once, the longest first, and says what was slow and what was skipped. */
 import { appendFileSync, globSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join, relative, resolve, sep } from "node:path";
+import { join, relative, sep } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
+import { grouped, type TestProcess } from "./test-groups.ts";
 
 export const ROOT = join(import.meta.dirname, "..");
 /** Tests that take long or need more than Node, Python and a C compiler. */
 export const WIDE = join("test", "wide") + sep;
 const CACHE = join(ROOT, "node_modules", ".cache");
 const DURATIONS = join(CACHE, "test-durations.json");
-const END_TO_END = join("test", "e2e") + sep;
+const GROUPS = join(CACHE, "test-groups");
 /** More than there are cores, as files wait for the disk and for processes now and then. */
-const AT_ONCE = 2 * availableParallelism();
+export const AT_ONCE = 2 * availableParallelism();
 const SLOWEST = 10;
 /** Of the error of a failed test that is repeated at the end: its lines, and characters of a line. */
 const LINES_OF_FAILURE = 12;
@@ -41,14 +42,16 @@ export function testFiles(...globs: readonly string[]): string[] {
 interface RunOptions {
   /** Takes what is printed. */
   readonly write?: (text: string) => void;
-  /** Files that run at once. */
+  /** Processes that run at once. */
   readonly atOnce?: number;
+  /** Several files share a process. */
+  readonly together?: boolean;
 }
 
 /** Runs test files and prints their tests. */
 export async function runTests(
   files: readonly string[],
-  { write = (text) => void process.stdout.write(text), atOnce = AT_ONCE }: RunOptions = {},
+  { write = (text) => void process.stdout.write(text), atOnce = AT_ONCE, together = false }: RunOptions = {},
 ): Promise<TestRun> {
   mkdirSync(CACHE, { recursive: true });
   // The tests' processes inherit it, and theirs. Without it each compiles anew what the one before has compiled.
@@ -58,20 +61,26 @@ export async function runTests(
   const skipped: string[] = [];
   const failures: string[] = [];
   let passed = true;
-  const longestFirst = files.toSorted((a, b) => expected(b, known) - expected(a, known));
-  const events = run({ files: longestFirst, concurrency: atOnce, cwd: ROOT });
+  const isFile = new Set(files);
+  const processes = together ? grouped(files, GROUPS) : files.map((file) => ({ program: file, files: [file] }));
+  const longestFirst = processes.toSorted((a, b) => expected(b, known) - expected(a, known));
+  const events = run({ files: longestFirst.map(({ program }) => program), concurrency: atOnce, cwd: ROOT });
   events.on("test:fail", ({ name, file = "", details }) => {
     passed = false;
+    // Of a file, the tests that failed say more.
+    if (isFile.has(name) && (details.error as { failureType?: string }).failureType === "subtestsFailed") return;
     failures.push(failureOf(name, relative(ROOT, file), details.error));
   });
   events.on("test:pass", ({ name, skip, file = "" }) => {
     if (skip !== undefined) skipped.push(`skipped: ${name} (${relative(ROOT, file)}): ${String(skip)}`);
   });
-  events.on("test:summary", ({ file, success, duration_ms }) => {
+  events.on("test:summary", ({ success }) => {
     if (!success) passed = false;
-    if (file !== undefined) durations[relative(ROOT, file)] = Math.round(duration_ms);
   });
-  const watch = tellOfSilence(events);
+  events.on("test:complete", ({ name, details }) => {
+    if (isFile.has(name)) durations[name] = Math.round(details.duration_ms);
+  });
+  const watch = tellOfSilence(events, new Set([...files, ...processes.map(({ program }) => program)]));
   for await (const text of events.compose(spec)) write(text as string);
   clearInterval(watch);
   // Others may have run meanwhile.
@@ -86,15 +95,15 @@ function failureOf(name: string, file: string, error: Error): string {
 }
 
 /** A file that never ends, as something of it is still open, holds back the output of all that come after it. */
-function tellOfSilence(events: ReturnType<typeof run>): NodeJS.Timeout {
+function tellOfSilence(events: ReturnType<typeof run>, watched: ReadonlySet<string>): NodeJS.Timeout {
   const running = new Set<string>();
   let last = performance.now();
-  const heard = (name: string, file: string | undefined, change: (file: string) => unknown): void => {
+  const heard = (name: string, change: (file: string) => unknown): void => {
     last = performance.now();
-    if (file !== undefined && resolve(ROOT, name) === file) change(relative(ROOT, file));
+    if (watched.has(name)) change(name);
   };
-  events.on("test:dequeue", ({ name, file }) => heard(name, file, (begun) => running.add(begun)));
-  events.on("test:complete", ({ name, file }) => heard(name, file, (ended) => running.delete(ended)));
+  events.on("test:dequeue", ({ name }) => heard(name, (begun) => running.add(begun)));
+  events.on("test:complete", ({ name }) => heard(name, (ended) => running.delete(ended)));
   return setInterval(() => {
     if (performance.now() - last >= SILENCE) console.error(`Nothing happens in ${[...running].join(", ")}`);
   }, SILENCE);
@@ -121,9 +130,9 @@ export function conclude({ passed, durations, skipped, failures }: TestRun): num
   return passed && maySkip ? 0 : 1;
 }
 
-/** How long a file took the last time it ran here; its size stands in for one that never ran. */
-function expected(file: string, known: Durations): number {
-  return known[file] ?? (file.startsWith(END_TO_END) ? Infinity : statSync(join(ROOT, file)).size);
+/** How long its files took the last time they ran here; its size stands in for one that never ran. */
+function expected({ files }: TestProcess, known: Durations): number {
+  return files.reduce((sum, file) => sum + (known[file] ?? statSync(join(ROOT, file)).size), 0);
 }
 
 function knownDurations(): Durations {
