@@ -303,7 +303,7 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
     cancelTimeout: config.tasks.cancel_timeout,
     run: (instance, task, request, sink) => pool.run(instance, task, request, sink),
     adopt: parts.cluster === null ? undefined : (task, sink) => pool.adopt!(task, sink),
-    watch: parts.cluster === null ? undefined : (task, isRead) => pool.watch!(task, isRead),
+    machines: parts.cluster === null ? undefined : () => pool,
     cancel: (gpuId, task) => pool.cancel(gpuId, task),
     load: (instance) => pool.load(instance),
     unload: (instance, why) => pool.unload(instance, why),

@@ -16,6 +16,7 @@ import { ownAddress } from "./cluster/own-address.ts";
 import { checkOwnCertificate } from "./cluster/own-certificate.ts";
 import { Role, type Todo } from "./cluster/role.ts";
 import { SharedFiles } from "./cluster/shared-files.ts";
+import { TextReader } from "./cluster/text-reader.ts";
 import { steadyTime } from "./common/clock.ts";
 import { makeDataDir } from "./common/data-folder.ts";
 import { believeAuthority } from "./common/own-authority.ts";
@@ -133,7 +134,8 @@ class ClusterServer {
   async #standBy(): Promise<Listening> {
     const { config, dataDir, log, read } = this.#start;
     this.#lock = lockDataDir(dataDir);
-    this.#hearing = await this.#listenToLeader();
+    const cluster = (await databaseId(config))!;
+    this.#hearing = await this.#listenToLeader(cluster);
     const live = new LiveSettings({ config, read, dataDir, log });
     const { url, schema } = config.store;
     const ended = new EndedTasks({ url: url!, schema, name: `alt-las server ${this.#id}` });
@@ -146,6 +148,8 @@ class ClusterServer {
     const { StandbyMetrics } = await import("./observe/metrics/leading.ts");
     const metrics = new StandbyMetrics();
     this.#end.push(() => metrics.stop());
+    const texts = new TextReader({ bus: this.#bus!, cluster });
+    this.#end.push(() => texts.close());
     const standby = createStandby({
       config,
       live,
@@ -155,6 +159,7 @@ class ClusterServer {
       metrics: () => metrics.scrape(),
       leader: () => (this.#leading === null ? this.#role.leader : this.#self),
       ended: (id) => ended.get(id),
+      texts,
     });
     live.use(usersOf(standby, log));
     const listening = await listen(standby.app, config.server, log, true);
@@ -164,10 +169,10 @@ class ClusterServer {
   }
 
   /** @throws {AltLasError} `conflict`: it cannot be heard, as it uses other NATS servers */
-  async #listenToLeader(): Promise<Hearing> {
-    const { config, log } = this.#start;
+  async #listenToLeader(cluster: string): Promise<Hearing> {
+    const { log } = this.#start;
     const leadersNats = async (): Promise<string | null> => natsIn(await this.#members.sharedFile(CLUSTER_FILE));
-    const hearing = new Hearing({ bus: this.#bus!, cluster: await databaseId(config), log, leadersNats });
+    const hearing = new Hearing({ bus: this.#bus!, cluster, log, leadersNats });
     if (this.#role.leader !== null) await hearing.check(this.#role.leader);
     return hearing;
   }

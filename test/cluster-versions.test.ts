@@ -1,6 +1,6 @@
 /**
  * Servers and agents of earlier versions, by what real ones have said: fixtures/cluster-messages.json was recorded from NATS, beside the
- * commits 26bab832 (version 1) and 82b0fbf0 (version 2). Names of sessions and runs are those of the test.
+ * commits 26bab832 (version 1), 82b0fbf0 (version 2) and fe70afef (version 3, whose agents told nobody but the leader). Names of sessions and runs are those of the test.
  */
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -24,7 +24,9 @@ import { temporaryFolder } from "./helpers/http.ts";
 interface Recorded {
   readonly agent1: readonly FromAgent[];
   readonly agent2: readonly FromAgent[];
+  readonly agent3: readonly FromAgent[];
   readonly leader2: readonly (Beat | ToAgent)[];
+  readonly leader3: readonly (Beat | ToAgent)[];
 }
 
 const recorded = JSON.parse(
@@ -34,6 +36,7 @@ const recorded = JSON.parse(
 const agents = [
   [1, recorded.agent1],
   [2, recorded.agent2],
+  [3, recorded.agent3],
 ] as const;
 
 for (const [version, messages] of agents)
@@ -45,7 +48,11 @@ for (const [version, messages] of agents)
     const world = await ClusterWorld.start(t);
     const agent = world.hub.connect();
     const { incarnation } = messages[0]!;
-    const newsOfType = (type: string): News => messages.flatMap(({ news }) => news).find((one) => one.type === type)!;
+    const all = messages.flatMap(({ news }) => news);
+    const newsOfType = (type: string): News => all.find((one) => one.type === type)!;
+    // From version 3 on output is told when it is asked for.
+    const isAsked = version < 3 ? "run" : "watch";
+    const output = all.filter(({ type }) => ["watched", "delta", "ended"].includes(type));
     const said: ToAgent[] = [];
     let number = 0;
     let heard = { epoch: 0, leader: null as string | null, session: 0, heard: 0 };
@@ -70,9 +77,9 @@ for (const [version, messages] of agents)
         if (first + index !== heard.heard + 1) continue;
         heard.heard++;
         if (command.type === "forget") forgotten.push(...command.keys);
-        if (command.type !== "run") continue;
-        const { key } = command.run;
-        say(["delta", "ended"].map((type) => ({ ...newsOfType(type), key }) as News));
+        if (command.type !== isAsked) continue;
+        const key = command.type === "run" ? command.run.key : (command as { key: string }).key;
+        say(output.map((one) => ({ ...one, key }) as News));
       }
       say([]);
       world.changes.tell();
@@ -82,6 +89,8 @@ for (const [version, messages] of agents)
     say([newsOfType("facts")], messages[0]!.state);
     await world.became(0, "ready");
     const run = world.run(0, "hello", 3);
+    // Whoever reads it elsewhere reads it at the leader.
+    assert.equal(world.pool.elsewhere(run.task), null);
     const outcome = await world.ended(run);
     assert.equal(outcome.status, "completed");
     assert.equal(run.text, (outcome as { result: { text: string } }).result.text);
@@ -89,7 +98,7 @@ for (const [version, messages] of agents)
     await world.changes.until(() => forgotten.some((key) => key.startsWith(run.task.id)));
     assert.deepEqual([...new Set(said.map((message) => message.version))], [version]);
     const types = new Set(said.flatMap(({ commands }) => commands.map(({ type }) => type)));
-    assert.deepEqual([...types], ["ids", "run", "forget"]);
+    assert.deepEqual([...types], version < 3 ? ["ids", "run", "forget"] : ["ids", "run", "watch", "forget"]);
   });
 
 test("a server of message version 2 is obeyed, and told all in its version", async (t) => {
@@ -142,6 +151,42 @@ test("a server of message version 2 is obeyed, and told all in its version", asy
   assert.deepEqual([last()!.state!.ends, gpu!.gpuId, gpu!.drainedBy], [[], 0, undefined]);
   assert.deepEqual([...new Set(said.map(({ version }) => version))], [2]);
   assert(!news().some(({ type }) => type === "progress" || type === "watched"));
+});
+
+function isReady(one: News): boolean {
+  return one.type === "facts" && one.facts.instances[0]!.state === "ready";
+}
+
+test("a server of message version 3 that knows of no other readers is obeyed", async (t) => {
+  const [beat, ...all] = recorded.leader3 as [Beat, ...ToAgent[]];
+  const world = await ClusterWorld.start(t);
+  world.bus.isUp = false;
+  await world.agent("one");
+  const server = world.hub.connect();
+  const said: FromAgent[] = [];
+  server.listen(newsOf("one"), (message) => {
+    said.push(message as FromAgent);
+    world.changes.tell();
+  });
+  const news = (): readonly News[] => said.flatMap((message) => message.news);
+  server.send(BEATS, beat);
+  const state = (): FromAgent["state"] => said.find((message) => message.state !== undefined)?.state;
+  await world.changes.until(
+    () => state() !== undefined && (news().some(isReady) || state()!.facts[0]?.instances[0]?.state === "ready"),
+  );
+  let first = 0;
+  for (const type of ["ids", "run", "watch"]) {
+    const command = all.find(({ commands }) => commands[0]!.type === type)!;
+    server.send(commandsTo("one", said[0]!.incarnation), { ...command, first: ++first });
+  }
+  await world.changes.until(() => news().some(({ type }) => type === "ended"));
+  const text = news()
+    .flatMap((one) => (one.type === "watched" ? one.output : one.type === "delta" ? [one.delta] : []))
+    .map(textOf)
+    .join("");
+  const ended = news().find((one) => one.type === "ended")!;
+  assert.equal(text, (ended.outcome as { result: { text: string } }).result.text);
+  assert.deepEqual([...new Set(said.map(({ version }) => version))], [3]);
 });
 
 test("what a later version has written into cluster.json is ignored, and stays", (t) => {

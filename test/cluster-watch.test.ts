@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { type Command, type FromAgent, type News, newsOf, type ToAgent } from "../src/cluster/messages.ts";
+import { TextReader } from "../src/cluster/text-reader.ts";
 import { textOf } from "../src/output.ts";
 import { newUse } from "../src/task-use.ts";
-import { ClusterWorld, type Run } from "./helpers/cluster-world.ts";
+import { BEAT, ClusterWorld, type Run } from "./helpers/cluster-world.ts";
 
 const SLOW = "engine: { simulated: { tokens_per_second: 50 } }";
 
@@ -130,6 +131,63 @@ test("a leader that comes later stops the text that the one before was told, unt
   assert(adopted.text.startsWith(run.text));
   await canceled(world, adopted);
   assert.equal(adopted.text, resultOf(adopted));
+});
+
+test("a server that stands by reads a run where it is, whoever leads, and no leader hears of the text", async (t) => {
+  const { world, heard } = await worldOfOne(t);
+  const run = world.runUnread(0, "hello", 10_000);
+  const where = world.pool.elsewhere(run.task)!;
+  assert.equal(where.machine, "one");
+  const texts = new TextReader({ bus: world.hub.connect(), cluster: "the-cluster", beat: BEAT });
+  t.after(() => texts.close());
+  const stranger = new TextReader({ bus: world.hub.connect(), cluster: "another", beat: BEAT });
+  t.after(() => stranger.close());
+  let text = "";
+  let isOver = false;
+  const reading = texts.read(where, {
+    caughtUp: () => {
+      text = reading.output.deltas.map(textOf).join("");
+      world.changes.tell();
+    },
+    delta: (delta) => {
+      text += textOf(delta);
+      world.changes.tell();
+    },
+    failed: () => {
+      isOver = true;
+      world.changes.tell();
+    },
+  });
+  const nothing = { caughtUp: () => assert.fail(), delta: () => assert.fail() };
+  let isRefused = false;
+  stranger.read(where, { ...nothing, failed: () => (isRefused = true) });
+  await world.changes.until(() => text.length > 20);
+  await world.nextLeader();
+  const adopted = world.adoptUnread(run.task)!;
+  world.pool.restored();
+  assert.deepEqual(world.pool.elsewhere(run.task), where);
+  const { length } = text;
+  await world.changes.until(() => text.length > length + 20);
+  await canceled(world, adopted);
+  assert(resultOf(adopted).startsWith(text) && text.length > 40);
+  assert.equal(world.pool.elsewhere(run.task), null);
+  await world.changes.until(() => isOver);
+  assert(isRefused);
+  assert(!heard.types().includes("delta") && !heard.types().includes("watched"));
+  assert.deepEqual(heard.outputs.filter(Boolean), []);
+});
+
+test("a run is read at its leader where its agent does not say that it tells others", async (t) => {
+  const world = await ClusterWorld.start(t);
+  world.hub.damages = (_subject, { state, ...message }) => {
+    const { tells: _tells, ...others } = (state ?? {}) as Record<string, unknown>;
+    return state === undefined ? message : { ...message, state: others };
+  };
+  await world.agent("one", SLOW);
+  await world.became(0, "ready");
+  const run = world.runUnread(0, "hello", 10_000);
+  await world.changes.until(() => run.begun);
+  assert.equal(world.pool.elsewhere(run.task), null);
 });
 
 test("a run that is read before its request is there is told from the beginning", async (t) => {

@@ -13,6 +13,7 @@ import { setDefaultCACertificates, type TLSSocket } from "node:tls";
 import { Credentials } from "../src/auth/credentials.ts";
 import { parseConfig } from "../src/config/config.ts";
 import { checkOwnCertificate } from "../src/cluster/own-certificate.ts";
+import { TextReader } from "../src/cluster/text-reader.ts";
 import { close, listen } from "../src/http/listen.ts";
 import type { LeadingServer } from "../src/http/standby/pass-on.ts";
 import { createStandby, type StandbyServer } from "../src/http/standby/server.ts";
@@ -20,6 +21,7 @@ import { readTls } from "../src/http/tls.ts";
 import { createLogger } from "../src/log/log.ts";
 import { newTask, type Task } from "../src/task.ts";
 import { newCertificate } from "./helpers/certificate.ts";
+import { Hub } from "./helpers/memory-bus.ts";
 import { testFolder } from "./helpers/store.ts";
 
 const SECRET = "secret-of-the-leader";
@@ -51,6 +53,7 @@ async function standby(t: TestContext, answer: http.RequestListener, yaml = "", 
     credentials: new Credentials({ config: config.auth, dataDir: testFolder(t), log }),
     version: "1.2.3",
     leader: () => world.leader,
+    texts: new TextReader({ bus: new Hub().connect(), cluster: "a" }),
     ended: (id) => Promise.resolve(id === ENDED ? endedTask() : null),
     metrics: () => Promise.resolve({ contentType: "text/plain", text: "altlas_cluster_leads 0\n" }),
   });

@@ -1,7 +1,7 @@
 /** `alt-las agent`: gives the GPUs of this machine to a cluster, until a signal stops it. */
 import { said } from "../words/terminal.ts";
 import { believeAuthority } from "../common/own-authority.ts";
-import { connectMachine, type JoinPlace } from "../cluster/join.ts";
+import { connectMachine, type JoinPlace, mayTell } from "../cluster/join.ts";
 import { fileOfCredentials } from "../cluster/key-files.ts";
 import { openNats } from "../cluster/nats-bus.ts";
 import { makeDataDir } from "../common/data-folder.ts";
@@ -39,7 +39,7 @@ export async function agent({ config, dataDir, name: given, join }: AgentOrigin,
   const credentials = fileOfCredentials(config.cluster.credentials);
   const name = `alt-las agent ${machine}`;
   const bus = await (credentials === undefined ? connectMachine(own) : openNats({ urls, credentials, name, log }));
-  const running = await startAgent({ config, dataDir, machine, bus, log });
+  const running = await startAgent({ config, dataDir, machine, bus, log, tells: mayTell(credentials, own) });
   running.refused.addEventListener("abort", () => {
     log.fatal(messageOf(running.refused.reason));
     hurry.abort();

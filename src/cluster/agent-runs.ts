@@ -19,6 +19,8 @@ export interface AgentRunsParts {
   readonly tell: (news: News) => void;
   /** Whether the leader says which runs it watches; else it is told the output of all. */
   readonly isWatching: () => boolean;
+  /** The output of a run, whether or not the leader watches it. */
+  readonly delta: (key: string, delta: Delta, before: number) => void;
 }
 
 export class AgentRuns {
@@ -39,6 +41,11 @@ export class AgentRuns {
     return Array.from(this.#runs.values(), ({ key, instance, output: { deltas }, watched }) =>
       isWatching ? { key, instance, output: watched ? deltas : [], watched } : { key, instance, output: deltas },
     );
+  }
+
+  /** All that a run that goes on has emitted. */
+  outputOf(key: string): Output | undefined {
+    return this.#runs.get(key)?.output;
   }
 
   get ends(): readonly WireEnd[] {
@@ -84,6 +91,7 @@ export class AgentRuns {
     const run = this.#runs.get(key);
     if (run === undefined) return;
     const { tell, isWatching } = this.#parts;
+    this.#parts.delta(key, delta, before);
     if (run.watched || !isWatching()) return tell({ type: "delta", key, delta, before });
     const { use } = run.task;
     if (before === 0 && use !== null) tell({ type: "progress", uses: [{ key, use }] });

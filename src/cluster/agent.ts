@@ -7,6 +7,7 @@ import type { InstanceRef } from "../gpu/facts.ts";
 import type { LossReason } from "../gpu/instance/lifecycle.ts";
 import type { AnyPool } from "../gpu/any-pool.ts";
 import type { PoolEvents } from "../gpu/pool.ts";
+import { AgentReaders } from "./agent-readers.ts";
 import { AgentRuns } from "./agent-runs.ts";
 import type { Bus } from "./bus.ts";
 import {
@@ -19,10 +20,12 @@ import {
   type Command,
   commandsTo,
   type FromAgent,
+  type FromReader,
   type Leader,
   type Look,
   type News,
   newsOf,
+  readersTo,
   type ToAgent,
   toWire,
   WATCHES,
@@ -42,6 +45,8 @@ export interface AgentParts {
   refused(why: string): void;
   /** Milliseconds between two signs of life; for tests. */
   readonly beat?: number | undefined;
+  /** Whether it may tell servers that stand by what they read: credentials of an earlier version do not let it. */
+  readonly tells: boolean;
 }
 
 /** Ticks between two looks at the GPUs. */
@@ -52,6 +57,7 @@ export class Agent {
   readonly #parts: AgentParts;
   readonly #incarnation = randomUUID();
   readonly #runs: AgentRuns;
+  readonly #readers: AgentReaders;
   readonly #facts = new Map<number, WireFacts>();
   /** By the ids of its GPUs here. */
   readonly #gpuIds = new Map<number, number>();
@@ -79,7 +85,16 @@ export class Agent {
   constructor(parts: AgentParts) {
     this.#parts = parts;
     this.#strangers = new Strangers(parts.log);
-    this.#runs = new AgentRuns({ tell: (news) => this.#tell(news), isWatching: () => (this.#version ?? 0) >= WATCHES });
+    this.#runs = new AgentRuns({
+      tell: (news) => this.#tell(news),
+      isWatching: () => (this.#version ?? 0) >= WATCHES,
+      delta: (key, delta, before) => this.#readers.delta(key, delta, before),
+    });
+    this.#readers = new AgentReaders({
+      machine: parts.machine,
+      outputOf: (key) => this.#runs.outputOf(key),
+      send: (subject, message) => parts.bus.send(subject, message),
+    });
     this.pool = parts.openPool({
       changed: (facts) => {
         const wire = toWire(facts);
@@ -93,7 +108,11 @@ export class Agent {
 
   /** Listens from now on, and says that it is there when it hears a server. The workers are started by then, or will be. */
   start(): void {
-    const { bus, machine, beat = BEAT_MS } = this.#parts;
+    const { bus, machine, tells, beat = BEAT_MS } = this.#parts;
+    if (tells)
+      this.#ends.push(
+        bus.listen(readersTo(machine), (message) => this.#readers.hear(message as FromReader, this.#cluster)),
+      );
     this.#ends.push(
       bus.listen(BEATS, (message) => this.#hearBeat(message as Beat)),
       bus.listen(commandsTo(machine, this.#incarnation), (message) => this.#obey(message as ToAgent)),
@@ -270,6 +289,7 @@ export class Agent {
 
   #tick(): void {
     this.#strangers.tick(this.#parts.bus);
+    this.#readers.tick();
     if (++this.#ticks % LOOK_TICKS !== 0) return this.#send({ news: [] });
     this.#tell({ type: "look", look: this.#look() });
     this.#runs.tellProgress();
@@ -294,7 +314,8 @@ export class Agent {
       return { ...gpu, gpuId: this.#gpuIds.get(gpu.id), drainedBy: this.#drains.get(gpu.id) };
     });
     const [facts, questions] = [[...this.#facts.values()], [...this.#questions]];
-    return { gpus, facts, runs, ends, questions, look: this.#look() };
+    const tells = this.#parts.tells && ({ tells: true } as const);
+    return { gpus, facts, runs, ends, questions, look: this.#look(), ...tells };
   }
 
   #look(): Look {

@@ -5,7 +5,7 @@ import { wallTime } from "../common/clock.ts";
 import { messageOf } from "../errors.ts";
 import type { GpuFacts, InstanceRef } from "../gpu/facts.ts";
 import { modelMeant, type ModelStatus } from "../gpu/models.ts";
-import type { Adopted, AnyPool } from "../gpu/any-pool.ts";
+import type { Adopted, AnyPool, Elsewhere } from "../gpu/any-pool.ts";
 import type { DrainOptions, PoolEvents } from "../gpu/pool.ts";
 import type { GpuStatus, InstanceStatus, Readiness } from "../gpu/status.ts";
 import type { Output } from "../output.ts";
@@ -148,6 +148,10 @@ export class ClusterPool implements AnyPool {
 
   watch(task: Task, isRead: boolean): void {
     this.#runs.watch(task, isRead);
+  }
+
+  elsewhere(task: Task): Elsewhere | null {
+    return this.#runs.elsewhere(task);
   }
 
   load(instance: InstanceRef): void {

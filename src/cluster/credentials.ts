@@ -200,13 +200,31 @@ export function credentialsFile(jwt: string, seed: string): string {
 
 /** Of a file of credentials: for whom they are, and who has signed them. null: it is none. */
 export function holderOf(file: string): { readonly name: string; readonly issuer: string } | null {
-  const jwt = /^-+BEGIN NATS USER JWT-+\s+(\S+)/m.exec(file)?.[1];
-  const { name, iss: issuer } = claimsOf(jwt ?? "") ?? {};
+  const { name, iss: issuer } = claimsOf(jwtIn(file)) ?? {};
   return typeof name === "string" && typeof issuer === "string" ? { name, issuer } : null;
 }
 
+/** Whether a file of credentials lets its holder publish to a subject, as far as it says. */
+export function maySay(file: string, subject: string): boolean {
+  const { nats } = claimsOf(jwtIn(file)) ?? {};
+  const allowed = (nats as { pub?: { allow?: unknown } } | undefined)?.pub?.allow;
+  return !Array.isArray(allowed) || allowed.some((one) => isWithin(subject.split("."), String(one).split(".")));
+}
+
+function isWithin(subject: readonly string[], [first, ...rest]: readonly string[]): boolean {
+  const [part, ...others] = subject;
+  if (first === ">" || part === undefined || first === undefined) return first === ">" || part === first;
+  return (first === "*" || first === part) && isWithin(others, rest);
+}
+
+function jwtIn(file: string): string {
+  return /^-+BEGIN NATS USER JWT-+\s+(\S+)/m.exec(file)?.[1] ?? "";
+}
+
 /** Not verified: the NATS server does that. */
-export function claimsOf(jwt: string): { readonly name?: unknown; readonly iss?: unknown } | null {
+export function claimsOf(
+  jwt: string,
+): { readonly name?: unknown; readonly iss?: unknown; readonly nats?: unknown } | null {
   try {
     const claims: unknown = JSON.parse(Buffer.from(jwt.split(".")[1] ?? "", "base64url").toString());
     return typeof claims === "object" ? claims : null;

@@ -8,7 +8,7 @@ import { misfitOf } from "../common/validation.ts";
 import { ERRORS } from "../errors.ts";
 import { GPU_STATES } from "../gpu/facts.ts";
 import { FINISH_REASONS } from "../task.ts";
-import type { FromAgent } from "./messages.ts";
+import { AGENT_SPEAKS, type FromAgent, type ToReader } from "./messages.ts";
 
 const Text = Type.String();
 const Texts = Type.Array(Text);
@@ -183,6 +183,7 @@ const isState = checkFor(
       Type.Object({ key: Text, instance: Ref, output: Type.Array(Type.Object({})), watched: Type.Optional(Flag) }),
     ),
     ends: Type.Array(End),
+    tells: Type.Optional(Type.Literal(true)),
     // The first agents did not tell them.
     questions: Type.Optional(Type.Array(Count)),
     look: Look,
@@ -239,6 +240,17 @@ export function faultOf(message: unknown): string | null {
   return null;
 }
 
+/** Whether a message is what an agent tells of runs that are read. */
+export function isToReader(message: object): message is ToReader {
+  const { version, runs } = message as Fields;
+  if (!AGENT_SPEAKS.includes(version as number) || !Array.isArray(runs)) return false;
+  return runs.every((run: unknown) => {
+    if (!isObject(run)) return false;
+    const { key, from, output } = run;
+    return isString(key) && isCount(from) && Array.isArray(output) && output.every(isDelta);
+  });
+}
+
 const LOGPROBS = "the logprobs of a result are none.";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -246,7 +258,7 @@ type Fields = Readonly<Record<string, unknown>>;
 function faultOfNews(news: Fields): string | null {
   const type = news["type"] as string;
   if (type === "delta") {
-    const isSound = isText(news["key"]) && isCount(news["before"]) && isDelta(news["delta"]);
+    const isSound = isString(news["key"]) && isCount(news["before"]) && isDelta(news["delta"]);
     return isSound ? null : "news of the type delta has what is no output.";
   }
   const check = Object.hasOwn(NEWS, type) ? NEWS[type as keyof typeof NEWS] : null;
@@ -261,20 +273,20 @@ function isDelta(value: unknown): boolean {
   if (!isObject(value)) return false;
   switch (value["kind"]) {
     case "text":
-      return isText(value["text"]) && areTokens(value["logprobs"]);
+      return isString(value["text"]) && areTokens(value["logprobs"]);
     case "reasoning":
-      return isText(value["text"]);
+      return isString(value["text"]);
     case "tool_call":
-      return isCount(value["index"]) && isText(value["arguments"]) && isCall(value["call"]);
+      return isCount(value["index"]) && isString(value["arguments"]) && isCall(value["call"]);
     case "embedding":
-      return isText(value["vector"]);
+      return isString(value["vector"]);
     default:
       return false;
   }
 }
 
 function isCall(call: unknown): boolean {
-  return call === undefined || (isObject(call) && isText(call["id"]) && isText(call["name"]));
+  return call === undefined || (isObject(call) && isString(call["id"]) && isString(call["name"]));
 }
 
 function hasTokens(outcome: unknown): boolean {
@@ -292,14 +304,14 @@ function areLikely({ top }: Fields): boolean {
 }
 
 function isLikely(value: unknown): value is Fields {
-  return isObject(value) && isText(value["token"]) && Array.isArray(value["bytes"]);
+  return isObject(value) && isString(value["token"]) && Array.isArray(value["bytes"]);
 }
 
 function isObject(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function isText(value: unknown): value is string {
+function isString(value: unknown): value is string {
   return typeof value === "string";
 }
 

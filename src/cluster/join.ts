@@ -5,8 +5,8 @@ import type { Logger } from "pino";
 import { writePrivateFile } from "../common/json-file.ts";
 import { AltLasError } from "../errors.ts";
 import type { Bus } from "./bus.ts";
-import { claimsOf, credentialsFile, holderOf, keyOf, newSeed, type Token, tokenOf } from "./credentials.ts";
-import { BEAT_MS, type JoinAnswer, JOINED, JOINS } from "./messages.ts";
+import { claimsOf, credentialsFile, holderOf, keyOf, maySay, newSeed, type Token, tokenOf } from "./credentials.ts";
+import { BEAT_MS, type JoinAnswer, JOINED, JOINS, textTo } from "./messages.ts";
 import { isRefusal, openNats } from "./nats-bus.ts";
 
 export interface JoinPlace {
@@ -42,6 +42,17 @@ export async function connectMachine(place: JoinPlace): Promise<Bus> {
     log.warn({ machine }, "the NATS servers refuse this machine's credentials: it joins with its token");
     return connect(await joined(tokenOf(token)!, place));
   }
+}
+
+/** Whether this machine may tell servers that stand by what they read: one that was let in by an earlier version may not. @param credentials that it was given; undefined: those of its own */
+export function mayTell(credentials: string | undefined, { dataDir, machine, log }: JoinPlace): boolean {
+  const own = credentials ?? fileIn(join(dataDir, FILE));
+  if (own === undefined || maySay(own, textTo(machine, "*"))) return true;
+  log.warn(
+    { machine },
+    "credentials of an earlier version: text that is read at servers that stand by comes through the one that leads; alt-las cluster token NAME prints the line to join anew",
+  );
+  return false;
 }
 
 /** @returns a file of credentials; undefined: this machine has none */

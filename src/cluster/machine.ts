@@ -52,9 +52,9 @@ export class Machine {
   #incarnation = "";
   /** Of the messages that its agent can read. */
   #version = PROTOCOL;
-  #look: Look | null = null;
-  /** Milliseconds by which its wall clock is ahead of this one's; null: it has not said. */
-  #clockAhead: number | null = null;
+  /** Its last look, and the milliseconds by which its wall clock was ahead of this one's then; null: it has not said. */
+  #seen: { readonly look: Look; readonly clockAhead: number | null } | null = null;
+  #tells = false;
   /** null: it is there; one sentence. */
   #gone: string | null = "It has not joined yet.";
   /** Number of its last message. */
@@ -83,15 +83,20 @@ export class Machine {
   }
 
   get look(): Look | null {
-    return this.#look;
+    return this.#seen?.look ?? null;
   }
 
   get version(): number {
     return this.#version;
   }
 
+  /** Whether its agent tells servers that stand by what they read. */
+  get tells(): boolean {
+    return this.#tells;
+  }
+
   get clockAhead(): number | null {
-    return this.#clockAhead;
+    return this.#seen?.clockAhead ?? null;
   }
 
   /** Signs of life that are missing. */
@@ -219,6 +224,7 @@ export class Machine {
     const ids = this.#events.idsOf(state.gpus);
     this.#gone = null;
     this.#asked = null;
+    this.#tells = state.tells ?? false;
     this.#ids.clear();
     for (const { id, key } of state.gpus) this.#ids.set(id, ids.get(key)!);
     if (isNew) this.give({ type: "ids", ids: Array.from(this.#ids, ([id, gpuId]) => ({ id, gpuId })) });
@@ -238,8 +244,7 @@ export class Machine {
   }
 
   #seeLook(look: Look): void {
-    this.#look = look;
-    this.#clockAhead = look.at === undefined ? null : look.at - wallTime();
+    this.#seen = { look, clockAhead: look.at === undefined ? null : look.at - wallTime() };
   }
 
   #tell(wire: Parameters<typeof fromWire>[0]): void {

@@ -8,6 +8,8 @@
  *  4. A command of a lower epoch than an agent has seen is refused: another server has led since.
  *  5. The output of a run is told while its leader watches it; that of the others stays with the agent until they end. Before version 3 all is
  *     told. `watch` is answered with the output so far, which `delta` goes on with.
+ *  6. A server that stands by and has a reader says to the agent what it reads, and how much of it it has, again with each sign of life. So a run
+ *     is told while somebody reads it, and what is lost on the way is told again.
  *
  * Ids of GPUs are those of the machine in messages; `GpuIds` makes those of the cluster of them.
  */
@@ -47,6 +49,15 @@ export function newsOf(machine: string): string {
   return `alt-las.news.${machine}`;
 }
 
+/** Where an agent hears which runs servers that stand by read: none of its incarnations has this name. */
+export function readersTo(machine: string): string {
+  return commandsTo(machine, "readers");
+}
+/** Where an agent tells one of them the output. @param reader its name, or `*` */
+export function textTo(machine: string, reader: string): string {
+  return `alt-las.text.${machine}.${reader}`;
+}
+
 /** A machine with a token asks there to be let in, and is answered. Behind both stands the token's id. */
 export const JOINS = "alt-las.join.";
 export const JOINED = "alt-las.joined.";
@@ -64,7 +75,7 @@ export interface JoinAnswer {
 
 /** To what the agent of a machine may publish, and what it may hear, where the NATS server asks for credentials. */
 export function agentMaySay(machine: string): readonly string[] {
-  return [newsOf(machine)];
+  return [newsOf(machine), textTo(machine, "*")];
 }
 export function agentMayHear(machine: string): readonly string[] {
   return [BEATS, commandsTo(machine, "*")];
@@ -207,6 +218,8 @@ export interface AgentState {
   readonly facts: readonly WireFacts[];
   readonly runs: readonly StateOfRun[];
   readonly ends: readonly WireEnd[];
+  /** It tells servers that stand by what they read; absent: it does not, or may not. */
+  readonly tells?: true;
   /** Those that it is yet to answer; absent: it does not say. */
   readonly questions?: readonly number[];
   readonly look: Look;
@@ -230,6 +243,23 @@ export interface FromAgent {
   readonly state?: AgentState;
   /** It ends, and its machine has no agent then. */
   readonly leaves?: true;
+}
+
+/** The runs of a machine that a server reads that stands by: all of them, again with each sign of life. */
+export interface FromReader {
+  readonly version: number;
+  /** The id of its cluster. */
+  readonly cluster: string;
+  /** Another one at each start. */
+  readonly reader: string;
+  /** `from`: how much of its output it has. */
+  readonly runs: readonly { readonly key: string; readonly from: number }[];
+}
+
+/** The output of runs behind positions. With each sign of life of a reader, all that it reads and that go on, also where nothing is new. */
+export interface ToReader {
+  readonly version: number;
+  readonly runs: readonly { readonly key: string; readonly from: number; readonly output: readonly Delta[] }[];
 }
 
 export function toWire({ instances, ...card }: GpuFacts): WireFacts {

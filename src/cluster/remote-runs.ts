@@ -1,5 +1,6 @@
 /** The runs on all machines, as the leader knows them: what it has given to agents, and what it has heard of it. */
 import { AltLasError, messageOf } from "../errors.ts";
+import type { Elsewhere } from "../gpu/any-pool.ts";
 import type { InstanceRef } from "../gpu/facts.ts";
 import { deltasOf, Output } from "../output.ts";
 import type { Request } from "../request.ts";
@@ -71,6 +72,12 @@ export class RemoteRuns {
   watch(task: Task, isRead: boolean): void {
     const run = this.#runs.get(this.#keyOf.get(task.id) ?? "");
     if (run !== undefined) watch(run, isRead);
+  }
+
+  /** Where servers that stand by may read the output of a task themselves. */
+  elsewhere({ id }: Task): Elsewhere | null {
+    const run = this.#runs.get(this.#keyOf.get(id) ?? "");
+    return run?.machine.tells === true ? { machine: run.machine.name, key: run.key } : null;
   }
 
   hear(machine: Machine, news: OutputNews): void {

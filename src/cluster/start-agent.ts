@@ -27,6 +27,7 @@ export interface AgentPlace {
   readonly openChannel?: OpenChannel;
   /** See `AgentParts`. */
   readonly beat?: number;
+  readonly tells?: boolean;
 }
 
 export interface RunningAgent {
@@ -97,7 +98,7 @@ async function findGpus({ config, dataDir, log }: AgentPlace, started: AsyncDisp
 }
 
 function assemble(place: AgentPlace, { devices, monitor }: Gpus, refused: (why: string) => void) {
-  const { config, dataDir, log, bus, machine, beat, openChannel = workerChannels(log) } = place;
+  const { config, dataDir, log, bus, machine, beat, tells = true, openChannel = workerChannels(log) } = place;
   const models: ModelRegistry = new ModelRegistry({
     config,
     dataDir,
@@ -112,6 +113,7 @@ function assemble(place: AgentPlace, { devices, monitor }: Gpus, refused: (why: 
     bus,
     log,
     beat,
+    tells,
     gpus: devices.map(({ id, key }) => ({ id, key })),
     openPool: (events) => new GpuPool(parts, events),
     refused,

@@ -9,6 +9,14 @@ export interface Adopted {
   readonly output: Output;
 }
 
+/** A run whose output other servers may read where it is. */
+export interface Elsewhere {
+  /** The name of the machine. */
+  readonly machine: string;
+  /** The run, for the machine's agent. */
+  readonly key: string;
+}
+
 /** All GPUs that a server has: those of its own machine, or those of the machines of a cluster. */
 export interface AnyPool extends Pick<GpuPool, keyof GpuPool> {
   /**
@@ -18,6 +26,8 @@ export interface AnyPool extends Pick<GpuPool, keyof GpuPool> {
   adopt?(task: Task, sink: RunSink): Adopted | null;
   /** Whether somebody reads the output of a running task; absent: all of it is here in any case. */
   watch?(task: Task, isRead: boolean): void;
+  /** Where other servers may read the output of a running task; null: only here. Absent: all of it is here. */
+  elsewhere?(task: Task): Elsewhere | null;
   /** The tasks of an earlier server are taken over; absent: nothing can run for them. */
   restored?(): void;
 }

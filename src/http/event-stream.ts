@@ -47,7 +47,7 @@ export class EventStream implements Listener {
   readonly #onOver: (left: boolean, ended: TaskSnapshot | null) => void;
   readonly #hold: (characters: number) => boolean;
   readonly #language: Language;
-  #following: Following | null = null;
+  #following: Pick<Following, "now" | "stop"> | null = null;
   #attempt: number;
   #offset: number;
   /** Whether the position that its reader came with is known to be one. */
@@ -80,13 +80,24 @@ export class EventStream implements Listener {
   }
 
   /** Sends what the reader has missed; from now on it gets what comes. */
-  start(following: Following): void {
+  start(following: Pick<Following, "now" | "stop">): void {
     this.#following = following;
     this.#raw.on("drain", () => this.#drained());
     this.#raw.once("close", () => {
       if (!this.#over) this.#release(this.#final === null);
     });
     this.#catchUp();
+  }
+
+  /** How much the reader has, or is about to get. */
+  get position(): Position {
+    return { attempt: this.#attempt, offset: this.#offset };
+  }
+
+  /** The reader has got what comes before a position in another way. */
+  moveTo({ attempt, offset }: Position): void {
+    this.#attempt = attempt;
+    this.#offset = offset;
   }
 
   ping(): void {

@@ -1,22 +1,15 @@
 /** `GET /task/<task_id>/events`: a task as it happens, and `Last-Event-ID` for those who missed some of it. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { AltLasError } from "../errors.ts";
-import type { TaskApi, TaskSnapshot } from "../tasks/task-api.ts";
-import { isFinal } from "../task.ts";
 import { shown } from "../common/validation.ts";
-import { BEGINNING, EventStream, type Position } from "./event-stream.ts";
-import { probeWhenHalfClosed } from "./disconnects.ts";
-import { mayHold } from "./answers.ts";
+import { BEGINNING, type Position } from "./event-stream.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { taskNamed, type TaskPath } from "./lookup.ts";
-import { languageOf } from "./reader-language.ts";
-import { tellRead } from "./reads.ts";
 import type { ServerParts } from "./server-parts.ts";
 import type { Pings } from "./pings.ts";
 import { TAKES_TICKETS } from "./stream-tickets.ts";
+import { EVENT_STREAM, type Reader, streamEvents } from "./task-stream.ts";
 import { EventsQuery, EventStreamText, TaskParams } from "./schemas/tasks.ts";
-
-export const EVENT_STREAM = "text/event-stream; charset=utf-8";
 
 export function eventsRoute(app: FastifyInstance, parts: ServerParts, pings: Pings): void {
   app.route<{ Params: TaskPath; Querystring: EventsQuery }>({
@@ -47,13 +40,6 @@ export function eventsRoute(app: FastifyInstance, parts: ServerParts, pings: Pin
   });
 }
 
-interface Reader {
-  readonly id: string;
-  readonly position: Position;
-  /** Called when the client goes before the task has ended. */
-  readonly onLeft?: () => void;
-}
-
 /**
  * Answers with a task's events, from a position on.
  * @throws {AltLasError} `not_found`: it has just been removed
@@ -62,43 +48,13 @@ export async function streamTask(
   { tasks }: Pick<ServerParts, "tasks">,
   pings: Pings,
   reply: FastifyReply,
-  { id, position, onLeft }: Reader,
+  reader: Reader,
 ): Promise<void> {
-  const { raw } = reply;
   // Its `close` has come and gone: a listener would never be taken away again.
-  if (raw.destroyed) return onLeft?.();
-  let stopPings: (() => void) | null = null;
-  let stopProbes: (() => void) | null = null;
-  const onOver = (left: boolean, ended: TaskSnapshot | null): void => {
-    stopPings?.();
-    stopProbes?.();
-    if (ended !== null) tellRead(tasks, reply, [ended]);
-    if (left) onLeft?.();
-  };
-  const stream = new EventStream(
-    raw,
-    id,
-    position,
-    onOver,
-    (characters) => mayHold(reply, characters),
-    languageOf(reply.request),
-  );
-  const following = tasks.follow(id, stream);
-  if (following === null) return tellEnd(tasks, reply, id, stream);
-  beginLiveAnswer(reply, EVENT_STREAM, "with events");
-  stopPings = pings.add(stream);
-  stopProbes = probeWhenHalfClosed(reply, () => stream.ping());
-  stream.start(following);
-}
-
-/** Of a task that nobody can follow any more. */
-async function tellEnd(tasks: TaskApi, reply: FastifyReply, id: string, stream: EventStream): Promise<void> {
-  const task = await tasks.get(id);
-  if (task === null) throw new AltLasError("not_found", `There is no task ${id} any more.`);
-  if (reply.raw.destroyed) return;
-  beginLiveAnswer(reply, EVENT_STREAM, "with events");
-  if (isFinal(task.status)) stream.ended(task);
-  else stream.closed();
+  if (reply.raw.destroyed) return reader.onLeft?.();
+  const live = { tasks, pings, reply };
+  if (reply.request.isRelayed !== true) return streamEvents(live, reader);
+  return (await import("./standby/relay.ts")).relayTask(live, reader);
 }
 
 /** `<task_id>:<attempt>:<offset>`, as event-stream.ts gives them out, or `<task_id>:end`. */

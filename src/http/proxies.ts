@@ -13,6 +13,16 @@ type Range = ReturnType<typeof ipaddr.parseCIDR>;
  */
 export const PASSED_ON = "x-forwarded-alt-las";
 
+/** The header of such a request by which that server says that it can read the output of running tasks where they run. */
+export const RELAYS = "x-alt-las-relays";
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Whether the server that has passed it on can read the output of running tasks where they run. */
+    isRelayed?: boolean;
+  }
+}
+
 /** The proxies of `server.trust_proxy`. */
 export class Proxies {
   /** null: every peer is one. */

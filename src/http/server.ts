@@ -55,7 +55,7 @@ import { metricsRoute } from "./metrics.ts";
 import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";
 import { answerInTurn } from "./pipelines.ts";
-import { Proxies, warnOfUnlistedProxy } from "./proxies.ts";
+import { Proxies, RELAYS, warnOfUnlistedProxy } from "./proxies.ts";
 import { RATE_HEADERS, standardHeaders, tellRates } from "./rate-limits.ts";
 import { translateAnswers } from "./reader-language.ts";
 import { tellRequests } from "./request-news.ts";
@@ -239,8 +239,12 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
 
 /** Before anybody is asked for credentials: those of the clients of another server say nothing of its connections. */
 function knowPassages(app: FastifyInstance, { proxies, connections }: Omit<Surroundings, "accessLog">): void {
-  app.addHook("onRequest", ({ raw }, _reply, done) => {
-    if (proxies.passedFor(raw.headers) !== null) connections.passesOn(raw);
+  app.addHook("onRequest", (request, _reply, done) => {
+    const { raw } = request;
+    if (proxies.passedFor(raw.headers) !== null) {
+      connections.passesOn(raw);
+      request.isRelayed = raw.headers[RELAYS] !== undefined;
+    }
     done();
   });
 }

@@ -2,6 +2,7 @@
  * The subscribers of tasks, which read the output while it is generated. They are called when something happens, and no text is kept for
  * them.
  */
+import type { AnyPool, Elsewhere } from "../gpu/any-pool.ts";
 import { InFlight } from "../common/in-flight.ts";
 import { deltasOf, type Delta, lengthOf, type Output } from "../output.ts";
 import { attemptNumber, isFinal, type Task } from "../task.ts";
@@ -9,7 +10,8 @@ import type { Following, Listener, Place } from "./task-api.ts";
 
 const NOTHING: readonly Delta[] = [];
 
-export type Watch = (task: Task, isRead: boolean) => void;
+/** The machines that have the output of their runs. */
+export type Machines = Pick<AnyPool, "watch" | "elsewhere">;
 
 /** The runs of one task. */
 interface Runs {
@@ -24,23 +26,23 @@ export class Subscribers {
   readonly #listeners = new InFlight<string, Set<Listener>>();
   /** Of live tasks that have run, by their ids. */
   readonly #runs = new InFlight<string, Runs>();
-  readonly #watch: Watch | null;
+  readonly #machines: (() => Machines) | null;
 
-  /** @param watch told when the first subscriber of a task has come, and when the last one has left */
-  constructor(watch: Watch | null = null) {
-    this.#watch = watch;
+  /** @param machines told when the first subscriber of a task has come that reads, and when the last one has left; null: all output is here */
+  constructor(machines: (() => Machines) | null = null) {
+    this.#machines = machines;
   }
 
   follow(task: Task, listener: Listener): Following {
     const listeners = this.#listeners.get(task.id);
-    if (listeners === undefined) {
-      this.#listeners.set(task.id, new Set([listener]));
-      // One that leaves at once reads nothing.
-      if (this.#watch !== null) queueMicrotask(() => this.#watchIfRead(task));
-    } else listeners.add(listener);
+    if (listeners === undefined) this.#listeners.set(task.id, new Set([listener]));
+    else listeners.add(listener);
+    // One that leaves at once reads nothing.
+    if (this.#machines !== null && !listener.readsElsewhere) queueMicrotask(() => this.#watchIfRead(task));
     const { createdAt } = task;
     const where = (): Place | null => (this.#isPlaced(task) ? placeOf(task) : null);
-    return { createdAt, where, now: () => this.#now(task), stop: () => this.#remove(task, listener) };
+    const elsewhere = (): Elsewhere | null => this.#machines?.().elsewhere?.(task) ?? null;
+    return { createdAt, where, elsewhere, now: () => this.#now(task), stop: () => this.#remove(task, listener) };
   }
 
   /** Whether somebody reads along. */
@@ -62,6 +64,7 @@ export class Subscribers {
     if (runs === undefined) this.#runs.set(task.id, { onDisk: attempt, output: null });
     else if (attempt > runs.onDisk) runs.onDisk = attempt;
     else return;
+    for (const listener of this.#listeners.get(task.id) ?? []) listener.started?.();
     this.#tellNow(task);
   }
 
@@ -144,13 +147,18 @@ export class Subscribers {
 
   #remove(task: Task, listener: Listener): void {
     const listeners = this.#listeners.get(task.id);
-    if (listeners?.delete(listener) !== true || listeners.size > 0) return;
-    this.#listeners.delete(task.id);
-    this.#watch?.(task, false);
+    if (listeners?.delete(listener) !== true) return;
+    if (listeners.size === 0) this.#listeners.delete(task.id);
+    if (this.#machines !== null && !this.#isRead(task)) this.#machines().watch?.(task, false);
   }
 
   #watchIfRead(task: Task): void {
-    if (this.#listeners.has(task.id)) this.#watch?.(task, true);
+    if (this.#machines !== null && this.#isRead(task)) this.#machines().watch?.(task, true);
+  }
+
+  #isRead(task: Task): boolean {
+    for (const listener of this.#listeners.get(task.id) ?? []) if (!listener.readsElsewhere) return true;
+    return false;
   }
 }
 

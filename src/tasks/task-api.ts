@@ -1,4 +1,5 @@
 /** The interface of the task book for the rest of the server. */
+import type { Elsewhere } from "../gpu/any-pool.ts";
 import type { Delta } from "../output.ts";
 import type { Request, RequestFacts } from "../request.ts";
 import type { BudgetFacts } from "../scheduler/budget-kinds.ts";
@@ -59,6 +60,10 @@ export type ListedSnapshot = Omit<TaskSnapshot, "request" | keyof RequestFacts>;
 
 /** Hears what becomes of one task. It is called between two tokens, so it must be fast and must not throw. */
 export interface Listener {
+  /** Whether it hears of no output, as its reader gets that elsewhere; absent: it reads. */
+  readonly readsElsewhere?: boolean;
+  /** The start of an attempt is on disk, whether or not its output is here. */
+  started?(): void;
   /** A GPU has it, and its start is on disk. A higher `attempt` than before makes the text so far void. */
   placed(attempt: number, gpuId: number): void;
   /** New output of the present attempt. @param before the position where it begins in the attempt's output */
@@ -82,6 +87,8 @@ export interface Following {
   readonly createdAt: number;
   /** null: no GPU has it. */
   where(): Place | null;
+  /** Where other servers may read its output while it runs; null: only here. */
+  elsewhere(): Elsewhere | null;
   /** The same with its output so far; null also where that is still on its way from another machine. `placed` tells when it is here. */
   now(): (Place & { readonly output: readonly Delta[] }) | null;
   /** Lets the listener hear nothing more. Calling it twice is harmless. */

@@ -12,7 +12,7 @@ import type { BatchState } from "../store/tasks.ts";
 import type { RunSink, Task } from "../task.ts";
 import type { Texts } from "../texts.ts";
 import type { WaitingRequestsParts } from "./requests.ts";
-import type { Watch } from "./subscribers.ts";
+import type { Machines } from "./subscribers.ts";
 
 /** The surroundings of the task book. */
 export interface TaskBookParts {
@@ -28,8 +28,8 @@ export interface TaskBookParts {
   readonly run: (instance: InstanceRef, task: Task, request: Request | Promise<Request>, sink: RunSink) => Output;
   /** A task that ran under an earlier server goes on where it runs; null: it runs nowhere. Absent: none outlives a server. */
   readonly adopt?: ((task: Task, sink: RunSink) => Adopted | null) | undefined;
-  /** Somebody reads the output of a task while it runs, or nobody does any more. Absent: all output is here in any case. */
-  readonly watch?: Watch | undefined;
+  /** The machines that have the output of tasks while they run. Absent: all of it is here in any case. */
+  readonly machines?: (() => Machines) | undefined;
   /** Bytes and milliseconds: see `WaitingRequestsParts`. */
   readonly requests?: Pick<WaitingRequestsParts, "budget" | "pause">;
   /** Bytes of results that are not on disk, above which nothing starts; see `UnsavedResultsParts`. */

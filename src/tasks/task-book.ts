@@ -69,7 +69,7 @@ export class TaskBook implements TaskApi {
     this.#parts = parts;
     this.#store = store;
     this.#live = new LiveTasks(store);
-    this.#subscribers = new Subscribers(parts.watch);
+    this.#subscribers = new Subscribers(parts.machines);
     this.#newTasks = new NewTasks(parts);
     this.#idle = new Idle(() => this.#isIdle());
     this.#alarm = new AlarmTimer(clock, () => this.scheduler.tick());

@@ -313,6 +313,8 @@ export class FakeRun extends EventEmitter {
   readonly readers = new Set<Listener>();
   /** Whether its output is here; false: it is on its way from another machine, and `arrive` brings it. */
   isWhole = true;
+  /** Where other servers may read its output. */
+  elsewhere: ReturnType<Following["elsewhere"]> = null;
   #now: { readonly attempt: number; readonly gpuId: number } | null = null;
   #output = new Output();
 
@@ -327,7 +329,7 @@ export class FakeRun extends EventEmitter {
       const place = where();
       return place && this.isWhole ? { ...place, output: [...this.#output.deltas] } : null;
     };
-    return { createdAt: DONE - 500, where, now, stop };
+    return { createdAt: DONE - 500, where, elsewhere: () => this.elsewhere, now, stop };
   }
 
   /** @param text what it has said by the time that its start is on disk */
@@ -336,6 +338,7 @@ export class FakeRun extends EventEmitter {
     this.#output.add({ kind: "text", text });
     this.#now = { attempt, gpuId };
     for (const listener of this.readers) {
+      listener.started?.();
       listener.placed(attempt, gpuId);
       if (text !== "") listener.delta({ kind: "text", text }, 0);
     }

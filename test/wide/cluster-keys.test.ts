@@ -48,8 +48,15 @@ async function token({ server }: World, ...name: readonly string[]): Promise<str
   return line!;
 }
 
-const OTHERS = ["alt-las.agent.two.*", "alt-las.agent.>", "alt-las.news.*", "alt-las.join.*", ">"];
-const OTHERS_TO = ["alt-las.news.two", "alt-las.beat", "alt-las.agent.two.a", "alt-las.joined.a", "_INBOX.a"];
+const OTHERS = ["alt-las.agent.two.*", "alt-las.agent.>", "alt-las.news.*", "alt-las.text.>", "alt-las.join.*", ">"];
+const OTHERS_TO = [
+  "alt-las.news.two",
+  "alt-las.text.two.a",
+  "alt-las.beat",
+  "alt-las.agent.two.a",
+  "alt-las.joined.a",
+  "_INBOX.a",
+];
 
 /** What a connection is refused that wants all that is others'. */
 async function refusals(connection: NatsConnection): Promise<string> {
@@ -163,7 +170,13 @@ test("a machine's credentials, and a token, allow nothing that is another's", { 
   const heard: string[] = [];
   const server0 = readFileSync(join(keys, "server.creds"));
   const spy = await connect({ servers: nats.url, authenticator: credsAuthenticator(server0) });
-  for (const subject of ["alt-las.news.two", "alt-las.agent.two.*", "alt-las.joined.*", "alt-las.join.*"])
+  for (const subject of [
+    "alt-las.news.two",
+    "alt-las.text.>",
+    "alt-las.agent.two.*",
+    "alt-las.joined.*",
+    "alt-las.join.*",
+  ])
     spy.subscribe(subject, { callback: (_error, message) => void heard.push(message.subject) });
   await spy.flush();
   const creds = readFileSync(join(folder, "data", "machine.creds"));

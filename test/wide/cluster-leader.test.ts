@@ -2,8 +2,12 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { AgentProcess } from "../helpers/agent-process.ts";
+import { type FromAgent, newsOf } from "../../src/cluster/messages.ts";
+import { openNats } from "../../src/cluster/nats-bus.ts";
 import { type ClusterAnswer } from "../../src/http/schemas/cluster.ts";
 import { type TaskView } from "../../src/http/schemas/tasks.ts";
+import { createLogger } from "../../src/log/log.ts";
+import { Changes } from "../helpers/changes.ts";
 import { LiveClient, type ServerEvent } from "../helpers/events.ts";
 import { gpus, ready, running } from "../helpers/cluster-server.ts";
 import { startIssuer } from "../helpers/issuer.ts";
@@ -100,7 +104,7 @@ test(
     const issuer = await startIssuer(t);
     const client = `client_id: ${issuer.client.id}, client_secret: '${issuer.client.secret}'`;
     const oidc = `\nauth: { oidc: { issuer: '${issuer.url}', ${client}, default_role: user } }`;
-    const { first, second } = await several(t, "killed", oidc);
+    const { first, second, nats } = await several(t, "killed", oidc);
     const session = await arrived(second, await departed(second));
     const out = await arrived(second, await departed(second));
     await asBrowser(second, "/auth/sign_out", out, "POST");
@@ -115,11 +119,17 @@ test(
     );
     const { task_id } = await second.predict({ text: "hello", max_length: 160 });
     await running(second, task_id);
+    const spy = await spyOn(t, nats);
+    const whole = follow(second, task_id);
+    const streamed = submitStream(second, { text: "hello again", max_length: 160, stream: true });
     const begun = await follow(second, task_id, { tokens: 5 });
     const path = `/api/v1/task/${task_id}/events`;
     const [unused, used] = [await ticketFor(second, path), await ticketFor(second, path)];
     const reader = await fetch(`${second.url}${path}?ticket=${used}`);
     assert.equal(reader.status, 200);
+    // Its own connection has brought all of it: nothing of a token has gone by the one that leads.
+    await spy.until(({ texts }) => texts > 10);
+    assert.equal(spy.deltas, 0);
     const killed = performance.now();
     await first.kill9();
     const answered = async (): Promise<boolean> =>
@@ -142,8 +152,59 @@ test(
     const texts = [...begun, ...rest].filter(({ event }) => event === "token").map(({ data }) => data["text"]);
     assert.equal(texts.join(""), task.result!.text);
     assert.equal(rest.at(-1)!.event, "completed");
+    // Readers who have stayed have noticed nothing of it.
+    assert.deepEqual(wholeText(await whole), task.result!.text);
+    const events = await streamed;
+    const { task_id: other, result } = events.at(-1)!.data as unknown as TaskView;
+    assert.equal(wholeText(events), result!.text);
+    assert.equal((await second.task(other)).attempts.length, 1);
   },
 );
+
+/** The text of all events of a task, which follow each other. */
+function wholeText(events: readonly ServerEvent[]): string {
+  assert.deepEqual([events[0]!.event, events.at(-1)!.event], ["placed", "completed"]);
+  let offset = 0;
+  const texts = events.slice(1, -1).map(({ event, id, data }) => {
+    offset += String(data["text"]).length;
+    assert.deepEqual([event, id.split(":").slice(1)], ["token", ["1", String(offset)]]);
+    return data["text"];
+  });
+  return texts.join("");
+}
+
+async function submitStream(server: Server, body: object): Promise<ServerEvent[]> {
+  const headers = { authorization: `Bearer ${server.key}`, "content-type": "application/json" };
+  const options = { method: "POST", headers, body: JSON.stringify(body) };
+  const client = await LiveClient.open(Number(new URL(server.url).port), "/api/v1/predict", options);
+  return client.rest();
+}
+
+/** Counts what agents tell of the output of runs: to the server that leads, and to readers. */
+async function spyOn(t: Owner, nats: NatsServer) {
+  const bus = await openNats({ urls: [nats.url], name: "spy", log: createLogger("fatal", { write: () => {} }) });
+  t.after(() => bus.close());
+  const changes = new Changes();
+  const seen = { deltas: 0, texts: 0 };
+  bus.listen(newsOf("*"), (message) => {
+    const { news } = message as FromAgent;
+    seen.deltas += news.filter(({ type }) => type === "delta" || type === "watched").length;
+  });
+  const stop = bus.listen("alt-las.text.one.*", () => {
+    seen.texts++;
+    changes.tell();
+  });
+  const until = async (holds: (now: typeof seen) => boolean): Promise<void> => {
+    await changes.until(() => holds(seen));
+    stop();
+  };
+  return {
+    until,
+    get deltas() {
+      return seen.deltas;
+    },
+  };
+}
 
 test(
   "a leader that is frozen ends when it wakes, one that is stopped is followed at once, and what they were told stays",

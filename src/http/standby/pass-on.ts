@@ -6,18 +6,22 @@
  *  3. Only what may be repeated is sent again, and only when a connection that was kept open turns out to be closed. A client is asked to repeat
  *     only what the leader cannot have done, or what may be done twice.
  *  4. A request that was passed on already is refused: none goes round.
+ *  5. Events of a task go on when another server leads (relayed-stream.ts).
  */
 import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import https from "node:https";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import type { TextReader } from "../../cluster/text-reader.ts";
 import { messageOf } from "../../errors.ts";
 import { codeOf, SAID_OF } from "../../common/network-words.ts";
 import { inviteBody } from "../bodies.ts";
 import { onHalfClose } from "../disconnects.ts";
-import { PASSED_ON, type Proxies } from "../proxies.ts";
+import { PASSED_ON, type Proxies, RELAYS } from "../proxies.ts";
 import { TaskFailure } from "../task-failure.ts";
 import type { Tls } from "../tls.ts";
 import { nobodyLeads } from "./leading.ts";
+import { RELAY } from "./relay.ts";
+import { relayedFrom, RelayedStream } from "./relayed-stream.ts";
 
 /** A server that leads, as another one reaches it. */
 export interface LeadingServer {
@@ -46,7 +50,9 @@ const OF_CONNECTION: ReadonlySet<string> = new Set([
 const OF_MESSAGE =
   /^(?:host|content-.*|authorization|x-api-key|cookie|idempotency-key|origin|referer|sec-.*|forwarded|x-forwarded-.*)$/;
 /** Said to the next server anew. */
-const OF_REQUEST: ReadonlySet<string> = new Set(["content-length", "expect", "x-request-id", PASSED_ON]);
+const OF_REQUEST: ReadonlySet<string> = new Set(["content-length", "expect", "x-request-id", PASSED_ON, RELAYS]);
+/** Of a submission that is streamed, and not of the question what has become of it. */
+const OF_FIRST = /^(?:content-.*|last-event-id|idempotency-key|prefer)$/;
 /** Of these Node would say that a body comes. */
 const WITH_BODY: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
 /** By which proxies say whom they ask for. */
@@ -55,21 +61,37 @@ const MOST_IDLE = 64;
 /** Milliseconds for a connection to the leader to come about. */
 const CONNECTING = 5000;
 
+export interface PassOnParts {
+  readonly proxies: Proxies;
+  /** Of this server, which another one may ask for; it may be renewed. */
+  readonly certificate: () => Certificate;
+  /** The server that leads now; null: none does. */
+  readonly leader: () => LeadingServer | null;
+  /** Reads the text of running tasks where they run. */
+  readonly texts: TextReader;
+}
+
+/** Another request than that of the client. */
+interface Instead {
+  readonly path: string;
+  /** Names and values in turn. */
+  readonly headers: readonly string[];
+}
+
 export class PassOn {
   readonly #http = new http.Agent({ keepAlive: true, maxFreeSockets: MOST_IDLE });
   readonly #https = new https.Agent({ keepAlive: true, maxFreeSockets: MOST_IDLE });
-  readonly #proxies: Proxies;
-  readonly #certificate: () => Certificate;
+  readonly #parts: PassOnParts;
   /** The certificate that connections to the leader show. */
   #shown: Certificate = null;
   #told = "";
   /** Requests under way, by the server that has them. */
   readonly #under = new Map<ClientRequest, string>();
 
-  /** @param certificate of this server, which another one may ask for; it may be renewed */
-  constructor(proxies: Proxies, certificate: () => Certificate) {
-    this.#proxies = proxies;
-    this.#certificate = certificate;
+  #isClosed = false;
+
+  constructor(parts: PassOnParts) {
+    this.#parts = parts;
   }
 
   /** Ends what another server than this one has under way: it leads no more, and may never answer. */
@@ -78,17 +100,52 @@ export class PassOn {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.cut(null);
     this.#http.destroy();
     this.#https.destroy();
   }
 
   /** @throws {AltLasError} `not_ready`: it cannot be reached; `internal_error`: nobody knows whether it has done what was asked */
-  async pass(request: FastifyRequest, reply: FastifyReply, leader: LeadingServer): Promise<void> {
-    if (request.headers[PASSED_ON] !== undefined) throw nobodyLeads();
+  async pass(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const leader = this.#parts.leader();
+    if (leader === null || request.headers[PASSED_ON] !== undefined) throw nobodyLeads();
     const answer = await this.#answerOf(request, reply, leader);
     reply.hijack();
-    sendBack(answer, reply.raw);
+    sendHead(answer, reply.raw);
+    const from = relayedFrom(answer);
+    if (from === null) return sendBack(answer, reply.raw);
+    const { texts } = this.#parts;
+    const ask = (after: string | null, relays: boolean) => this.#askAgain(request, from.id, after, relays);
+    new RelayedStream({ reply, ...from, ask, texts, isClosed: () => this.#isClosed }, answer).start();
+  }
+
+  /** Asks for what follows in a stream, as its client might. */
+  async #askAgain(
+    request: FastifyRequest,
+    id: string,
+    after: string | null,
+    relays: boolean,
+  ): Promise<IncomingMessage | null> {
+    const leader = this.#parts.leader();
+    if (leader === null) return null;
+    // A ticket stands in the URL.
+    const path = request.method === "GET" ? request.originalUrl : `/api/v1/task/${id}/events`;
+    const asked = this.#ask(request, leader, {
+      path,
+      headers: [...(after === null ? [] : ["Last-Event-ID", after]), ...(relays ? this.#relays : [])],
+    });
+    connecting(asked);
+    const { promise, resolve } = Promise.withResolvers<IncomingMessage | null>();
+    asked.once("response", resolve);
+    asked.on("error", () => resolve(null));
+    asked.once("close", () => resolve(null));
+    asked.end();
+    return promise;
+  }
+
+  get #relays(): readonly string[] {
+    return this.#parts.texts.isUp ? [RELAYS, "1"] : [];
   }
 
   async #answerOf(request: FastifyRequest, reply: FastifyReply, leader: LeadingServer): Promise<IncomingMessage> {
@@ -118,7 +175,7 @@ export class PassOn {
     log.error(`No request can be passed on to the server that leads, at ${url} (its cluster.address): ${said}.`);
   }
 
-  #ask(request: FastifyRequest, { id, url, secret }: LeadingServer): ClientRequest {
+  #ask(request: FastifyRequest, { id, url, secret }: LeadingServer, instead?: Instead): ClientRequest {
     const isEncrypted = url.startsWith("https:");
     const target = new URL(url);
     const asked = (isEncrypted ? https : http).request({
@@ -127,9 +184,9 @@ export class PassOn {
       // Host is the client's: it says nothing of whose certificate is wanted.
       ...(isEncrypted && { servername: nameOf(target) }),
       agent: isEncrypted ? this.#encrypted() : this.#http,
-      method: request.method,
-      path: request.originalUrl,
-      headers: this.#headersOf(request, secret),
+      method: instead === undefined ? request.method : "GET",
+      path: instead?.path ?? request.originalUrl,
+      headers: this.#headersOf(request, secret, instead),
       setHost: false,
     });
     this.#under.set(asked, id);
@@ -139,7 +196,7 @@ export class PassOn {
 
   /** Connections that have shown a certificate which was renewed since are used no more: by its options Node knows those that it may use. */
   #encrypted(): https.Agent {
-    const now = this.#certificate();
+    const now = this.#parts.certificate();
     if (now === this.#shown) return this.#https;
     this.#shown = now;
     Object.assign(this.#https.options, now === null ? {} : { cert: now.cert, key: now.key });
@@ -147,16 +204,19 @@ export class PassOn {
     return this.#https;
   }
 
-  #headersOf({ raw, id }: FastifyRequest, secret: string): string[] {
+  #headersOf({ raw, id }: FastifyRequest, secret: string, instead?: Instead): string[] {
+    const { proxies } = this.#parts;
     // Headers that a proxy has written are believed where that proxy is.
-    const isProxied = this.#proxies.trusts(raw.socket.remoteAddress ?? "");
+    const isProxied = proxies.trusts(raw.socket.remoteAddress ?? "");
+    const isOurs = (name: string): boolean =>
+      OF_REQUEST.has(name) || (!isProxied && OF_PROXIES.test(name)) || (instead !== undefined && OF_FIRST.test(name));
     return [
-      ...carried(raw, (name) => OF_REQUEST.has(name) || (!isProxied && OF_PROXIES.test(name))),
+      ...carried(raw, isOurs),
       PASSED_ON,
-      `${secret} ${this.#proxies.clientOf(raw)}`,
+      `${secret} ${proxies.clientOf(raw)}`,
       "X-Request-Id",
       String(id),
-      ...framingOf(raw),
+      ...(instead?.headers ?? [...this.#relays, ...framingOf(raw)]),
     ];
   }
 }
@@ -251,6 +311,10 @@ function leaveTogether(asked: ClientRequest, raw: IncomingMessage, answer: Serve
   };
   let forget: (() => void) | null = null;
   asked.once("finish", () => (forget = onHalfClose(socket, sayNoMore)));
+  // Of such a stream the leader writes next to nothing, by which it could find out: this server does.
+  asked.once("response", ({ headers }) => {
+    if (headers[RELAY] !== undefined) forget?.();
+  });
   raw.once("close", leaveBody);
   socket.once("close", leave);
   answer.once("close", leave);
@@ -262,14 +326,17 @@ function leaveTogether(asked: ClientRequest, raw: IncomingMessage, answer: Serve
   ];
 }
 
-function sendBack(answer: IncomingMessage, to: ServerResponse): void {
+function sendHead(answer: IncomingMessage, to: ServerResponse): void {
   to.writeHead(
     answer.statusCode!,
     answer.statusMessage,
-    carried(answer, () => false),
+    carried(answer, (name) => name === RELAY),
   );
   // The head of a stream whose first event comes later.
   to.flushHeaders();
+}
+
+function sendBack(answer: IncomingMessage, to: ServerResponse): void {
   answer.pipe(to, { end: false });
   answer.once("end", () => {
     if (Object.keys(answer.trailers).length > 0) to.addTrailers(answer.trailers as Record<string, string>);

@@ -1,6 +1,7 @@
 /** The HTTP server of a server that does not lead: it answers about itself, gives ended tasks out, and passes all else on to the one that leads. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Caller, Credentials } from "../../auth/credentials.ts";
+import type { TextReader } from "../../cluster/text-reader.ts";
 import { AltLasError } from "../../errors.ts";
 import type { Task } from "../../task.ts";
 import { observation, reading } from "../access.ts";
@@ -13,7 +14,7 @@ import { openApp, setUpRequests } from "../server.ts";
 import type { AppParts, ServerParts } from "../server-parts.ts";
 import { StreamTickets } from "../tickets.ts";
 import { viewOfTask } from "../views.ts";
-import { nobodyLeads, TASK_ROUTE } from "./leading.ts";
+import { TASK_ROUTE } from "./leading.ts";
 import { type LeadingServer, PassOn } from "./pass-on.ts";
 
 export interface StandbyParts extends Omit<AppParts, "member"> {
@@ -21,6 +22,8 @@ export interface StandbyParts extends Omit<AppParts, "member"> {
   readonly version: string;
   /** The server that leads now; null: none does. */
   readonly leader: () => LeadingServer | null;
+  /** Reads the text of running tasks where they run. */
+  readonly texts: TextReader;
   /** A task that has ended; null: there is none, or it has not. @throws {AltLasError} `store_unavailable` */
   readonly ended: (id: string) => Promise<Task | null>;
   readonly metrics: NonNullable<ServerParts["metrics"]>;
@@ -39,8 +42,8 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** @throws {AltLasError} `bad_config`: the certificate or its key cannot be used */
 export function createStandby(parts: StandbyParts): StandbyServer {
   const { app, proxies, accessLog } = openApp(parts);
-  const { leader } = parts;
-  const passOn = new PassOn(proxies, () => app.certificateInUse());
+  const { leader, texts } = parts;
+  const passOn = new PassOn({ proxies, certificate: () => app.certificateInUse(), leader, texts });
   let isRetired = false;
   app.addHook("onClose", async () => passOn.close());
   setUpRequests(app, parts, { proxies, accessLog });
@@ -48,11 +51,7 @@ export function createStandby(parts: StandbyParts): StandbyServer {
   // Bodies go on as they are.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));
-  const pass = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    const now = leader();
-    if (now === null) throw nobodyLeads();
-    await passOn.pass(request, reply, now);
-  };
+  const pass: Pass = (request, reply) => passOn.pass(request, reply);
   app.addHook("preHandler", async (request, reply) => {
     if (!isRetired) return;
     reply.raw.shouldKeepAlive = false;

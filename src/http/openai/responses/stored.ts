@@ -6,7 +6,7 @@ import { isFinal } from "../../../task.ts";
 import type { TaskSnapshot } from "../../../tasks/task-api.ts";
 import { tellForeignChange, tellRemoval } from "../../foreign-changes.ts";
 import { mayChange } from "../../access.ts";
-import { EVENT_STREAM } from "../../events.ts";
+import { EVENT_STREAM } from "../../task-stream.ts";
 import { beginLiveAnswer } from "../../live-answer.ts";
 import type { Pings } from "../../pings.ts";
 import { EmptyRequest, NoQuery } from "../../schemas/common.ts";

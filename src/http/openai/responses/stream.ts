@@ -7,7 +7,7 @@ import { isFinal } from "../../../task.ts";
 import type { Following, Listener, TaskSnapshot } from "../../../tasks/task-api.ts";
 import { holdForAnswer, LARGE, mayHold } from "../../answers.ts";
 import { probeWhenHalfClosed } from "../../disconnects.ts";
-import { EVENT_STREAM } from "../../events.ts";
+import { EVENT_STREAM } from "../../task-stream.ts";
 import { beginLiveAnswer } from "../../live-answer.ts";
 import { jsonLine } from "../../json-line.ts";
 import type { Pings } from "../../pings.ts";

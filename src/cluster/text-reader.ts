@@ -1,0 +1,187 @@
+/** Reads the output of runs from the agents that have them, for a server that stands by. */
+import { randomUUID } from "node:crypto";
+import { steadyTime } from "../common/clock.ts";
+import type { Elsewhere } from "../gpu/any-pool.ts";
+import { after, type Delta, lengthOf, Output } from "../output.ts";
+import type { Bus } from "./bus.ts";
+import { isToReader } from "./from-agent.ts";
+import { BEAT_MS, type FromReader, PROTOCOL, readersTo, textTo, type ToReader } from "./messages.ts";
+
+export interface TextListener {
+  /** There is something to read, or more than what `delta` has told. */
+  caughtUp(): void;
+  /** @param before the position where it begins in the output */
+  delta(delta: Delta, before: number): void;
+  /** Its agent says nothing of it: it has ended, or it cannot be read from here. Nothing follows. */
+  failed(): void;
+}
+
+export interface Reading {
+  /** As far as it has come; it is live. */
+  readonly output: Output;
+  /** Whether that is as much as any reader before may have had. */
+  readonly isThere: boolean;
+  stop(): void;
+}
+
+interface Run {
+  readonly output: Output;
+  isThere: boolean;
+  /** Signs of life of this server since its agent has last said something of it. */
+  missed: number;
+  readonly listeners: Set<TextListener>;
+}
+
+interface Machine {
+  /** By their keys. */
+  readonly runs: Map<string, Run>;
+  readonly end: () => void;
+}
+
+export interface TextReaderParts {
+  readonly bus: Bus;
+  /** The id of the cluster. */
+  readonly cluster: string;
+  /** Milliseconds between two signs of life; for tests. */
+  readonly beat?: number;
+}
+
+/** Signs of life that an agent may leave without an answer. */
+const MOST_SILENT = 3;
+/** Milliseconds for which an agent that has never answered is not asked again: messages may be forbidden here, or there. */
+const DEAF = 60_000;
+
+export class TextReader {
+  readonly #parts: TextReaderParts;
+  readonly #self = randomUUID();
+  /** By their names. */
+  readonly #machines = new Map<string, Machine>();
+  /** Machines that are told with this turn of the event loop what is read there. */
+  readonly #news = new Set<string>();
+  /** Machines that have not answered, and since when. */
+  readonly #deaf = new Map<string, number>();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(parts: TextReaderParts) {
+    this.#parts = parts;
+  }
+
+  get isUp(): boolean {
+    return this.#parts.bus.isUp;
+  }
+
+  /** Whether a machine may answer, as far as is known. */
+  hears(machine: string): boolean {
+    const since = this.#deaf.get(machine);
+    return this.isUp && (since === undefined || steadyTime() - since > DEAF);
+  }
+
+  /** Lets a listener hear what a run emits. All that read it share one copy of its output. */
+  read({ machine: name, key }: Elsewhere, listener: TextListener): Reading {
+    const machine = this.#machines.get(name) ?? this.#begin(name);
+    const known = machine.runs.get(key);
+    const run = known ?? { output: new Output(), isThere: false, missed: 0, listeners: new Set() };
+    run.listeners.add(listener);
+    if (known === undefined) {
+      machine.runs.set(key, run);
+      this.#say(name);
+    }
+    return {
+      output: run.output,
+      get isThere() {
+        return run.isThere;
+      },
+      stop: () => {
+        if (run.listeners.delete(listener) && run.listeners.size === 0) this.#drop(name, machine, key, run);
+      },
+    };
+  }
+
+  close(): void {
+    for (const [name, { runs }] of this.#machines) {
+      runs.clear();
+      this.#tell(name);
+    }
+    this.#rest();
+  }
+
+  #begin(name: string): Machine {
+    const runs: Machine["runs"] = new Map();
+    const end = this.#parts.bus.listen(textTo(name, this.#self), (message) => this.#hear(name, runs, message));
+    const machine = { runs, end };
+    this.#machines.set(name, machine);
+    this.#timer ??= setInterval(() => this.#tick(), this.#parts.beat ?? BEAT_MS);
+    return machine;
+  }
+
+  #hear(name: string, known: Machine["runs"], message: object): void {
+    if (!isToReader(message)) return;
+    this.#deaf.delete(name);
+    for (const news of message.runs) {
+      const run = known.get(news.key);
+      if (run === undefined) continue;
+      run.missed = 0;
+      take(run, news);
+    }
+  }
+
+  #tick(): void {
+    for (const [name, machine] of this.#machines) {
+      for (const [key, run] of machine.runs) {
+        if (++run.missed <= MOST_SILENT) continue;
+        if (!run.isThere) this.#deaf.set(name, steadyTime());
+        this.#drop(name, machine, key, run);
+        for (const listener of run.listeners) listener.failed();
+      }
+      this.#say(name);
+    }
+  }
+
+  #drop(name: string, machine: Machine, key: string, run: Run): void {
+    if (machine.runs.get(key) !== run) return;
+    machine.runs.delete(key);
+    this.#say(name);
+  }
+
+  #say(name: string): void {
+    if (this.#news.size === 0) setImmediate(() => this.#sayAll());
+    this.#news.add(name);
+  }
+
+  #sayAll(): void {
+    const names = [...this.#news];
+    this.#news.clear();
+    for (const name of names) this.#tell(name);
+    if (this.#machines.size === 0) this.#rest();
+  }
+
+  #rest(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  #tell(name: string): void {
+    const machine = this.#machines.get(name);
+    if (machine === undefined) return;
+    const runs = Array.from(machine.runs, ([key, { output }]) => ({ key, from: output.length }));
+    const { bus, cluster } = this.#parts;
+    bus.send(readersTo(name), { version: PROTOCOL, cluster, reader: this.#self, runs } satisfies FromReader);
+    if (runs.length > 0) return;
+    machine.end();
+    this.#machines.delete(name);
+  }
+}
+
+/** Output that comes twice is passed over. Where something before it is missing, the agent tells it again after the next sign of life. */
+function take(run: Run, { from, output: news }: ToReader["runs"][number]): void {
+  const { output } = run;
+  if (from > output.length) return;
+  const isFirst = !run.isThere;
+  run.isThere = true;
+  for (const delta of after(news, output.length - from)) {
+    const before = output.length;
+    output.add(delta);
+    if (!isFirst && lengthOf(delta) > 0) for (const listener of run.listeners) listener.delta(delta, before);
+  }
+  if (isFirst) for (const listener of run.listeners) listener.caughtUp();
+}

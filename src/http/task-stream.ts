@@ -1,0 +1,65 @@
+/** Answers with the events of one task, to a reader who reads at this server. */
+import type { FastifyReply } from "fastify";
+import { AltLasError } from "../errors.ts";
+import type { TaskApi, TaskSnapshot } from "../tasks/task-api.ts";
+import { isFinal } from "../task.ts";
+import { mayHold } from "./answers.ts";
+import { probeWhenHalfClosed } from "./disconnects.ts";
+import { EventStream, type Position } from "./event-stream.ts";
+import { beginLiveAnswer } from "./live-answer.ts";
+import type { Pinged, Pings } from "./pings.ts";
+import { languageOf } from "./reader-language.ts";
+import { tellRead } from "./reads.ts";
+import type { ServerParts } from "./server-parts.ts";
+
+export const EVENT_STREAM = "text/event-stream; charset=utf-8";
+
+export interface Reader {
+  readonly id: string;
+  readonly position: Position;
+  /** Called when the client goes before the task has ended. */
+  readonly onLeft?: (() => void) | undefined;
+}
+
+/** Whatever is to be done while an answer goes out. */
+export type Live = Pick<ServerParts, "tasks"> & { readonly pings: Pings; readonly reply: FastifyReply };
+
+/** From a position on. @throws {AltLasError} `not_found`: the task has just been removed */
+export async function streamEvents({ tasks, pings, reply }: Live, reader: Reader): Promise<void> {
+  const { id, position, onLeft } = reader;
+  let stop: (() => void) | null = null;
+  const onOver = (left: boolean, ended: TaskSnapshot | null): void => {
+    stop?.();
+    if (ended !== null) tellRead(tasks, reply, [ended]);
+    if (left) onLeft?.();
+  };
+  const stream = new EventStream(
+    reply.raw,
+    id,
+    position,
+    onOver,
+    (characters) => mayHold(reply, characters),
+    languageOf(reply.request),
+  );
+  const following = tasks.follow(id, stream);
+  if (following === null) return tellEnd(tasks, reply, id, stream);
+  if (!reply.raw.headersSent) beginLiveAnswer(reply, EVENT_STREAM, "with events");
+  stop = signsOfLife(pings, reply, stream);
+  stream.start(following);
+}
+
+/** Keeps a connection open, and finds out whether its client is still there. @returns what ends that */
+export function signsOfLife(pings: Pings, reply: FastifyReply, stream: Pinged): () => void {
+  const ends = [pings.add(stream), probeWhenHalfClosed(reply, () => stream.ping())];
+  return () => ends.forEach((end) => end());
+}
+
+/** Of a task that nobody can follow any more. */
+async function tellEnd(tasks: TaskApi, reply: FastifyReply, id: string, stream: EventStream): Promise<void> {
+  const task = await tasks.get(id);
+  if (task === null) throw new AltLasError("not_found", `There is no task ${id} any more.`);
+  if (reply.raw.destroyed) return;
+  if (!reply.raw.headersSent) beginLiveAnswer(reply, EVENT_STREAM, "with events");
+  if (isFinal(task.status)) stream.ended(task);
+  else stream.closed();
+}

@@ -1,0 +1,314 @@
+/**
+ * Events of a task for readers at a server that stands by: real servers that pass on and lead, whose task books are scripted, and the run of a
+ * machine that they read.
+ */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { test, type TestContext } from "node:test";
+import { AgentReaders } from "../src/cluster/agent-readers.ts";
+import { type FromReader, readersTo, textTo, type ToReader } from "../src/cluster/messages.ts";
+import { TextReader } from "../src/cluster/text-reader.ts";
+import { Credentials } from "../src/auth/credentials.ts";
+import { close, listen } from "../src/http/listen.ts";
+import type { LeadingServer } from "../src/http/standby/pass-on.ts";
+import { createStandby } from "../src/http/standby/server.ts";
+import { createLogger } from "../src/log/log.ts";
+import { Output, textOf } from "../src/output.ts";
+import { BEAT } from "./helpers/cluster-world.ts";
+import { brief, LiveClient, type ServerEvent } from "./helpers/events.ts";
+import { aCompletedTask, API, AS, aTask, FakeRun, ID, listening, testConfig, testServer } from "./helpers/http.ts";
+import { MemoryPlace } from "./helpers/kept.ts";
+import { Hub } from "./helpers/memory-bus.ts";
+import { testFolder } from "./helpers/store.ts";
+
+const EVENTS = `${API}/task/${ID}/events`;
+const CLUSTER = "the-cluster";
+const RUN = { machine: "one", key: `${ID}:1:a` };
+
+/** A machine that has runs, and what it tells. */
+class Machine {
+  readonly told: ToReader[] = [];
+  readonly #outputs = new Map<string, Output>();
+  readonly #readers: AgentReaders;
+
+  constructor(hub: Hub, machine = "one") {
+    const bus = hub.connect();
+    this.#readers = new AgentReaders({
+      machine,
+      outputOf: (key) => this.#outputs.get(key),
+      send: (subject, message) => {
+        assert.match(subject, new RegExp(`^${textTo(machine, "[0-9a-f-]{36}")}$`));
+        this.told.push(message);
+        bus.send(subject, message);
+      },
+    });
+    bus.listen(readersTo(machine), (message) => this.#readers.hear(message as FromReader, CLUSTER));
+  }
+
+  say(text: string, key = RUN.key): void {
+    const output = this.#outputs.get(key) ?? new Output();
+    this.#outputs.set(key, output);
+    const before = output.length;
+    output.add({ kind: "text", text });
+    this.#readers.delta(key, { kind: "text", text }, before);
+  }
+}
+
+/** One that leads, with a task that it has. */
+async function leader(t: TestContext, name: string) {
+  const member = {
+    secret: name,
+    leads: () => true,
+    kept: await new MemoryPlace().next(),
+    servers: () => Promise.resolve([]),
+    share: () => Promise.resolve(),
+  };
+  const { app, tasks } = testServer(t, testConfig(), { member });
+  const run = new FakeRun();
+  tasks.tasks = [aTask({ status: "running", gpuId: 0 })];
+  tasks.runs.set(ID, run);
+  const port = await listening(app);
+  const asked: (string | undefined)[] = [];
+  app.server.on("request", ({ headers }: { headers: Record<string, string> }) => asked.push(headers["last-event-id"]));
+  const end = (text: string): void => {
+    const task = aCompletedTask();
+    tasks.tasks = [{ ...task, result: { ...task.result!, text } }];
+    tasks.runs.delete(ID);
+    run.end(tasks.tasks[0]!);
+  };
+  const at: LeadingServer = { id: name, url: `http://127.0.0.1:${port}`, secret: name };
+  return { at, tasks, run, asked, end, port };
+}
+
+/** One that stands by, and a machine whose runs it may read. */
+async function world(t: TestContext) {
+  const hub = new Hub();
+  const machine = new Machine(hub);
+  const first = await leader(t, "first");
+  const config = testConfig("server: { port: 0 }");
+  const log = createLogger("fatal", { write: () => {} });
+  const texts = new TextReader({ bus: hub.connect(), cluster: CLUSTER, beat: BEAT });
+  t.after(() => texts.close());
+  let now: LeadingServer | null = first.at;
+  const server = createStandby({
+    config,
+    live: { config, values: [], sourceOf: () => "default", patch: () => [] },
+    log,
+    credentials: new Credentials({ config: config.auth, dataDir: testFolder(t), log }),
+    version: "1.2.3",
+    leader: () => now,
+    texts,
+    ended: () => Promise.resolve(null),
+    metrics: () => Promise.resolve({ contentType: "text/plain", text: "" }),
+  });
+  t.after(() => close(server.app));
+  const { url } = await listen(server.app, config.server, log, true);
+  const lead = (next: LeadingServer | null): void => {
+    now = next;
+    server.leaderChanged();
+  };
+  const open = async (path = EVENTS, headers: Record<string, string> = {}, body?: object) => {
+    const type = { "content-type": "application/json" };
+    const options = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+    const client = await LiveClient.open(Number(new URL(url).port), path, {
+      ...options,
+      headers: { ...AS.user, ...(body && type), ...headers },
+    });
+    t.after(() => client.leave());
+    return client;
+  };
+  return { hub, machine, first, lead, open };
+}
+
+async function take(client: LiveClient, count: number): Promise<ServerEvent[]> {
+  const events: ServerEvent[] = [];
+  while (events.length < count) events.push((await client.next())!);
+  return events;
+}
+
+test("a stream goes on from one leader to the next, with nothing missing and nothing twice", async (t) => {
+  const { hub, machine, first, lead, open } = await world(t);
+  first.run.elsewhere = RUN;
+  machine.say("Once ");
+  const client = await open();
+  assert.equal(client.headers["x-alt-las-relay"], undefined);
+  first.run.place(1, 3);
+  const events = await take(client, 2);
+  assert.deepEqual(brief(events), ["placed 1 on 3", "token Once "]);
+  assert([...first.run.readers].every(({ readsElsewhere }) => readsElsewhere));
+  // Nobody leads: the machine tells on.
+  lead(null);
+  machine.say("upon ");
+  events.push(...(await take(client, 1)));
+  const second = await leader(t, "second");
+  second.run.elsewhere = RUN;
+  second.run.place(1, 3);
+  const followed = once(second.run, "followed");
+  lead(second.at);
+  await followed;
+  machine.say("a ");
+  machine.say("time");
+  events.push(...(await take(client, 1)));
+  // What is lost on the way comes with the end.
+  hub.loses = (subject) => subject.startsWith("alt-las.text.");
+  machine.say(".");
+  second.end("Once upon a time.");
+  events.push(...(await client.rest()));
+  assert.deepEqual(
+    events.map(({ event, id, data }) => [event, id, data["text"]]),
+    [
+      ["placed", `${ID}:1:0`, undefined],
+      ["token", `${ID}:1:5`, "Once "],
+      ["token", `${ID}:1:10`, "upon "],
+      ...tokensOf(events.slice(3, -1)),
+      ["completed", `${ID}:end`, undefined],
+    ],
+  );
+  assert.equal(textIn(events), "Once upon a time.");
+  assert.equal((events.at(-1)!.data["result"] as { text: string }).text, "Once upon a time.");
+  assert.deepEqual(first.asked, [undefined]);
+  assert.equal(second.asked[0], `${ID}:1:10`);
+});
+
+function tokensOf(events: readonly ServerEvent[]) {
+  return events.map(({ id, data }) => ["token", id, data["text"]]);
+}
+
+function textIn(events: readonly ServerEvent[]): string {
+  let offset = 0;
+  const tokens = events.filter(({ event }) => event === "token");
+  for (const { id, data } of tokens) {
+    offset += (data["text"] as string).length;
+    assert.equal(Number(id.split(":")[2]), offset);
+  }
+  return tokens.map(({ data }) => data["text"]).join("");
+}
+
+test("a stream that begins with its submission does so, too, and its client's leaving is told", async (t) => {
+  const { machine, first, open } = await world(t);
+  first.run.elsewhere = RUN;
+  const body = { text: "hello", max_length: 5, stream: true, cancel_on_disconnect: true };
+  const client = await open(`${API}/predict`, {}, body);
+  assert.equal(client.headers["x-task-id"], ID);
+  first.run.place(1, 0);
+  machine.say("a");
+  assert.deepEqual(brief(await take(client, 2)), ["placed 1 on 0", "token a"]);
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  client.leave();
+  // As of any client that sends no more, each server finds out by what it does not take.
+  while (first.run.readers.size > 0) {
+    t.mock.timers.tick(1000);
+    await new Promise((resolve) => void setImmediate(resolve));
+  }
+  t.mock.timers.reset();
+  assert.deepEqual(first.tasks.canceled, [ID]);
+});
+
+test("text that cannot be read where it is comes from the leader, for whom the client has not left", async (t) => {
+  const { first, open } = await world(t);
+  first.run.elsewhere = { machine: "deaf", key: RUN.key };
+  const body = { text: "hello", max_length: 5, stream: true, cancel_on_disconnect: true };
+  const client = await open(`${API}/predict`, {}, body);
+  first.run.place(1, 0);
+  const followed = once(first.run, "followed");
+  await followed;
+  first.run.say("here");
+  const events = await take(client, 2);
+  assert.deepEqual(brief(events), ["placed 1 on 0", "token here"]);
+  assert.deepEqual(first.tasks.canceled, []);
+  first.end("here it is");
+  assert.equal(textIn([...events, ...(await client.rest())]), "here it is");
+});
+
+test("events of a run that can be read at the leader alone go on at the next one", async (t) => {
+  const { first, lead, open } = await world(t);
+  const client = await open();
+  first.run.place(1, 0);
+  first.run.say("Once ");
+  const events = await take(client, 2);
+  const second = await leader(t, "second");
+  second.run.place(1, 0, "Once upon");
+  lead(second.at);
+  events.push(...(await take(client, 1)));
+  second.end("Once upon a time.");
+  events.push(...(await client.rest()));
+  assert.deepEqual(brief(events), ["placed 1 on 0", "token Once ", "token upon", "token  a time.", "completed"]);
+  textIn(events);
+});
+
+test("another attempt is read where that runs", async (t) => {
+  const { hub, machine, first, open } = await world(t);
+  const two = new Machine(hub, "two");
+  first.run.elsewhere = RUN;
+  const client = await open();
+  first.run.place(1, 0);
+  machine.say("Once ");
+  const events = await take(client, 2);
+  first.run.elsewhere = { machine: "two", key: `${ID}:2:a` };
+  two.say("Twice", `${ID}:2:a`);
+  first.run.place(2, 1);
+  events.push(...(await take(client, 2)));
+  assert.deepEqual(brief(events), ["placed 1 on 0", "token Once ", "placed 2 on 1", "token Twice"]);
+});
+
+test("a reader that comes back gets what is behind its last event, from the machine", async (t) => {
+  const { machine, first, open } = await world(t);
+  first.run.elsewhere = RUN;
+  first.run.place(1, 0);
+  machine.say("Once upon ");
+  const client = await open(EVENTS, { "last-event-id": `${ID}:1:5` });
+  machine.say("a time");
+  const events = await take(client, 1);
+  while (events.map(({ data }) => data["text"]).join("") !== "upon a time") events.push((await client.next())!);
+  assert(events.every(({ event }) => event === "token"));
+});
+
+test("only a server that passes requests on can have text come from elsewhere", async (t) => {
+  const { first } = await world(t);
+  first.run.elsewhere = RUN;
+  first.run.place(1, 0);
+  const client = await LiveClient.open(first.port, EVENTS, { headers: { ...AS.user, "x-alt-las-relays": "1" } });
+  t.after(() => client.leave());
+  assert.equal(client.headers["x-alt-las-relay"], undefined);
+  first.run.say("here");
+  assert.deepEqual(brief(await take(client, 2)), ["placed 1 on 0", "token here"]);
+});
+
+test("an agent tells what is read while it is read, and again what was lost", async (t) => {
+  const hub = new Hub();
+  const machine = new Machine(hub);
+  const texts = new TextReader({ bus: hub.connect(), cluster: CLUSTER, beat: BEAT });
+  t.after(() => texts.close());
+  machine.say("0");
+  assert.equal(machine.told.length, 0);
+  let grown = Promise.withResolvers<void>();
+  const read = () =>
+    texts.read(RUN, { caughtUp: () => grown.resolve(), delta: () => grown.resolve(), failed: () => assert.fail() });
+  const [one, other] = [read(), read()];
+  let count = 0;
+  hub.loses = (subject) => subject.startsWith("alt-las.text.") && ++count % 3 === 0;
+  hub.doubles = () => count % 4 === 0;
+  let all = "0";
+  for (let piece = 1; piece < 40; piece++) {
+    all += ` ${piece}`;
+    machine.say(` ${piece}`);
+    await new Promise((resolve) => void setImmediate(resolve));
+  }
+  while (one.output.length < all.length) {
+    grown = Promise.withResolvers();
+    await grown.promise;
+  }
+  assert.equal(one.output.deltas.map(textOf).join(""), all);
+  assert.equal(one.output, other.output);
+  one.stop();
+  machine.say("!");
+  const { told } = machine;
+  while (!told.some(({ runs }) => runs.some(({ output }) => output.map(textOf).join("").endsWith("!"))))
+    await new Promise((resolve) => void setImmediate(resolve));
+  other.stop();
+  await new Promise((resolve) => void setImmediate(() => setImmediate(resolve)));
+  const { length } = told;
+  machine.say("nobody reads this");
+  await new Promise((resolve) => void setImmediate(() => setImmediate(resolve)));
+  assert.equal(machine.told.length, length);
+});
