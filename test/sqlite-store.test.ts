@@ -416,7 +416,7 @@ test("what a task has cost is read as a list, and as the object with names that 
 test("a task that is removed leaves no request", async (t) => {
   const path = databasePath(t);
   const store = await openedStore(t, { path });
-  const tasks = [1, 2, 3].map((seq) => complete(run(newTask(seq))));
+  const tasks = [1, 2, 3].map((seq) => complete(run(newTask(seq, { text: "a long text ".repeat(100) }))));
   await store.save(tasks);
   await store.tasks.remove(tasks[0]?.id ?? "");
   await store.sweep({ endedBefore: 0, maxEnded: 1, keysBefore: 0, usageBefore: 0 });

@@ -26,8 +26,9 @@ export async function fill(store: Store, tasks = 40): Promise<void> {
 
 function taskOf(seq: number): Task {
   const user = USERS[seq % USERS.length]!;
-  // One is longer than what is read at once.
-  const text = seq === 5 ? `${HARD}${"long ".repeat(1_200_000)}` : seq % 5 === 0 ? HARD : `prompt ${seq}`;
+  // One is longer than what is read at once. Even ones have requests that are too long for their rows.
+  const usual = `prompt ${seq}${seq % 2 === 0 ? " and so on".repeat(60) : ""}`;
+  const text = seq === 5 ? `${HARD}${"long ".repeat(1_200_000)}` : seq % 5 === 0 ? HARD : usual;
   const [keyName, team] = [seq % 2 === 0 ? HARD : null, seq % 3 === 0 ? "sales" : null];
   const batchId = seq === 1 || seq === 2 ? "batch one" : null;
   return newTask(seq, { user, text, keyName, team, batchId, createdAt: NOW + 0.1 + seq / 3 });

@@ -56,6 +56,7 @@ async function fill(path: string, tasks: number, bytes: number, longest: boolean
     .map(({ name }) => String(name));
   const own: Readonly<Record<string, string>> = {
     seq: "n",
+    request: "NULL",
     size: `${bytes} + length(n)`,
     id: "printf('00000000-0000-7000-8000-%012d', n)",
     ...(longest && { estimated_tokens: "30000", task_type: `n || '${"t".repeat(250)}'`, webhook: WEBHOOK }),

@@ -10,7 +10,7 @@ const FOUND = `
   SELECT seq, id, attempts, sampling, error_code, error_sentence FROM tasks
   WHERE seq = ANY(:seqs::bigint[]) AND texts = 'until_read' AND ${IN_FINAL}`;
 const EMPTY = `
-  UPDATE tasks SET texts = 'removed', prefix = NULL, attempts = :attempts, sampling = :sampling, error_sentence = :error,
+  UPDATE tasks SET texts = 'removed', request = NULL, prefix = NULL, attempts = :attempts, sampling = :sampling, error_sentence = :error,
     ${TEXT_COLUMNS.map((name) => `${name} = NULL`).join()}
   WHERE seq = :seq`;
 const DELIVERED = `

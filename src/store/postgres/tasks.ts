@@ -24,6 +24,9 @@ const LIVE = `${WHOLE} WHERE status IN ('queued', 'running') AND seq > :after OR
 const LARGE: ReadonlySet<string> = new Set(["embeddings", "logprobs"]);
 const FOR_LISTS = LISTED.map((name) => (LARGE.has(name) ? "NULL" : (LISTED_TEXTS[name] ?? `"${name}"`))).join();
 const FOR_ENDS = listOf(LISTED);
+const REQUEST = `
+  SELECT coalesce(t.request, r.request), sampling FROM tasks AS t LEFT JOIN requests AS r ON r.seq = t.seq
+  WHERE t.seq = :seq AND coalesce(t.request, r.request) IS NOT NULL`;
 const BATCHES = `SELECT ${listOf(BATCH)} FROM batches`;
 /** The latest time by the server's clock; each is read from the end of an index. */
 const NEWEST = `
@@ -86,8 +89,7 @@ export async function unfinishedBatches(session: Session): Promise<Batch[]> {
 }
 
 export async function findRequest(session: Session, seq: number): Promise<StoredRequest | null> {
-  const found = "SELECT request, sampling FROM requests JOIN tasks USING (seq) WHERE seq = :seq";
-  const [row] = await session.rows(found, { seq });
+  const [row] = await session.rows(REQUEST, { seq });
   return row === undefined ? null : { request: row[0] as string, sampling: row[1] as string };
 }
 

@@ -52,6 +52,9 @@ const FOR_ENDS = `SELECT ${LISTED.join()} FROM tasks t`;
 /** Larger than all else of a task: thousands of numbers. */
 const LARGE: ReadonlySet<string> = new Set(["embeddings", "logprobs"]);
 const FOR_LISTS = `SELECT ${LISTED.map((name) => (LARGE.has(name) ? "NULL" : (LISTED_TEXTS[name] ?? name))).join()} FROM tasks t`;
+const REQUEST = `
+  SELECT coalesce(t.request, r.request) AS request, sampling FROM tasks t LEFT JOIN requests r ON r.seq = t.seq
+  WHERE t.seq = :seq AND coalesce(t.request, r.request) IS NOT NULL`;
 const BATCHES = `SELECT ${BATCH.join()} FROM batches`;
 const ENDED = TASK_STATUSES.filter((status) => isFinal(status)).map((status) => `'${status}'`);
 
@@ -122,8 +125,7 @@ export class TaskDatabase {
   }
 
   request(seq: number): StoredRequest | null {
-    const found = "SELECT request, sampling FROM requests JOIN tasks USING (seq) WHERE seq = :seq";
-    const [row] = this.#sql.records<StoredRequest>(found, { seq });
+    const [row] = this.#sql.records<StoredRequest>(REQUEST, { seq });
     return row ?? null;
   }
 

@@ -13,7 +13,7 @@ const FOUND = `
   SELECT id, attempts, sampling, error_code, error_sentence FROM tasks
   WHERE seq = :seq AND texts = 'until_read' AND ${IS_FINAL}`;
 const EMPTY = `
-  UPDATE tasks SET texts = 'removed', prefix = NULL, attempts = :attempts, sampling = :sampling, error_sentence = :error,
+  UPDATE tasks SET texts = 'removed', request = NULL, prefix = NULL, attempts = :attempts, sampling = :sampling, error_sentence = :error,
     ${TEXT_COLUMNS.map((name) => `${name} = NULL`).join()}
   WHERE seq = :seq`;
 const DELIVERED = `

@@ -26,9 +26,12 @@ import { type Columns, namesOf, placesOf, type Row, rowMaker, type Value, withou
 export interface NewRow {
   /** Of the first ones of `INSERTED`. */
   readonly row: Row;
-  /** Its request without the sampling, which the task's row has, as JSON; a long one is bytes of UTF-8. null: it is not to be stored. */
+  /** Its request, if that is a long one; as text or as bytes of UTF-8. null: the row has it, or it is not to be stored. */
   readonly request: string | Uint8Array | null;
 }
+
+/** Characters of the longest request in the row of its task. A row is written anew at each change, which for a long request would be dear. */
+const SHORT = 512;
 
 /*
  * Columns that most tasks have come first in each list: a row ends with its last value that is not null, and the others need not cross to
@@ -63,6 +66,11 @@ const SELDOM = {
   created_clock: ({ createdAt, createdClock }) => otherThan(createdAt, createdClock),
   texts: ({ texts }) => (texts === "keep" ? null : texts),
 } as const satisfies Columns<Task>;
+
+/** As JSON, without the sampling, which has a column of its own; null: it is long. */
+const SHORT_REQUEST = {
+  request: (_task, short) => short,
+} as const satisfies Columns<Task, string | null>;
 
 /** Columns that are written once, and read where a task is taken over. */
 const FACTS = {
@@ -109,7 +117,7 @@ const SELDOM_END = {
   finished_shown: ({ finishedAt, finishedClock }) => otherThan(finishedClock ?? finishedAt, finishedAt),
 } as const satisfies Columns<Task>;
 
-const NEW_COLUMNS = { ...IDENTITY, ...STATE, ...FACTS, ...SELDOM, ...SELDOM_STATE } as const;
+const NEW_COLUMNS = { ...IDENTITY, ...SHORT_REQUEST, ...STATE, ...FACTS, ...SELDOM, ...SELDOM_STATE } as const;
 const ENDED_COLUMNS = { ...NEW_COLUMNS, ...END, ...SELDOM_END } as const;
 const CHANGED_COLUMNS = {
   was: (_task, was) => was,
@@ -146,8 +154,8 @@ export const IN_NEW = placesOf(INSERTED);
 /** The indexes in the row of a change. */
 export const IN_CHANGED = placesOf(CHANGED);
 
-const rowOfLive = rowMaker<Task>(NEW_COLUMNS);
-const rowOfEnded = rowMaker<Task>(ENDED_COLUMNS);
+const rowOfLive = rowMaker<Task, string | null>(NEW_COLUMNS);
+const rowOfEnded = rowMaker<Task, string | null>(ENDED_COLUMNS);
 const changeOf = rowMaker<Task, TaskStatus>(CHANGED_COLUMNS);
 
 /** The row for a task that is stored: a row of `UPDATED`, and what says which. @param was with which status */
@@ -178,8 +186,10 @@ export function newRow(task: Task): NewRow {
   if (task.request === null) throw new Error(`the request of the new task ${task.id} is not there`);
   const { finishedAt, result, error } = task;
   const isLive = (finishedAt ?? result ?? error) === null;
-  const row = withoutLastNulls(isLive ? rowOfLive(task) : rowOfEnded(task));
-  return { row, request: task.texts === "never" ? null : JSON.stringify({ ...task.request, sampling: undefined }) };
+  const request = task.texts === "never" ? null : JSON.stringify({ ...task.request, sampling: undefined });
+  const isShort = request !== null && request.length <= SHORT;
+  const row = withoutLastNulls((isLive ? rowOfLive : rowOfEnded)(task, isShort ? request : null));
+  return { row, request: isShort ? null : request };
 }
 
 /** A stored request, as JSON. Those that migration 0008 has brought over, and those before 0.2.0, have their sampling in them. */
