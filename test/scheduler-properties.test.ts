@@ -456,7 +456,7 @@ function historyOf(one: fc.Arbitrary<Step>) {
 /** Beside the random seed: so each run of the tests sees these histories, among them those that have shown faults. */
 const PINNED = [
   // Its run 909 had an alarm that was set for a time already past.
-  { seed: -539769527, numRuns: 909 },
+  { seed: -539769527, path: "908", numRuns: 200 },
   { seed: 1, numRuns: 200 },
   { seed: 2, numRuns: 200 },
 ];

@@ -6,7 +6,21 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
 /** Files of a group. With more of them the last group to end would keep the machine waiting. */
-const SIZE = 8;
+const SIZE = 16;
+
+/** Files that take longest. They begin first, each in a process of its own. */
+const LONG: ReadonlySet<string> = new Set([
+  "earlier-data",
+  "engine-conformance",
+  "sqlite-store",
+  "store-conformance",
+  "store-lists",
+  "store-records",
+]);
+
+export function isLong(file: string): boolean {
+  return LONG.has(nameOf(file));
+}
 
 /** Files that need a process of their own, and why. */
 const ALONE: ReadonlyMap<string, string> = new Map([
@@ -30,7 +44,9 @@ export interface TestProcess {
 export function grouped(files: readonly string[], folder: string): TestProcess[] {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const [alone, rest] = [true, false].map((is) => files.filter((file) => ALONE.has(nameOf(file)) === is));
+  const [alone, rest] = [true, false].map((is) =>
+    files.filter((file) => (ALONE.has(nameOf(file)) || isLong(file)) === is),
+  );
   const groups = Array.from({ length: Math.ceil(rest!.length / SIZE) }, (_, index) =>
     rest!.toSorted().slice(index * SIZE, (index + 1) * SIZE),
   );

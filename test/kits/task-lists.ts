@@ -41,8 +41,9 @@ export function exerciseTaskLists(name: string, make: MakePlace): void {
         for (const filter of asked) await checkFilter(world.store, left, filter);
         await world.restart();
         for (const filter of asked) await checkFilter(world.store, left, filter);
+        await world.store.close();
       });
-      await fc.assert(property, { numRuns: 12 });
+      await fc.assert(property, { numRuns: 8 });
     });
 
     test("pages by `after` have every task once, whatever is added in front meanwhile", async (t) => {
@@ -150,9 +151,10 @@ export function exerciseTaskLists(name: string, make: MakePlace): void {
           await world.restart();
           assert.deepEqual(world.first.live, tasks.filter((task) => !isFinal(task.status)).map(withoutRequest));
           assert.equal(world.first.lastSeq, tasks.at(-1)?.seq ?? 0);
+          await world.store.close();
         },
       );
-      await fc.assert(property, { numRuns: 12 });
+      await fc.assert(property, { numRuns: 8 });
     });
 
     test("a sweep of many tasks takes small steps, and saves made between them resolve in order", async (t) => {

@@ -269,8 +269,9 @@ export function exerciseTasks(name: string, make: MakePlace): void {
         await world.store.save([addTask(tasks, "last")]);
         await checkLists(world.store, tasks.toReversed());
         await checkLists((await world.restart()).store, tasks.toReversed());
+        await world.store.close();
       });
-      await fc.assert(property, { numRuns: 15 });
+      await fc.assert(property, { numRuns: 10 });
     });
   });
 }
