@@ -1,17 +1,20 @@
 /**
- * Runs suites of slow tests: all of them, or those that are named, or those whose files have changed. They follow each other in two rows at
- * once: those that mostly wait, or compute on one core, run beside the others, and their output comes when each has ended.
+ * Runs suites of slow tests: all of them, or those that are named, or those whose files have changed. They follow each other in three rows
+ * at once, so that the last file of a suite never runs alone: those that mostly wait, or compute on one core, run beside two of the others.
+ * Of several suites, the output comes when each has ended.
  *
  *     node tools/run-suites.ts [NAME…]
  *     node tools/run-suites.ts --changed    those that the last three days' commits concern; with CI_WIDE=1 all
  *
  * A run ends as one of the fast tests does (run-tests.ts).
  */
-import { conclude, ROOT, runTests, type TestRun } from "./test-run.ts";
+import { AT_ONCE, conclude, ROOT, runTests, type TestRun } from "./test-run.ts";
 import { concerns, filesOf, recentChanges, type Suite, SUITES } from "./wide-suites.ts";
 
 /** Seconds that a suite may take on two quiet cores. */
 const MOST = 240;
+/** Files of a suite that run at once, unless it is beside the others. */
+const ROW = Math.ceil(AT_ONCE / 2);
 
 const names = process.argv.slice(2);
 const unknown = names.find((name) => name !== "--changed" && !SUITES.some((suite) => suite.name === name));
@@ -33,28 +36,39 @@ interface SuiteRun extends TestRun {
   readonly line: string;
 }
 
-async function runSuite(suite: Suite): Promise<SuiteRun> {
-  const printed: string[] = [`Suite ${suite.name}\n`];
-  if (suite.beside !== true) process.stdout.write(printed.pop()!);
+/** @param alone no other suite runs */
+async function runSuite(suite: Suite, alone: boolean): Promise<SuiteRun> {
+  const printed: string[] = [];
+  console.log(`Suite ${suite.name} begins`);
   const start = performance.now();
-  const beside = { write: (text: string) => void printed.push(text), atOnce: 1 };
-  const run = await runTests(filesOf(suite), suite.beside === true ? beside : {});
-  process.stdout.write(printed.join(""));
+  const write = (text: string): void => void printed.push(text);
+  const run = await runTests(filesOf(suite), alone ? {} : { write, atOnce: suite.beside === true ? 1 : ROW });
+  process.stdout.write([`Suite ${suite.name}\n`, ...printed].join(""));
   const seconds = Math.round((performance.now() - start) / 1000);
   const verdict = run.passed ? "passed" : "FAILED";
   const slow = seconds > MOST ? `, which is more than ${MOST} s` : "";
   return { ...run, line: `${suite.name}: ${verdict} in ${seconds} s${slow}` };
 }
 
-async function runRow(suites: readonly Suite[]): Promise<SuiteRun[]> {
+/** Runs what is left, the row's own kind first. */
+async function runRow(queues: readonly Suite[][], alone: boolean): Promise<SuiteRun[]> {
   const runs: SuiteRun[] = [];
-  for (const suite of suites) runs.push(await runSuite(suite));
-  return runs;
+  for (;;) {
+    const next = queues.find((queue) => queue.length > 0)?.shift();
+    if (next === undefined) return runs;
+    runs.push(await runSuite(next, alone));
+  }
 }
 
 async function runAll(suites: readonly Suite[]): Promise<number> {
-  const rows = [suites.filter(({ beside }) => beside !== true), suites.filter(({ beside }) => beside === true)];
-  const runs = (await Promise.all(rows.map(runRow))).flat();
+  const beside = suites.filter((suite) => suite.beside === true);
+  const others = suites.filter((suite) => suite.beside !== true);
+  const rows = [
+    [others, beside],
+    [others, beside],
+    [beside, others],
+  ];
+  const runs = (await Promise.all(rows.map((queues) => runRow(queues, suites.length === 1)))).flat();
   for (const { line } of runs) console.log(line);
   const rest = SUITES.filter((suite) => !suites.includes(suite)).map(({ name }) => name);
   if (rest.length > 0) console.log(`Not run: ${rest.join(", ")}`);
