@@ -131,6 +131,7 @@ test("a server that is cut off from its database takes no agent back from the on
   // More than those after which a server leads on.
   await world.changes.until(() => beats > 3 * MOST_MISSED);
   assert.equal(before.status().epoch, old);
+  assert(world.said.includes("The agent of machine one has obeyed another server meanwhile."));
   assert.equal((await world.ended(run)).status, "completed");
   // The database says that it leads, after all.
   const { epoch } = world.pool.status();

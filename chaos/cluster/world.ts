@@ -2,6 +2,7 @@
  * The processes of a cluster under violence: NATS, PostgreSQL, servers and agents. Each may be dead or frozen, and has a clock of its own;
  * whatever they say to each other goes over a link that may be cut.
  */
+import { spawnSync } from "node:child_process";
 import { chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,7 +14,7 @@ import { CLOCK_VARIABLES, WallClock } from "../clock.ts";
 import type { Dice } from "../dice.ts";
 import { sessions, watchWrites } from "./epochs.ts";
 import { Link } from "./link.ts";
-import { Losses } from "./losses.ts";
+import { Losses, withoutRequests } from "./losses.ts";
 
 const AGENTS = ["one", "two", "three"] as const;
 const AGENT_CONFIG = JSON.stringify({
@@ -63,7 +64,7 @@ export class ClusterWorld {
   readonly folder = mkdtempSync(join(tmpdir(), "alt-las-cluster-chaos-"));
   readonly seats: Seat[] = [];
   readonly posts: Post[] = [];
-  readonly losses = new Losses();
+  readonly losses = new Losses((machine) => this.seats.find(({ name }) => name === machine)!.agent.said);
   readonly #undo: (() => void | Promise<void>)[] = [];
   nats!: NatsServer;
   postgres: PostgresServer | null = null;
@@ -163,7 +164,7 @@ export class ClusterWorld {
     const agents = this.seats.map(({ name, agent }) => `${name}: ${agent.said.slice(-SHOWN)}`);
     const servers = this.posts.map(({ server }) => `${server.url}: ${withoutRequests(server.stderr).slice(-SHOWN)}`);
     const database = this.postgres && (await sessions(this.postgres).catch(String));
-    return [...agents, ...servers, database].join("\n");
+    return [...agents, ...servers, database, threads()].join("\n");
   }
 
   async end(): Promise<void> {
@@ -176,10 +177,10 @@ export class ClusterWorld {
   }
 }
 
-/** Hundreds of them say that nobody leads. */
-function withoutRequests(log: string): string {
-  const lines = log.split("\n");
-  return lines.filter((line) => !/request failed|requests that have no line/.test(line)).join("\n");
+/** The threads of all its processes: their states, seconds of life and of processor time, and what each waits for. */
+function threads(): string {
+  const shown = "pid,tid,stat,etimes,cputimes,wchan:24,comm";
+  return spawnSync("ps", ["-L", "--ppid", String(process.pid), "-o", shown], { encoding: "utf8" }).stdout;
 }
 
 function portOf({ url }: Server): number {

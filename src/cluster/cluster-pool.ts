@@ -265,9 +265,9 @@ export class ClusterPool implements AnyPool {
     const lock = ids.lockOf(name);
     if (lock !== null) return this.#machine(name).sendAway(message, lockWords(lock));
     this.#understand(name, () => {
-      const { epoch } = message;
-      if (epoch > this.#leadership.epoch) this.#leadership.onLater(name, epoch, this.#early !== null);
-      else this.#machine(name).receive(message);
+      if (message.epoch <= this.#leadership.epoch) return this.#machine(name).receive(message);
+      this.#leadership.onLater(name, message.epoch, this.#early !== null);
+      this.#machines.get(name)?.obeysAnother();
     });
   }
 

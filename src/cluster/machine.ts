@@ -184,7 +184,12 @@ export class Machine {
     if (leader !== this.#leader) return;
     if (session === this.#link.session) this.#link.obeyed(heard);
     // It does not know any more what it was told before, and its runs may be those of the other server.
-    else if (this.#link.isObeyed) this.lose(`The agent of machine ${this.name} has obeyed another server meanwhile.`);
+    else if (this.#link.isObeyed) this.obeysAnother();
+  }
+
+  /** Another server leads by now, or has led: it decides what becomes of the runs there. */
+  obeysAnother(): void {
+    this.lose(`The agent of machine ${this.name} has obeyed another server meanwhile.`);
   }
 
   /** An agent that comes under the name of one that lives waits until that is gone, and is sent away when it is not. */
