@@ -41,20 +41,30 @@ const rowOf = rowMaker<UsageRow>({ ...KEY, ...SUMS });
  * @param stored the status in the row of each task that has one
  */
 export function endedUsage(tasks: Iterable<Task>, stored: Pick<ReadonlyMap<Task, TaskStatus>, "get">): Row[] {
-  const rows = new Map<string, UsageRow>();
+  // Few: one commit has tasks of some users, on some GPUs. A name for each task's key would cost more than looking through them.
+  const rows: UsageRow[] = [];
   for (const task of tasks) {
     if (!isFinal(task.status)) continue;
     const was = stored.get(task);
     // Its end is stored, and counted.
     if (was !== undefined && isFinal(was)) continue;
     const usage = usageOf(task);
-    const { hour, user, team, key, model, gpu } = usage;
-    const name = JSON.stringify([hour, user, team, key, model, gpu]);
-    const others = rows.get(name);
-    if (others === undefined) rows.set(name, usage);
+    const others = rows.find((row) => hasKeyOf(row, usage));
+    if (others === undefined) rows.push(usage);
     else addUsage(others, usage);
   }
-  return Array.from(rows.values(), (row) => rowOf(row));
+  return rows.map((row) => rowOf(row));
+}
+
+function hasKeyOf(row: UsageRow, other: UsageRow): boolean {
+  return (
+    row.gpu === other.gpu &&
+    row.hour === other.hour &&
+    row.user === other.user &&
+    row.key === other.key &&
+    row.model === other.model &&
+    row.team === other.team
+  );
 }
 
 function usageOf(task: Task): UsageRow {
