@@ -192,26 +192,37 @@ test("neighbours go on while a heavy form is compiled", async () => {
   await opened(await createEngine(simulated, 0), (engine) => goOn(engine, "simulated"));
 });
 
+/** @returns how runs that wait for a heavy form ended, and when it was made */
+async function canceledMeanwhile(engine: Engine, name: string): Promise<string[]> {
+  const request = { ...textOf(STORY, { maxTokens: 2 }, true), format: format(heavy(name)) };
+  const ended: string[] = [];
+  const controller = new AbortController();
+  const run = async (signal: AbortSignal): Promise<void> => {
+    const { finishReason, completionTokens } = await engine.generate({ request, signal, emit: () => {} });
+    ended.push(`${finishReason} ${completionTokens}`);
+  };
+  // More than there are slots: they hold none.
+  const others = Array.from({ length: SLOTS }, () => run(NEVER));
+  const one = run(controller.signal);
+  const made = answerForms.gbnfOf({ format: request.format, calls: null, reasoning: null }, NEVER);
+  const noted = made.then(() => ended.push("made"));
+  controller.abort();
+  await one;
+  await engine.generate({ request: textOf(STORY, { maxTokens: 1 }, true), signal: NEVER, emit: () => {} });
+  await engine.stop();
+  await Promise.all([...others, noted]);
+  return ended;
+}
+
 test("a run can be canceled while its form is compiled, and so can all of them", async () => {
-  await withLlama(async (engine) => {
-    const request = { ...textOf(STORY, { maxTokens: 2 }, true), format: format(heavy("cancel")) };
-    const ended: string[] = [];
-    const controller = new AbortController();
-    const run = async (signal: AbortSignal): Promise<void> => {
-      const { finishReason, completionTokens } = await engine.generate({ request, signal, emit: assert.fail });
-      assert.deepEqual([finishReason, completionTokens], ["canceled", 0]);
-      ended.push("canceled");
-    };
-    // More than there are slots: they hold none.
-    const others = Array.from({ length: SLOTS }, () => run(NEVER));
-    const one = run(controller.signal);
-    const made = answerForms.gbnfOf({ format: request.format, calls: null, reasoning: null }, NEVER);
-    const noted = made.then(() => ended.push("made"));
-    controller.abort();
-    await one;
-    await engine.generate({ request: textOf(STORY, { maxTokens: 1 }, true), signal: NEVER, emit: () => {} });
-    await engine.stop();
-    await Promise.all([...others, noted]);
-    assert.deepEqual(ended, [...Array.from({ length: SLOTS + 1 }, () => "canceled"), "made"]);
-  });
+  // On a machine that does much else a form may be ready before the one token in between.
+  for (let tries = 0; tries < 20; tries++) {
+    let ended: string[] = [];
+    await withLlama(async (engine) => {
+      ended = await canceledMeanwhile(engine, `cancel ${tries}`);
+    });
+    if (ended.at(-1) !== "made") continue;
+    return assert.deepEqual(ended, [...Array.from({ length: SLOTS + 1 }, () => "canceled 0"), "made"]);
+  }
+  assert.fail("none was canceled before its form was made");
 });
