@@ -373,6 +373,19 @@ test("a leader that wants certificates of all clients takes those of the other s
   await assert.rejects(asked({}));
 });
 
+/** Of openssl, for a server alone: `extendedKeyUsage=serverAuth`. */
+const OF_SERVERS = `-----BEGIN CERTIFICATE-----
+MIIBUjCB+KADAgECAhQwAQiEw6A3uAvj/3BJHfPnqsNpmTAKBggqhkjOPQQDAjAM
+MQowCAYDVQQDDAFhMCAXDTI2MTEzMDA3MjEwNVoYDzIxMjYxMTA2MDcyMTA1WjAM
+MQowCAYDVQQDDAFhMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE66qbAge29FG+
+gHOutd0Cgv48Tb70ad++MJFsrAAUueM9rWTMo9FIfordULiRz28vWUeRNiTNb0dL
+9TIIth7G0KM2MDQwEwYDVR0lBAwwCgYIKwYBBQUHAwEwHQYDVR0OBBYEFGoh2528
+4N/zki6m0wSjvz/quzuPMAoGCCqGSM49BAMCA0kAMEYCIQCsCnBcnrxV0/9Rk/69
+776PWg/7puI2EYCAqvi2zo/1jQIhANFWwo/YNhzHfNMy84s2T4PAd+N/ySD8WgIU
+5dBn9G69
+-----END CERTIFICATE-----
+`;
+
 test("a server says at its start when the other ones would refuse its certificate", () => {
   const authority = newCertificate("Authority of the cluster");
   const ca = [newCertificate("Another authority").cert, authority.cert];
@@ -388,6 +401,7 @@ test("a server says at its start when the other ones would refuse its certificat
   assert.equal(faultOf(authority.cert), null);
   for (const cert of [own.cert, newCertificate("localhost").cert, own.cert + newCertificate("Between", authority).cert])
     assert.match(faultOf(cert)!, /^The certificate of server\.tls\.cert is signed by no authority of server\.tls\./);
+  assert.match(faultOf(OF_SERVERS)!, /^The certificate of server\.tls\.cert is not for clients \(clientAuth\)/);
 });
 
 test("a leader whose certificate does not fit is told of, once for each thing that is wrong", async (t) => {
