@@ -29,7 +29,11 @@ export function reasonOf(error: unknown): string {
 
 /** Why a server cannot start on a database. @param shown of `shownUrl` */
 export function openFailure(error: unknown, shown: string): AltLasError {
-  if (error instanceof AltLasError) return error.cause === undefined ? error : openFailure(error.cause, shown);
+  if (error instanceof AltLasError) {
+    // That of a missing package has a cause that names a path of this machine.
+    const isSaid = error.cause === undefined || error.code === "bad_config";
+    return isSaid ? error : openFailure(error.cause, shown);
+  }
   const at = `PostgreSQL at ${shown}`;
   switch (codeOf(error)) {
     case "28P01":
