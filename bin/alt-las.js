@@ -61,6 +61,9 @@ Promise.all([import("node:module"), import("node:url")])
   })
   .then(async ({ main }) => {
     closeDebugger();
-    process.exitCode = await main(process.argv);
-    return process.exitCode;
+    const code = await main(process.argv);
+    process.exitCode = code;
+    // A start that failed may leave what keeps a process alive, as a connection on which nobody answers: nothing would start it anew.
+    if (code !== 0) process.stdout.write("", () => process.stderr.write("", () => process.exit(code)));
+    return code;
   });

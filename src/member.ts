@@ -238,23 +238,25 @@ class ClusterServer {
     this.#unlock();
     const store = new PostgresStore({ url: url!, schema, dataDir, log, member: { id: this.#id, stale } });
     try {
-      await store.open();
-      if (this.#stopping.signal.aborted) {
-        await store.close();
-        return false;
+      if ((await isTaken(store)) && !this.#stopping.signal.aborted) {
+        this.#leads(await this.#serve(store));
+        return true;
       }
-      this.#leads(await this.#serve(store));
-      return true;
     } catch (error) {
-      await store.close();
       if (this.#standby?.isOver === true) this.#lost.abort(new StoreTaken(messageOf(error)));
-      // Whether it is the database or the data directory that another server has.
-      this.#lock = lockDataDir(dataDir);
-      if (this.#standby === null) this.#unlock();
-      if (!(error instanceof AltLasError) || error.code !== "conflict") throw error;
-      this.#role.refused();
-      return false;
+      await this.#stay(store);
+      throw error;
     }
+    await this.#stay(store);
+    return false;
+  }
+
+  /** It goes on to stand by, if it does. */
+  async #stay(store: PostgresStore): Promise<void> {
+    await store.close();
+    this.#role.refused();
+    this.#lock = lockDataDir(this.#start.dataDir);
+    if (this.#standby === null) this.#unlock();
   }
 
   async #serve(store: PostgresStore): Promise<RunningServer> {
@@ -330,6 +332,17 @@ class ClusterServer {
   #unlock(): void {
     this.#lock?.release();
     this.#lock = undefined;
+  }
+}
+
+/** Opens a store. @returns false: another server was faster, and has the database or the data directory @throws {AltLasError} it cannot be opened */
+async function isTaken(store: PostgresStore): Promise<boolean> {
+  try {
+    await store.open();
+    return true;
+  } catch (error) {
+    if (error instanceof AltLasError && error.code === "conflict") return false;
+    throw error;
   }
 }
 

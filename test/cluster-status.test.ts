@@ -51,6 +51,15 @@ test("what is wrong with a cluster is said, a sentence each", () => {
     ],
   );
   assert.deepEqual([...warningsOf({ ...SEEN, machines: [ONE], database: null })], []);
+  const other = { name: "other", version: "1.2.3", leads: false, address: "http://other:8642" };
+  const servers = [
+    { ...other, heartbeatAge: 0.9 },
+    { ...other, name: "dead", heartbeatAge: 654.3 },
+  ];
+  assert.deepEqual(
+    [...warningsOf({ ...SEEN, servers, machines: [ONE], database: null })],
+    ["The server dead at http://other:8642 has given no sign of life for 654 s."],
+  );
 });
 
 test("admins see servers, machines and standbys of the database, by the API and by the command", async (t) => {

@@ -17,6 +17,8 @@ import { hashPassword, MIN_PASSWORD_LENGTH } from "./secrets.ts";
 export interface AccountsContext {
   readonly config: Config["auth"];
   readonly dataDir: string;
+  /** As `--config` named it, for the commands that are advised. */
+  readonly configFile?: string | undefined;
   /** undefined: the file in the data directory. */
   readonly accounts?: AccountStore | undefined;
   /** Milliseconds to wait for another process that changes the file; absent: as long as a command may. */

@@ -1,6 +1,6 @@
 /** The commands `alt-las users …` and `alt-las keys …`. Each returns the text to print, or throws `AltLasError` with a sentence. */
 import { isoTime, wallTime } from "../common/clock.ts";
-import { ALT_LAS, dataDirWords, shellWord } from "../common/paste.ts";
+import { ALT_LAS, placeWords, shellWord } from "../common/paste.ts";
 import { shown } from "../common/validation.ts";
 import { table } from "../cli/table.ts";
 import { ROLES, type Role } from "../config/config.ts";
@@ -28,7 +28,7 @@ export async function usersAdd(context: AccountsContext, options: Parameters<typ
   const user = await addUser(context, options);
   const next = user.hasPassword
     ? ""
-    : ` Give it a key with: ${ALT_LAS} keys add --user ${shellWord(user.name)}${dataDirWords(context.dataDir)}`;
+    : ` Give it a key with: ${ALT_LAS} keys add --user ${shellWord(user.name)}${placeWords(context.dataDir, context.configFile)}`;
   return `${begins}${nowIs(user)}${next}`;
 }
 
@@ -125,7 +125,7 @@ export async function keysAdd(
 async function refuseUnknownUser(context: AccountsContext, given: string): Promise<void> {
   const user = nameOf(given);
   if ((await listUsers(context)).some(({ name }) => name === user)) return;
-  const command = `${ALT_LAS} users add ${shellWord(user)} --role ROLE${dataDirWords(context.dataDir)}`;
+  const command = `${ALT_LAS} users add ${shellWord(user)} --role ROLE${placeWords(context.dataDir, context.configFile)}`;
   refuse(`There is no user ${user}. Make it, with one of the roles ${ROLES.join(", ")}: ${command}`);
 }
 

@@ -10,6 +10,8 @@ import { readKeyUse } from "./key-use-file.ts";
 interface Place {
   readonly config: Pick<Config, "auth" | "store">;
   readonly dataDir: string;
+  /** As `--config` named it. */
+  readonly configFile?: string | undefined;
 }
 
 /**
@@ -18,17 +20,17 @@ interface Place {
  * @param tell is told a sentence where others were taken over
  */
 export async function withAccounts<T>(
-  { config, dataDir }: Place,
+  { config, dataDir, configFile }: Place,
   { begins, tell: told }: { readonly begins: boolean; readonly tell: (sentence: string) => void },
   work: (context: AccountsContext) => Promise<T>,
 ): Promise<T> {
   const { url, schema } = config.store;
-  if (url === undefined) return work({ config: config.auth, dataDir });
+  if (url === undefined) return work({ config: config.auth, dataDir, configFile });
   const { openAccounts } = await import("../store/postgres/open-accounts.ts");
   const earlier = begins ? fileBefore({ config, dataDir }, told) : undefined;
   const accounts = await openAccounts({ url, schema, earlier });
   try {
-    return await work({ config: config.auth, dataDir, accounts });
+    return await work({ config: config.auth, dataDir, configFile, accounts });
   } finally {
     accounts.close();
   }

@@ -28,7 +28,10 @@ export async function agent({ config, dataDir, name: given, join }: AgentOrigin,
   const hurry = new AbortController();
   const stopping = Promise.withResolvers<number>();
   let isStopping = false;
+  let hasStarted = false;
   const stop = (code: number): void => {
+    // Nothing runs here yet.
+    if (!hasStarted) process.exit(code);
     if (isStopping) hurry.abort();
     isStopping = true;
     stopping.resolve(code);
@@ -40,6 +43,7 @@ export async function agent({ config, dataDir, name: given, join }: AgentOrigin,
   const name = `alt-las agent ${machine}`;
   const bus = await (credentials === undefined ? connectMachine(own) : openNats({ urls, credentials, name, log }));
   const running = await startAgent({ config, dataDir, machine, bus, log, tells: mayTell(credentials, own) });
+  hasStarted = true;
   running.refused.addEventListener("abort", () => {
     log.fatal(messageOf(running.refused.reason));
     hurry.abort();

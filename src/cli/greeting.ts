@@ -7,7 +7,7 @@ import { basePathOf } from "../http/base-path.ts";
 import { deviceTraits } from "../gpu/device-kinds.ts";
 import { DEMO_MODEL, type Device } from "../gpu/inventory/devices.ts";
 import type { RunningServer } from "../main.ts";
-import { ALT_LAS, dataDirWords, startCommand } from "../common/paste.ts";
+import { ALT_LAS, placeWords, startCommand } from "../common/paste.ts";
 import type { ModelEntry } from "../models/registry.ts";
 import { modelParts, namesOn } from "./greeting-models.ts";
 import { table } from "./table.ts";
@@ -69,9 +69,14 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | 
   if (serving.length > 0) parts.push(`Try it:\n  ${tryLine({ config, url, firstKey, serving, models })}`);
   if (config.auth.enabled && firstKey === null && !process.env.ALT_LAS_API_KEY && !process.env.ALT_LAS_API_KEY_FILE)
     parts.push(
-      `${keyVariable()} stands for your key. For a new one: ${ALT_LAS} keys add --user NAME${dataDirWords(dataDir)}`,
+      `${keyVariable()} stands for your key. For a new one: ${ALT_LAS} keys add --user NAME${placeWords(dataDir, accountsIn(origin))}`,
     );
   return `${parts.map(said).join("\n\n")}\n`;
+}
+
+/** The configuration that commands on users and keys need: it says which database has them. undefined: a file in the data directory has. */
+function accountsIn({ config, configFile }: Origin): string | undefined {
+  return config.store.url === undefined ? undefined : configFile;
 }
 
 /** Where everything is. */

@@ -24,6 +24,8 @@ const PING = 1000;
 const MOST_PINGS = 3;
 /** Milliseconds for an answer of the NATS servers. */
 const PATIENCE = 5000;
+/** Milliseconds in which a connection is made: a port of something else may say nothing. */
+const CONNECTING = 10_000;
 
 /** @throws {AltLasError} `bad_config`: there is no broker, it does not let us in, or it is none that can be used */
 export async function openNats(place: NatsPlace): Promise<Bus> {
@@ -96,6 +98,7 @@ function optionsOf({ urls, name }: NatsPlace): NodeConnectionOptions {
     // Else each of its addresses is a server of its own, and the error of the last one hides what the others said.
     resolve: false,
     noEcho: true,
+    timeout: CONNECTING,
     maxReconnectAttempts: -1,
     reconnectTimeWait: AGAIN,
     pingInterval: PING,

@@ -3,13 +3,18 @@ import { apart, MOST_APART } from "./strangers.ts";
 import type { ClusterStatus } from "./status.ts";
 import { PROTOCOL } from "./messages.ts";
 
+/** Seconds of silence after which a server is told of: they tell of themselves each second. */
+const SILENT = 10;
 /** Commands that wait for an agent, from which on it is told. */
 const MANY_WAIT = 1000;
 
-export function* warningsOf({ nats, machines, database }: Omit<ClusterStatus, "warnings">): Generator<string> {
+export function* warningsOf({ nats, servers, machines, database }: Omit<ClusterStatus, "warnings">): Generator<string> {
   if (!nats.isUp) yield "There is no connection to NATS (cluster.nats).";
   if (nats.knowsLockouts === false)
     yield "The NATS servers have not been told yet whom to lock out; it is tried again every second.";
+  for (const { name, address, heartbeatAge = 0 } of servers)
+    if (heartbeatAge > SILENT)
+      yield `The server ${name} at ${address} has given no sign of life for ${Math.round(heartbeatAge)} s.`;
   for (const { name, gone, lockedOut, protocol, clockAhead, unacknowledged } of machines) {
     if (lockedOut !== null) continue;
     if (gone !== null) yield gone;

@@ -67,3 +67,8 @@ export function dataDirWords(folder: string): string {
   const isDefault = folder === standardDataDir().path && !process.env["ALT_LAS_DATA_DIR"];
   return isDefault ? "" : ` --data-dir ${shellWord(folder)}`;
 }
+
+/** The same, and `--config` with a file; undefined: none was named, or it need not be. */
+export function placeWords(folder: string, configFile: string | undefined): string {
+  return dataDirWords(folder) + (configFile === undefined ? "" : ` --config ${shellWord(configFile)}`);
+}

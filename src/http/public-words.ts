@@ -57,7 +57,7 @@ const OURS: readonly RegExp[] = [
   /^The task store has failed\. Nothing can be stored until the server is started again\.$/,
   /^The (?:log of the )?task database was [a-z ,]+ while the server ran\. Nothing can be stored or read until the server is started again\./,
   /^No GPU is left for this task: .*\.$/,
-  /^No GPU can run tasks(?=\. )/,
+  /^No GPU can run tasks(?=\.)/,
   /^GPU \d+ cannot run tasks(?=\. )/,
 ];
 

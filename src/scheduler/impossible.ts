@@ -164,7 +164,7 @@ export class Impossible {
         : wanted.length < this.#fleet.all.length
           ? `No GPU with the model ${model} can run tasks`
           : "No GPU can run tasks";
-    return new AltLasError("no_usable_gpu", `${what}. ${reasons.join(" ")}`, { retryAfter: NO_GPU_RETRY_SECONDS });
+    return new AltLasError("no_usable_gpu", [`${what}.`, ...reasons].join(" "), { retryAfter: NO_GPU_RETRY_SECONDS });
   }
 
   #unknownModel(at: string, model: string): AltLasError {

@@ -1,5 +1,7 @@
 /** The server of a cluster dies, and another one goes on: real processes. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { before, test } from "node:test";
 import { AgentProcess } from "../helpers/agent-process.ts";
 import { type FromAgent, newsOf } from "../../src/cluster/messages.ts";
@@ -301,14 +303,21 @@ test(
 );
 
 test(
-  "a server that uses other NATS servers than the leader, or finds none, does not start",
+  "a server that uses other NATS servers than the leader, another cluster's, or none, does not start",
   { skip: skipPostgres },
   async (t) => {
     const { first, nats, config } = await several(t, "other_nats");
     const { body } = await first.request<ClusterAnswer>("GET", "/api/v1/cluster");
     const other = await NatsServer.start(t);
     const start = (url: string): Promise<Server> => Server.start(t, { config: config.replace(nats.url, url), env });
+    const silent = createServer(() => {}).listen(0, "127.0.0.1");
+    t.after(() => silent.close());
+    await once(silent, "listening");
+    const nothing = `nats://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const elsewhere = config.replace("schema: other_nats", "schema: other_cluster");
     await Promise.all([
+      assert.rejects(start(nothing), new RegExp(`cluster\\.nats: ${nothing} cannot be used: timeout`)),
+      assert.rejects(Server.start(t, { config: elsewhere, env }), /The server of another cluster .* uses this NATS server/),
       assert.rejects(start("nats://127.0.0.1:1"), /cluster\.nats: nats:\/\/127\.0\.0\.1:1 cannot be used/),
       assert.rejects(start(other.url), (error: Error) => {
         for (const url of [nats.url, other.url]) assert(error.message.includes(url), error.message);

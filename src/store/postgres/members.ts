@@ -50,8 +50,10 @@ const BEAT = `
     VALUES (:id, :url, :secret, :version, :host, :process, :dataDir, clock_timestamp(), clock_timestamp())
   ON CONFLICT (id) DO UPDATE SET url = excluded.url, seen_at = excluded.seen_at`;
 const LEAVE = "DELETE FROM servers WHERE id = :id";
-/** Of servers that have died. */
-const FORGET = "DELETE FROM servers WHERE seen_at < clock_timestamp() - interval '1 hour'";
+/** Of servers that have died: sooner where another one has come in its place. */
+const FORGET = `
+  DELETE FROM servers WHERE seen_at < clock_timestamp() - interval '1 hour'
+    OR (url = :url AND id <> :id AND seen_at < clock_timestamp() - interval '10 seconds')`;
 const LIST = `
   SELECT id, url, version, servers.host, servers.process, servers.data_dir, coalesce(lease.holder = id, false),
     (extract(epoch FROM clock_timestamp() - seen_at) * 1000)::bigint, (extract(epoch FROM clock_timestamp() - servers.since) * 1000)::bigint
@@ -94,7 +96,7 @@ export class Members {
     await this.#ask(async (session) => {
       await session.run("SET synchronous_commit = off");
       await session.change(BEAT, { ...this.#place.self, url });
-      await session.change(FORGET);
+      await session.change(FORGET, { url, id: this.#place.self.id });
     });
   }
 
