@@ -43,7 +43,11 @@ export function placeOf(config: string | undefined, command: Command) {
  */
 export function changing<T>(options: Options, command: Command, work: Work<T>): Promise<T> {
   const dataDir = existingData(dataDirOf(command));
-  return withAccounts({ config: configOf(options), dataDir, configFile: options.config }, { begins: false, tell: () => undefined }, work);
+  return withAccounts(
+    { config: configOf(options), dataDir, configFile: options.config },
+    { begins: false, tell: () => undefined },
+    work,
+  );
 }
 
 /**
@@ -56,7 +60,11 @@ export async function adding(options: Options, command: Command, work: Work<stri
   const { path: dataDir, begun } = existingOrNewData(dataDirOf(command));
   const isInFile = config.store.url === undefined;
   const lines = begun === null || !isInFile ? [] : [begun];
-  const done = await withAccounts({ config, dataDir, configFile: options.config }, { begins: true, tell: (line) => lines.push(line) }, work);
+  const done = await withAccounts(
+    { config, dataDir, configFile: options.config },
+    { begins: true, tell: (line) => lines.push(line) },
+    work,
+  );
   return [...lines, done].join("\n");
 }
 

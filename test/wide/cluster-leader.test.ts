@@ -317,7 +317,10 @@ test(
     const elsewhere = config.replace("schema: other_nats", "schema: other_cluster");
     await Promise.all([
       assert.rejects(start(nothing), new RegExp(`cluster\\.nats: ${nothing} cannot be used: timeout`)),
-      assert.rejects(Server.start(t, { config: elsewhere, env }), /The server of another cluster .* uses this NATS server/),
+      assert.rejects(
+        Server.start(t, { config: elsewhere, env }),
+        /The server of another cluster .* uses this NATS server/,
+      ),
       assert.rejects(start("nats://127.0.0.1:1"), /cluster\.nats: nats:\/\/127\.0\.0\.1:1 cannot be used/),
       assert.rejects(start(other.url), (error: Error) => {
         for (const url of [nats.url, other.url]) assert(error.message.includes(url), error.message);
