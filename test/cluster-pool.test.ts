@@ -7,7 +7,7 @@ import { type FromAgent, type ToAgent } from "../src/cluster/messages.ts";
 import { isoTime } from "../src/common/clock.ts";
 import { completionOf } from "../src/request.ts";
 import { taskIdOf } from "../src/cluster/run-keys.ts";
-import { ClusterWorld } from "./helpers/cluster-world.ts";
+import { ClusterWorld, type Run } from "./helpers/cluster-world.ts";
 
 const SLOW = "engine: { simulated: { tokens_per_second: 20 } }";
 
@@ -343,4 +343,21 @@ test("a worker that dies on a machine cuts off its tasks alone", async (t) => {
   await world.changes.until(() => world.lost.length > 0);
   assert.deepEqual(world.lost, [{ instance: { gpuId: 1, id: 0 }, reason: "worker_crash" }]);
   assert.equal(run.outcome, null);
+});
+
+test("a machine that comes with GPUs that are ready may be given what waits while it is told of", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one");
+  await world.became(0, "ready");
+  // The next leader has not heard the machine when it has taken over all tasks.
+  world.hub.loses = () => true;
+  await world.nextLeader();
+  world.pool.restored();
+  const placed = Promise.withResolvers<Run>();
+  world.changed = ({ id, instances }) => {
+    world.changed = () => {};
+    if (instances[0]?.state === "ready") placed.resolve(world.run(id, "hello", 2));
+  };
+  world.hub.loses = () => false;
+  assert.equal((await world.ended(await placed.promise)).status, "completed");
 });

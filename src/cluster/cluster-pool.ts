@@ -322,7 +322,6 @@ export class ClusterPool implements AnyPool {
   }
 
   #onState(machine: Machine, state: AgentState, isNew: boolean): void {
-    for (const { id } of state.gpus) this.#homes.set(machine.idOf(id), machine);
     if (isNew) tellDrains(machine, state, this.#parts.ids);
     this.#questions.reconcile(machine, state);
     if (isNew) this.#parts.log.info({ machine: machine.name, gpus: state.gpus.length }, "a machine has joined");
@@ -341,6 +340,7 @@ export class ClusterPool implements AnyPool {
   }
 
   #tell(machine: Machine, facts: GpuFacts): void {
+    this.#homes.set(facts.id, machine); // Tasks that wait are placed there within the next call.
     this.#events.changed(withDrain(facts, { gone: machine.whyGone, drain: this.#parts.ids.drainOf(facts.id) }));
   }
 

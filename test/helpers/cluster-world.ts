@@ -46,6 +46,8 @@ export class ClusterWorld {
   /** What was told of instances whose workers died. */
   readonly lost: { readonly instance: InstanceRef; readonly reason: string }[] = [];
   readonly changes = new Changes();
+  /** Is told of each GPU that has changed, as the scheduler is. */
+  changed: (facts: GpuFacts) => void = () => {};
   readonly folder: string;
   readonly superseded: string[] = [];
   /** Errors in the leader's log. */
@@ -94,6 +96,7 @@ export class ClusterWorld {
       {
         changed: (facts) => {
           this.facts.set(facts.id, facts);
+          this.changed(facts);
           this.changes.tell();
         },
         lost: (instance, reason) => {
