@@ -175,6 +175,16 @@ test("a real server logs the refusals of its requests, and the streams, waits an
   assert.deepEqual([lines.length, route, status, code, user], [1, `${API}/predict`, 400, "model_not_found", "admin"]);
 });
 
+test("the line of a streamed submission names its task", async (t) => {
+  const server = await startLocalServer(t, { devices: "simulated:1", config: "log: { requests: all }" });
+  const headers = { authorization: `Bearer ${server.key}`, "content-type": "application/json" };
+  const body = JSON.stringify({ text: "x", max_length: 2, stream: true });
+  const answer = await fetch(`${server.url}${API}/predict`, { method: "POST", headers, body });
+  await answer.text();
+  const [line] = await server.logged(({ msg, route }) => msg.startsWith("request") && route === `${API}/predict`);
+  assert.deepEqual([line!.task, typeof line!.task], [answer.headers.get("x-task-id"), "string"]);
+});
+
 test("an ended task has one line at info that says whose it was, which model and GPU, and how long it waited and ran", async (t) => {
   const config = "gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 1 } }";
   const server = await startLocalServer(t, { devices: "simulated:1", config });

@@ -182,7 +182,8 @@ function isSlowByNature(
 }
 
 /** The task that it is about; null: there is none, or not just one. A value that is no id may be anything that a client has sent. */
-function taskIn(params: unknown, { raw }: FastifyReply): string | null {
-  const named = (params as { readonly task_id?: string } | null)?.task_id ?? raw.getHeader("x-task-id");
+function taskIn(params: unknown, reply: FastifyReply): string | null {
+  // Not of `raw`, which keeps no headers of an answer that goes out as it comes about.
+  const named = (params as { readonly task_id?: string } | null)?.task_id ?? reply.getHeader("x-task-id");
   return typeof named === "string" && UUID.test(named) ? named.toLowerCase() : null;
 }

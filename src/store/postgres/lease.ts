@@ -78,8 +78,8 @@ export async function takeLease(session: Session, holder: string, about: About, 
   const take = (): Promise<unknown> => session.change(TAKE, { holder, host, process, dataDir });
   const held = await whenFree(session, about, shown, take);
   const epoch = await raiseEpoch(session, held?.holder ?? "");
-  // To end the others may have taken seconds.
-  await renewLease(session, holder);
+  // To end the others may have taken longer than the lease lasts.
+  if (!(await renewLease(session, holder))) throw inUse(heldOf((await session.rows(READ))[0])!, shown);
   return { epoch, idle: held?.idle ?? null };
 }
 

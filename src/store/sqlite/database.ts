@@ -38,15 +38,14 @@ import {
 } from "./batch-files.ts";
 import { countPending, deliveriesOf, endpoints, findSecret, pendingDeliveries } from "./outbox.ts";
 import { dueFiles, fileIds, fileTotals, findFile, listFiles, removeFile, sameFile } from "./files.ts";
-import { USERS, USERS_OF_ENDS } from "./users.ts";
+import { USERS_OF_ENDS } from "./users-of-ends.ts";
 import { addRows, type UsagePart, usagePart } from "./usage.ts";
 
 const WHOLE_COLUMNS = TAKEN_OVER.map((name) => `t.${name}`).join();
 const WHOLE = `SELECT ${WHOLE_COLUMNS} FROM tasks t`;
 /** The numbers are sorted before the rows are read: sorting whole rows would need as much memory as all of them. */
-const LIVE = `${USERS}, live AS MATERIALIZED (
-    SELECT seq FROM users CROSS JOIN tasks INDEXED BY tasks_by_user ON user = name AND status IN ('queued', 'running')
-    ORDER BY seq)
+const LIVE = `
+  WITH live AS MATERIALIZED (SELECT seq FROM tasks WHERE status IN ('queued', 'running') ORDER BY seq)
   SELECT ${WHOLE_COLUMNS} FROM live CROSS JOIN tasks t ON t.seq = live.seq`;
 const FOR_ENDS = `SELECT ${LISTED.join()} FROM tasks t`;
 /** Larger than all else of a task: thousands of numbers. */

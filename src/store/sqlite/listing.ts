@@ -2,7 +2,6 @@
 import { TASK_STATUSES } from "../../task.ts";
 import type { Statements, Values } from "./statements.ts";
 import type { TaskFilter } from "../tasks.ts";
-import { USERS } from "./users.ts";
 import { isOfBoth, type UNINDEXED, type Window } from "../thread/scans.ts";
 
 /** `seq`s in one window. A write may have to wait for its scan, which takes tens of milliseconds at worst. */
@@ -17,52 +16,11 @@ const CONDITIONS = {
   until: "created_at < :until",
 } as const satisfies Record<(typeof UNINDEXED)[number], string>;
 
-const NEWEST_OF_USER = newestOf(":name");
-const NEWEST_OF_USERS = `${USERS}
-  SELECT name, (${newestOf("name")}) AS seq FROM users WHERE name IS NOT NULL`;
-
 /** The `seq`s of one page, newest first; for a filter that needs no scan. */
 export function page(sql: Statements, filter: TaskFilter): number[] {
-  if (isOfStatusAlone(filter)) return newestInStatus(sql, filter, filter.after);
   const after = filter.after === undefined ? [] : ["seq < :after"];
   const found = select(filter, [...unindexed(filter), ...after]);
   return sql.numbers(`${found} ORDER BY seq DESC LIMIT :limit OFFSET :offset`, valuesOf(filter));
-}
-
-/**
- * The `seq`s of tasks in a status, whosever they are: those of each user are sorted in an index, and are merged here. An index of the status
- * alone would spare the merging, and cost each task more than it is worth.
- */
-function newestInStatus(
-  sql: Statements,
-  { status, limit, offset }: Pick<TaskFilter, "status" | "limit" | "offset">,
-  below = Number.POSITIVE_INFINITY,
-): number[] {
-  const values = { status: status!, below };
-  let heads = sql.records<Head>(NEWEST_OF_USERS, values).filter(({ seq }) => seq !== null);
-  const found: number[] = [];
-  while (heads.length > 0 && found.length < offset + limit) {
-    const newest = heads.reduce((one, other) => (other.seq > one.seq ? other : one));
-    found.push(newest.seq);
-    const [next] = sql.numbers(NEWEST_OF_USER, { ...values, name: newest.name, below: newest.seq });
-    if (next === undefined) heads = heads.filter((head) => head !== newest);
-    else newest.seq = next;
-  }
-  return found.slice(offset);
-}
-
-function newestOf(user: string): string {
-  return `SELECT seq FROM tasks INDEXED BY tasks_by_user WHERE user = ${user} AND status = :status AND seq < :below ORDER BY seq DESC LIMIT 1`;
-}
-
-/** The newest task of a user that is not listed yet. */
-interface Head {
-  readonly name: string;
-  seq: number;
-}
-
-function isOfStatusAlone({ user, team, status, batchId }: TaskFilter): boolean {
-  return status !== undefined && user === undefined && team === undefined && batchId === undefined;
 }
 
 /** How many tasks of a batch match. */
@@ -77,11 +35,12 @@ export function matchingOfBatch(sql: Statements, filter: TaskFilter): number {
  */
 export function scan(sql: Statements, filter: TaskFilter, below: number): Window & { readonly seqs: number[] } {
   const { limit, offset, after = Number.POSITIVE_INFINITY } = filter;
-  const top = topOf(sql, filter, below);
+  const values = { ...valuesOf(filter), below };
+  const [top] = sql.numbers(`${select(filter, ["seq < :below"])} ORDER BY seq DESC LIMIT 1`, values);
   if (top === undefined) return { seqs: [], matched: 0, passed: 0, next: null };
   const from = top - WINDOW + 1;
   const found = select(filter, ["seq BETWEEN :from AND :top", ...unindexed(filter)]);
-  const bounds = { ...valuesOf(filter), from, top };
+  const bounds = { ...values, from, top };
   if (limit === 0) {
     const [matched = 0] = sql.numbers(`SELECT count(*) FROM (${found})`, bounds);
     return { seqs: [], matched, passed: 0, next: from };
@@ -94,15 +53,6 @@ export function scan(sql: Statements, filter: TaskFilter, below: number): Window
     passed: Math.min(listed.length, offset),
     next: from,
   };
-}
-
-/** The newest task that the indexed conditions of a filter match. */
-function topOf(sql: Statements, filter: TaskFilter, below: number): number | undefined {
-  if (isOfStatusAlone(filter)) return newestInStatus(sql, { ...filter, limit: 1, offset: 0 }, below)[0];
-  return sql.numbers(`${select(filter, ["seq < :below"])} ORDER BY seq DESC LIMIT 1`, {
-    ...valuesOf(filter),
-    below,
-  })[0];
 }
 
 /** The `seq`s of the tasks that match these conditions and the indexed ones of a filter. */
@@ -128,8 +78,7 @@ function sources({ user, team, status, batchId }: TaskFilter): string[] {
   if (team !== undefined) {
     return statuses.map((one) => `tasks INDEXED BY tasks_by_team WHERE team = :team AND status = ${one}`);
   }
-  // Of a status only within a range of `seq`s: see `newestInStatus`.
-  return [`tasks NOT INDEXED WHERE ${status === undefined ? "true" : "status = :status"}`];
+  return [status === undefined ? "tasks WHERE true" : "tasks INDEXED BY tasks_by_status WHERE status = :status"];
 }
 
 function unindexed(filter: TaskFilter): string[] {

@@ -7,7 +7,7 @@ import { dueBatchFile, removeBesides } from "./batch-files.ts";
 import type { SweepLimits } from "../store.ts";
 import type { EndLimits } from "../tasks.ts";
 import { removeUsage } from "./usage.ts";
-import { USERS_OF_ENDS } from "./users.ts";
+import { USERS_OF_ENDS } from "./users-of-ends.ts";
 import { removeAudit } from "./audit.ts";
 
 /** The most that one step of a sweep removes. */
@@ -32,8 +32,9 @@ const DUE = `${USERS_OF_ENDS}
 const UNREAD = `
   SELECT seq FROM tasks INDEXED BY tasks_unread WHERE texts = 'until_read' AND finished_at < :unreadBefore
   ORDER BY finished_at LIMIT ${STEP}`;
-/** In the order of the table: only tasks that have not ended are passed over. */
-const LOWEST = `SELECT seq FROM tasks NOT INDEXED WHERE ${IN_FINAL} ORDER BY seq LIMIT :count`;
+const LOWEST = `
+  ${FINAL.map((status) => `SELECT seq FROM tasks INDEXED BY tasks_by_status WHERE status = '${status}'`).join(" UNION ALL ")}
+  ORDER BY seq LIMIT :count`;
 const EXPIRED_KEYS = `
   DELETE FROM idempotency_keys WHERE number IN
     (SELECT number FROM idempotency_keys WHERE created_at < :keysBefore ORDER BY created_at LIMIT ${STEP})`;
@@ -59,7 +60,7 @@ export function remove(sql: Statements, counts: Counts, id: string): boolean {
 }
 
 /**
- * One step of a sweep. Rows that are due are read from the front of an index (by user and end, by `seq`, by age), and removed. So a step
+ * One step of a sweep. Rows that are due are read from the front of an index (by user and end, by status and `seq`, by age), and removed. So a step
  * costs what it removes, whatever else is stored. A task that has not ended is in none of those places.
  * @returns whether there may be more
  */
