@@ -7,7 +7,7 @@ import { basePathOf } from "../http/base-path.ts";
 import { deviceTraits } from "../gpu/device-kinds.ts";
 import { DEMO_MODEL, type Device } from "../gpu/inventory/devices.ts";
 import type { RunningServer } from "../main.ts";
-import { ALT_LAS, placeWords, startCommand } from "../common/paste.ts";
+import { ALT_LAS, placeWords, shellWord, startCommand } from "../common/paste.ts";
 import type { ModelEntry } from "../models/registry.ts";
 import { modelParts, namesOn } from "./greeting-models.ts";
 import { table } from "./table.ts";
@@ -49,7 +49,7 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | 
     parts.push("Another server leads the cluster. This one passes requests on to it, and leads when that is gone.");
   parts.push(
     ...notesOf(driverNotes, devices),
-    deviceTable(config, devices, models),
+    deviceTable(origin, devices, models),
     ...troubles(devices),
     ...modelParts(models),
   );
@@ -167,10 +167,15 @@ function notesOf(notes: readonly string[], devices: readonly Device[]): string[]
   ];
 }
 
-const AGENTS = `The GPUs are those of the machines on which ${ALT_LAS} agent --join runs: ${ALT_LAS} gpus lists them.`;
-
-function deviceTable({ cluster }: Config, devices: readonly Device[], models: readonly ModelEntry[]): string {
-  if (cluster.nats !== undefined) return AGENTS;
+function deviceTable(
+  { config, configFile }: Origin,
+  devices: readonly Device[],
+  models: readonly ModelEntry[],
+): string {
+  if (config.cluster.nats !== undefined) {
+    const where = configFile === undefined ? "" : ` --config ${shellWord(configFile)}`;
+    return `The GPUs are those of the machines on which ${ALT_LAS} agent --join runs. They are listed by ${ALT_LAS} gpus${where}`;
+  }
   const rows = devices.map((device) => [
     String(device.id),
     device.name,

@@ -3,7 +3,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { writePrivateFile } from "../common/json-file.ts";
-import { AltLasError } from "../errors.ts";
+import { AltLasError, messageOf } from "../errors.ts";
 import type { Bus } from "./bus.ts";
 import { claimsOf, credentialsFile, holderOf, keyOf, maySay, newSeed, type Token, tokenOf } from "./credentials.ts";
 import { BEAT_MS, type JoinAnswer, JOINED, JOINS, textTo } from "./messages.ts";
@@ -38,7 +38,9 @@ export async function connectMachine(place: JoinPlace): Promise<Bus> {
   try {
     return await connect(credentials);
   } catch (error) {
-    if (token === undefined || credentials !== before || !(await isRefusal(error))) throw error;
+    if (!(await isRefusal(error))) throw error;
+    if (token === undefined) refuse(`${messageOf(error)} ${TOKEN_FIRST}`);
+    if (credentials !== before) throw error;
     log.warn({ machine }, "the NATS servers refuse this machine's credentials: it joins with its token");
     return connect(await joined(tokenOf(token)!, place));
   }
@@ -123,6 +125,7 @@ async function answerTo(bus: Bus, { id }: Token, request: object): Promise<JoinA
 }
 
 const AGAIN = "alt-las cluster token prints another one.";
+const TOKEN_FIRST = "At a server, alt-las cluster token prints the line with which a machine joins, or joins again.";
 const NO_TOKEN = `What stands behind # in --join is no token: ${AGAIN}`;
 const NOBODY =
   "No server has answered for 15 s. The token can be used as soon as one leads that has cluster.signing_key, within the hour.";
