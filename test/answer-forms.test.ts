@@ -1,6 +1,6 @@
 /** Grammars of answers are made beside the engine: nobody waits for them but the runs that need them. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { AnswerForms, answerForms } from "../src/engine/forms/answer-forms.ts";
 import { type Form, formOf, type FormQuestion, type FormReply } from "../src/engine/forms/questions.ts";
@@ -25,12 +25,6 @@ function format(schema: JsonSchema): AnswerFormat {
 
 function form(schema: JsonSchema): Form {
   return { format: format(schema), calls: null, reasoning: null };
-}
-
-/** A schema that takes about 100 ms to compile, unlike the others. */
-function heavy(mark: string): JsonSchema {
-  const keys = Array.from({ length: 25 }, (_, index) => `${mark}${index}`);
-  return { properties: Object.fromEntries(keys.map((key) => [key, { minimum: 3, maximum: 70_000, type: "integer" }])) };
 }
 
 /** Notes what it is asked, and answers when it is let. */
@@ -156,73 +150,83 @@ test("tools that are too large together take any arguments, unless they are stri
   });
 });
 
-/** One that generates, and one that has a heavy form: how many tokens the first got while the other waited for its grammar. */
-async function tokensMeanwhile(engine: Engine, request: TextRequest): Promise<number> {
-  const [done, first] = [new AbortController(), Promise.withResolvers<void>()];
-  let [tokens, atOnce, atBegin] = [0, 0, 0];
+/** Has whatever waits for an answer of the thread wait. @returns `letGo` ends that */
+function heldAnswers(t: TestContext): { readonly asked: () => number; readonly letGo: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const { ask } = SchemaThread.prototype;
+  const { mock } = t.mock.method(
+    SchemaThread.prototype,
+    "ask",
+    async function (this: SchemaThread, ...args: Parameters<typeof ask>) {
+      const answer = await ask.apply(this, args);
+      await promise;
+      return answer;
+    },
+  );
+  const letGo = (): void => {
+    mock.restore();
+    resolve();
+  };
+  return { asked: () => mock.callCount(), letGo };
+}
+
+/** A form that nobody has asked for, so that the thread is. */
+function newForm(mark: string): AnswerFormat {
+  return format({ properties: { [mark]: { type: "integer" } }, required: [mark] });
+}
+
+/** One that generates goes on while another one waits for its form. */
+async function goesOn(t: TestContext, engine: Engine, mark: string): Promise<void> {
+  const held = heldAnswers(t);
+  const done = new AbortController();
+  let [left, reached] = [1, Promise.withResolvers<void>()];
   const neighbour = engine.generate({
     request: textOf(STORY, { maxTokens: 2000 }, true),
     signal: done.signal,
-    emit: () => {
-      tokens++;
-      first.resolve();
-    },
+    emit: () => void (--left === 0 && reached.resolve()),
   });
-  await first.promise;
-  atOnce = tokens;
-  const begin = (): void => void (atBegin = tokens);
-  await engine.generate({ request, signal: NEVER, begin, emit: () => {} });
+  await reached.promise;
+  let hasBegun = false;
+  const other = engine.generate({
+    request: { ...textOf(STORY, { maxTokens: 2 }, true), format: newForm(mark) },
+    signal: NEVER,
+    begin: () => void (hasBegun = true),
+    emit: () => {},
+  });
+  [left, reached] = [10, Promise.withResolvers<void>()];
+  await reached.promise;
+  assert.deepEqual([held.asked(), hasBegun], [1, false]);
+  held.letGo();
+  await other;
+  assert.equal(hasBegun, true);
   done.abort();
   await neighbour;
-  return atBegin - atOnce;
 }
 
-/** On a machine that does much else a form may be ready before a token is. */
-async function goOn(engine: Engine, name: string): Promise<void> {
-  for (let tries = 0; tries < 20; tries++) {
-    const request = { ...textOf(STORY, { maxTokens: 2 }, true), format: format(heavy(`${name} ${tries}`)) };
-    if ((await tokensMeanwhile(engine, request)) > 1) return;
-  }
-  assert.fail("none of them went on");
-}
-
-test("neighbours go on while a heavy form is compiled", async () => {
-  await withLlama((engine) => goOn(engine, "neighbour"));
+test("neighbours go on while a form is compiled", async (t) => {
+  await withLlama((engine) => goesOn(t, engine, "neighbour"));
   const simulated = { ...SIMULATED, simulated: { ...SIMULATED.simulated, tokens_per_second: 1000 } };
-  await opened(await createEngine(simulated, 0), (engine) => goOn(engine, "simulated"));
+  await opened(await createEngine(simulated, 0), (engine) => goesOn(t, engine, "simulated"));
 });
 
-/** @returns how runs that wait for a heavy form ended, and when it was made */
-async function canceledMeanwhile(engine: Engine, name: string): Promise<string[]> {
-  const request = { ...textOf(STORY, { maxTokens: 2 }, true), format: format(heavy(name)) };
-  const ended: string[] = [];
-  const controller = new AbortController();
-  const run = async (signal: AbortSignal): Promise<void> => {
-    const { finishReason, completionTokens } = await engine.generate({ request, signal, emit: () => {} });
-    ended.push(`${finishReason} ${completionTokens}`);
-  };
-  // More than there are slots: they hold none.
-  const others = Array.from({ length: SLOTS }, () => run(NEVER));
-  const one = run(controller.signal);
-  const made = answerForms.gbnfOf({ format: request.format, calls: null, reasoning: null }, NEVER);
-  const noted = made.then(() => ended.push("made"));
-  controller.abort();
-  await one;
-  await engine.generate({ request: textOf(STORY, { maxTokens: 1 }, true), signal: NEVER, emit: () => {} });
-  await engine.stop();
-  await Promise.all([...others, noted]);
-  return ended;
-}
-
-test("a run can be canceled while its form is compiled, and so can all of them", async () => {
-  // On a machine that does much else a form may be ready before the one token in between.
-  for (let tries = 0; tries < 20; tries++) {
-    let ended: string[] = [];
-    await withLlama(async (engine) => {
-      ended = await canceledMeanwhile(engine, `cancel ${tries}`);
-    });
-    if (ended.at(-1) !== "made") continue;
-    return assert.deepEqual(ended, [...Array.from({ length: SLOTS + 1 }, () => "canceled 0"), "made"]);
-  }
-  assert.fail("none was canceled before its form was made");
+test("a run can be canceled while its form is compiled, and so can all of them", async (t) => {
+  const held = heldAnswers(t);
+  await withLlama(async (engine) => {
+    const request = { ...textOf(STORY, { maxTokens: 2 }, true), format: newForm("cancel") };
+    const controller = new AbortController();
+    const run = async (signal: AbortSignal): Promise<void> => {
+      const { finishReason, completionTokens } = await engine.generate({ request, signal, emit: assert.fail });
+      assert.deepEqual([finishReason, completionTokens], ["canceled", 0]);
+    };
+    // More than there are slots: they hold none.
+    const others = Array.from({ length: SLOTS }, () => run(NEVER));
+    const one = run(controller.signal);
+    controller.abort();
+    await one;
+    await engine.generate({ request: textOf(STORY, { maxTokens: 1 }, true), signal: NEVER, emit: () => {} });
+    await engine.stop();
+    await Promise.all(others);
+    assert.equal(held.asked(), 1);
+  });
+  held.letGo();
 });
