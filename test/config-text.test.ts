@@ -9,6 +9,7 @@ import { checkFiles, type Config, loadConfig, parseConfig } from "../src/config/
 import { redacted } from "../src/config/keys.ts";
 import { AltLasError } from "../src/errors.ts";
 import { DEMO_MODEL } from "../src/gpu/inventory/devices.ts";
+import { setEnvironment } from "./helpers/environment.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 
 const NAME = "ALT_LAS_TEST_VALUE";
@@ -116,8 +117,7 @@ test("a secret comes from a file, or from a credential of systemd", (t) => {
   );
   assert.equal(keyGivenBy(`Bearer \${file:${file("lines", "one\ntwo\r\n")}}`), "Bearer one\ntwo");
   assert.equal(keyGivenBy(`\${file:${join(folder, "none")}:-a default}`), "a default");
-  process.env["CREDENTIALS_DIRECTORY"] = folder;
-  t.after(() => delete process.env["CREDENTIALS_DIRECTORY"]);
+  setEnvironment(t, { CREDENTIALS_DIRECTORY: folder });
   assert.equal(keyGivenBy("${credential:digits}"), "0042");
 
   const refused: [reference: string, sentence: RegExp][] = [

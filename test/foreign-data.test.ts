@@ -4,14 +4,15 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { foreignOwner, makeDataDir, rootAmongOthers } from "../src/common/data-folder.ts";
+import { setEnvironment } from "./helpers/environment.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 import { BIN } from "./helpers/server.ts";
 
 const NOBODY = 65_534;
 // Where these tests themselves run in a container.
-delete process.env["container"];
+setEnvironment({ after }, { container: undefined });
 
 const DENIED = Object.assign(new Error("EACCES: permission denied"), { code: "EACCES" });
 
@@ -98,8 +99,7 @@ test("root leaves nothing of its own in another user's folder, unless it has ser
 
 test("in a container the sentences say what to do where it was started", (t) => {
   if (process.geteuid?.() !== 0) return t.skip("only root can give a folder to somebody else");
-  process.env["container"] = "oci";
-  t.after(() => delete process.env["container"]);
+  setEnvironment(t, { container: "oci" });
   const folder = temporaryFolder(t);
   const give = "give the folder that is mounted there to number 10001, on the host: sudo chown -R 10001 FOLDER";
   const ofRoot = `The data directory ${folder} belongs to another user, root: ${give}`;

@@ -9,6 +9,7 @@ import { changeableKeys } from "../src/config/keys.ts";
 import { AltLasError } from "../src/errors.ts";
 import { STRATEGIES } from "../src/task.ts";
 import { OPERATOR_EVENT, type OperatorEvent } from "../src/topics.ts";
+import { setEnvironment } from "./helpers/environment.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 
 /** A configuration that can be read again, and what is told of it. */
@@ -255,8 +256,7 @@ test("each change is an operators' event with its author, and a line in the log"
 });
 
 test("the view has every key, where each value comes from, and no secret", (t) => {
-  process.env["LIVE_TEST_LEVEL"] = "warn";
-  t.after(() => delete process.env["LIVE_TEST_LEVEL"]);
+  setEnvironment(t, { LIVE_TEST_LEVEL: "warn" });
   const hash = "scrypt$16384$8$1$c2FsdA$aGFzaA";
   const world = new World(
     t,

@@ -6,6 +6,7 @@ import { type GpusAnswer, type GpuDetails } from "../src/http/schemas/gpus.ts";
 import { type ModelView, type ServedModelsAnswer } from "../src/http/schemas/models.ts";
 import { type OpenAiModel } from "../src/http/schemas/openai-answers.ts";
 import { DOCUMENT_CONFIG } from "./helpers/document.ts";
+import { setEnvironment } from "./helpers/environment.ts";
 import { COMMIT, gguf, sendHead, startHub } from "./helpers/stand-in-hub.ts";
 import { startLocalServer, type LocalServer } from "./helpers/local-server.ts";
 import { type Failure } from "./helpers/server-handle.ts";
@@ -300,12 +301,7 @@ test("the document's task_specific_mappings name GPUs beside models by name, and
 
 test("a model is fetched over HTTP, served while it is wanted, and forgotten; paths and URLs are not taken", async (t) => {
   const hub = await startHub(t, { "a-Q4_K_M.gguf": gguf("a", 10_000) });
-  const before = { ...process.env };
-  Object.assign(process.env, hub.environment);
-  t.after(() => {
-    for (const name of Object.keys(hub.environment)) delete process.env[name];
-    Object.assign(process.env, before);
-  });
+  setEnvironment(t, hub.environment);
   const server = await start(t, model("chat", 1));
   const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
   hub.faults.push((response, file, from) => {

@@ -15,6 +15,7 @@ import { moveCommand } from "../src/common/paste.ts";
 import { standardDataDir, type Surroundings, userConfigFile, userPlace } from "../src/common/places.ts";
 import { configPlace, parseConfig } from "../src/config/config.ts";
 import { runCommand } from "./helpers/command.ts";
+import { setEnvironment } from "./helpers/environment.ts";
 import { newFolder } from "./helpers/server.ts";
 
 function as(root: string, ...projects: readonly string[]): InstalledAs {
@@ -186,12 +187,12 @@ async function parsed(args: readonly string[]) {
 }
 
 test("a folder counts as named by the command line or the environment, and not by being the default", async (t) => {
+  setEnvironment(t, { ALT_LAS_DATA_DIR: undefined });
   assert.deepEqual(await parsed([]), { path: "./data", isNamed: false });
   assert.deepEqual(await parsed(["--data-dir", "./data"]), { path: "./data", isNamed: true });
-  t.after(() => delete process.env["ALT_LAS_DATA_DIR"]);
-  process.env["ALT_LAS_DATA_DIR"] = "/var/lib/alt-las";
+  setEnvironment(t, { ALT_LAS_DATA_DIR: "/var/lib/alt-las" });
   assert.deepEqual(await parsed([]), { path: "/var/lib/alt-las", isNamed: true });
-  process.env["ALT_LAS_DATA_DIR"] = "";
+  setEnvironment(t, { ALT_LAS_DATA_DIR: "" });
   assert.deepEqual(await parsed([]), { path: "./data", isNamed: false }, "set to nothing is not set");
 });
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { keptByNpm } from "../src/cli/npm-options.ts";
 import { runCommand } from "./helpers/command.ts";
+import { setEnvironment } from "./helpers/environment.ts";
 import { dataDirWords, shellWord, startCommand } from "../src/common/paste.ts";
 
 const OPTIONS = ["--port", "--data-dir", "--log-level"];
@@ -40,11 +41,10 @@ test("commands are written as a shell takes them", (t) => {
     ["$HOME", "'$HOME'"],
   ] as const)
     assert.equal(shellWord(word), quoted);
-  t.after(() => delete process.env["ALT_LAS_DATA_DIR"]);
-  delete process.env["ALT_LAS_DATA_DIR"];
+  setEnvironment(t, { ALT_LAS_DATA_DIR: undefined });
   assert.equal(dataDirWords("./data"), "");
   assert.equal(dataDirWords("/srv/a b"), " --data-dir '/srv/a b'");
-  process.env["ALT_LAS_DATA_DIR"] = "./data";
+  setEnvironment(t, { ALT_LAS_DATA_DIR: "./data" });
   assert.equal(dataDirWords("./data"), " --data-dir ./data", "it was named");
   assert.equal(startCommand(new Map()), "npm start");
   assert.equal(

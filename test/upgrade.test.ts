@@ -8,6 +8,7 @@ import { isKey } from "../src/config/keys.ts";
 import { sourceOf } from "../src/config/sources.ts";
 import { type Change, CHANGES, type Its } from "../src/upgrade/changes.ts";
 import { compareVersions, EARLIER, upgradeFor, upgradeWords } from "../src/upgrade/upgrade.ts";
+import { setEnvironment } from "./helpers/environment.ts";
 
 function itsOf(yaml: string, users = 1): Its {
   const config = parseConfig(yaml, "c.yaml");
@@ -52,8 +53,7 @@ test("a change is told where it concerns the configuration, and nowhere else", (
     assert.ok(keysTold(concerned).includes(keys), keys);
     assert.ok(!keysTold(not).includes(keys), `not ${keys}`);
   }
-  t.after(() => delete process.env["ALT_LAS_TEST_PORT"]);
-  process.env["ALT_LAS_TEST_PORT"] = "9000";
+  setEnvironment(t, { ALT_LAS_TEST_PORT: "9000" });
   assert.ok(keysTold(itsOf("server: { port: '${ALT_LAS_TEST_PORT}' }")).includes("server.port"));
   assert.deepEqual(keysTold(itsOf("")), []);
 });

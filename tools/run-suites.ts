@@ -1,14 +1,14 @@
 /**
  * Runs suites of slow tests: all of them, or those that are named, or those whose files have changed. They follow each other in three rows
  * at once, so that the last file of a suite never runs alone: those that mostly wait, or compute on one core, run beside two of the others.
- * Of several suites, the output comes when each has ended.
+ * Of several suites, failures are told at once, and the output comes when each has ended.
  *
  *     node tools/run-suites.ts [NAME…]
  *     node tools/run-suites.ts --changed    those that the last three days' commits concern; with CI_WIDE=1 all
  *
  * A run ends as one of the fast tests does (run-tests.ts).
  */
-import { AT_ONCE, conclude, ROOT, runTests, type TestRun } from "./test-run.ts";
+import { AT_ONCE, conclude, ROOT, type RunOptions, runTests, type TestRun } from "./test-run.ts";
 import { concerns, filesOf, recentChanges, type Suite, SUITES } from "./wide-suites.ts";
 
 /** Seconds that a suite may take on two quiet cores. */
@@ -41,13 +41,19 @@ async function runSuite(suite: Suite, alone: boolean): Promise<SuiteRun> {
   const printed: string[] = [];
   console.log(`Suite ${suite.name} begins`);
   const start = performance.now();
-  const write = (text: string): void => void printed.push(text);
-  const run = await runTests(filesOf(suite), alone ? {} : { write, atOnce: suite.beside === true ? 1 : ROW });
+  const held: RunOptions = { write: (text) => void printed.push(text), tell: (failure) => console.log(failure) };
+  const atOnce = filesAtOnce(suite, alone);
+  const run = await runTests(filesOf(suite), alone ? { atOnce } : { ...held, atOnce });
   process.stdout.write([`Suite ${suite.name}\n`, ...printed].join(""));
   const seconds = Math.round((performance.now() - start) / 1000);
   const verdict = run.passed ? "passed" : "FAILED";
   const slow = seconds > MOST ? `, which is more than ${MOST} s` : "";
   return { ...run, line: `${suite.name}: ${verdict} in ${seconds} s${slow}` };
+}
+
+function filesAtOnce({ beside }: Suite, alone: boolean): number {
+  if (beside === true) return 1;
+  return alone ? AT_ONCE : ROW;
 }
 
 /** Runs what is left, the row's own kind first. */

@@ -11,7 +11,7 @@ const DAY = 86_400_000;
  * @param files paths from the root
  */
 export async function runTogether(files: readonly string[]): Promise<void> {
-  // Else a test that waits for something that keeps no process alive would be the last one.
+  // Else a test that waits for something that keeps no process alive would be the last one. One that waits for ever is ended by test-run.ts.
   const alive = setInterval(() => {}, DAY);
   for (const file of files) {
     const before = surroundings();

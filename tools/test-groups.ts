@@ -2,7 +2,7 @@
  * Puts test files into groups, each of which is run in one process (test-group.ts): to start a process and load the server into it costs
  * more than most files do. A group has neighbours in the alphabet, which often load the same modules; so it is the same group at each run.
  */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
 /** Files of a group. With more of them the last group to end would keep the machine waiting. */
@@ -39,11 +39,9 @@ export interface TestProcess {
 
 /**
  * @param files paths from the root
- * @param folder for the programs of the groups
+ * @param folder for the programs of the groups; it is there
  */
 export function grouped(files: readonly string[], folder: string): TestProcess[] {
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
   const [alone, rest] = [true, false].map((is) =>
     files.filter((file) => (ALONE.has(nameOf(file)) || isLong(file)) === is),
   );

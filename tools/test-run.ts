@@ -1,7 +1,16 @@
 /** Runs test files, several at once, the longest first, and says what was slow and what was skipped. */
-import { appendFileSync, globSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { availableParallelism } from "node:os";
-import { join, relative, sep } from "node:path";
+import { join, relative, resolve, sep } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { grouped, isLong, type TestProcess } from "./test-groups.ts";
@@ -11,7 +20,6 @@ export const ROOT = join(import.meta.dirname, "..");
 export const WIDE = join("test", "wide") + sep;
 const CACHE = join(ROOT, "node_modules", ".cache");
 const DURATIONS = join(CACHE, "test-durations.json");
-const GROUPS = join(CACHE, "test-groups");
 /** More than there are cores, as files wait for the disk and for processes now and then. */
 export const AT_ONCE = 2 * availableParallelism();
 const SLOWEST = 10;
@@ -20,6 +28,16 @@ const LINES_OF_FAILURE = 12;
 const LINE_OF_FAILURE = 400;
 /** Milliseconds without an event of any test after which the files that have not ended are named. */
 const SILENCE = 60_000;
+/** After so many times that long they are ended: no test takes as much. */
+const PATIENCE = 10;
+/** Variables that would give the tests' servers and commands the key, the data and the secrets of whoever runs the tests. */
+const NOT_FOR_TESTS = [
+  "ALT_LAS_API_KEY",
+  "ALT_LAS_API_KEY_FILE",
+  "ALT_LAS_DATA_DIR",
+  "CREDENTIALS_DIRECTORY",
+  "container",
+];
 
 /** Milliseconds by file. */
 type Durations = Readonly<Record<string, number>>;
@@ -39,53 +57,111 @@ export function testFiles(...globs: readonly string[]): string[] {
   return globSync(globs, { cwd: ROOT, exclude: ["**/node_modules/**"] }).toSorted();
 }
 
-interface RunOptions {
+export interface RunOptions {
   /** Takes what is printed. */
   readonly write?: (text: string) => void;
+  /** Takes each failure at once: what is printed waits for the tests before it. */
+  readonly tell?: (failure: string) => void;
   /** Processes that run at once. */
   readonly atOnce?: number;
   /** Several files share a process. */
   readonly together?: boolean;
+  /** Milliseconds, as of `SILENCE`. */
+  readonly silence?: number;
+}
+
+function print(text: string): void {
+  process.stdout.write(text);
 }
 
 /** Runs test files and prints their tests. */
-export async function runTests(
-  files: readonly string[],
-  { write = (text) => void process.stdout.write(text), atOnce = AT_ONCE, together = false }: RunOptions = {},
-): Promise<TestRun> {
+export async function runTests(files: readonly string[], options: RunOptions = {}): Promise<TestRun> {
   mkdirSync(CACHE, { recursive: true });
+  for (const name of NOT_FOR_TESTS) delete process.env[name];
   // The tests' processes inherit it, and theirs. Without it each compiles anew what the one before has compiled.
   process.env["NODE_COMPILE_CACHE"] ??= join(CACHE, "compiled");
+  if (options.together !== true) {
+    return runProcesses(
+      files.map((file) => ({ program: file, files: [file] })),
+      options,
+    );
+  }
+  // One for each run, as there may be others in this checkout.
+  const folder = mkdtempSync(join(CACHE, "test-groups-"));
+  try {
+    return await runProcesses(grouped(files, folder), options);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function runProcesses(
+  processes: readonly TestProcess[],
+  { write = print, tell = () => {}, atOnce = AT_ONCE, silence = SILENCE }: RunOptions,
+): Promise<TestRun> {
   const known = knownDurations();
-  const durations: Record<string, number> = {};
-  const skipped: string[] = [];
-  const failures: string[] = [];
-  let passed = true;
-  const isFile = new Set(files);
-  const processes = together ? grouped(files, GROUPS) : files.map((file) => ({ program: file, files: [file] }));
   const longestFirst = processes.toSorted((a, b) => expected(b, known) - expected(a, known));
-  const events = run({ files: longestFirst.map(({ program }) => program), concurrency: atOnce, cwd: ROOT });
-  events.on("test:fail", ({ name, file = "", details }) => {
-    passed = false;
-    // Of a file, the tests that failed say more.
-    if (isFile.has(name) && (details.error as { failureType?: string }).failureType === "subtestsFailed") return;
-    failures.push(failureOf(name, relative(ROOT, file), details.error));
+  const programs = longestFirst.map(({ program }) => program);
+  const hung = new AbortController();
+  const events = run({ files: programs, concurrency: atOnce, cwd: ROOT, signal: hung.signal });
+  const isFile = new Set(processes.flatMap(({ files }) => files));
+  const told = listen(events, isFile, tell);
+  const watch = endSilence(events, new Set([...isFile, ...programs]), silence, hung);
+  for await (const text of events.compose(spec)) write(text as string);
+  clearInterval(watch);
+  for (const file of cutOff(processes, told)) told.fail(`FAILED: ${file} (its process ended without its result)`);
+  // Others may have run meanwhile.
+  writeFileSync(DURATIONS, JSON.stringify({ ...knownDurations(), ...told.durations }));
+  return told;
+}
+
+/** What a run has told so far. */
+interface Told extends TestRun {
+  passed: boolean;
+  readonly durations: Record<string, number>;
+  /** Programs that have run to their end, by their whole paths. */
+  readonly atEnd: ReadonlySet<string>;
+  readonly fail: (failure: string) => void;
+}
+
+function listen(
+  events: ReturnType<typeof run>,
+  isFile: ReadonlySet<string>,
+  tell: NonNullable<RunOptions["tell"]>,
+): Told {
+  const [skipped, failures, atEnd]: [string[], string[], Set<string>] = [[], [], new Set()];
+  const fail = (failure: string): void => {
+    told.passed = false;
+    failures.push(failure);
+    tell(failure);
+  };
+  const told: Told = { passed: true, durations: {}, skipped, failures, atEnd, fail };
+  // It comes at once, and test:fail when all tests before have ended.
+  events.on("test:complete", ({ name, file = "", details }) => {
+    if (isFile.has(name)) told.durations[name] = Math.round(details.duration_ms);
+    if (details.error === undefined) return;
+    // Of what has subtests, those that failed say more.
+    const { failureType } = details.error as { failureType?: string };
+    if (failureType !== "subtestsFailed") fail(failureOf(name, relative(ROOT, file), details.error));
   });
+  events.on("test:fail", () => (told.passed = false));
   events.on("test:pass", ({ name, skip, file = "" }) => {
     if (skip !== undefined) skipped.push(`skipped: ${name} (${relative(ROOT, file)}): ${String(skip)}`);
   });
-  events.on("test:summary", ({ success }) => {
-    if (!success) passed = false;
+  events.on("test:summary", ({ success, file }) => {
+    if (!success) told.passed = false;
+    if (file !== undefined) atEnd.add(file);
   });
-  events.on("test:complete", ({ name, details }) => {
-    if (isFile.has(name)) durations[name] = Math.round(details.duration_ms);
-  });
-  const watch = tellOfSilence(events, new Set([...files, ...processes.map(({ program }) => program)]));
-  for await (const text of events.compose(spec)) write(text as string);
-  clearInterval(watch);
-  // Others may have run meanwhile.
-  writeFileSync(DURATIONS, JSON.stringify({ ...knownDurations(), ...durations }));
-  return { passed, durations, skipped, failures };
+  return told;
+}
+
+/** The files whose process has ended without their results, as by process.exit(). */
+function cutOff(processes: readonly TestProcess[], { atEnd, durations }: Told): string[] {
+  const others = processes.filter(({ program }) => !atEnd.has(resolve(ROOT, program)));
+  // One that runs alone is complete whenever its process has ended.
+  return others.flatMap(({ program, files }) =>
+    files.filter((file) => file === program || durations[file] === undefined),
+  );
 }
 
 function failureOf(name: string, file: string, error: Error): string {
@@ -94,8 +170,13 @@ function failureOf(name: string, file: string, error: Error): string {
   return [`FAILED: ${name} (${file})`, ...lines.map((line) => `    ${line.slice(0, LINE_OF_FAILURE)}`)].join("\n");
 }
 
-/** A file that never ends, as something of it is still open, holds back the output of all that come after it. */
-function tellOfSilence(events: ReturnType<typeof run>, watched: ReadonlySet<string>): NodeJS.Timeout {
+/** Ends what never ends by itself, as something of it is still open: it holds back the output of all that come after it. */
+function endSilence(
+  events: ReturnType<typeof run>,
+  watched: ReadonlySet<string>,
+  silence: number,
+  hung: AbortController,
+): NodeJS.Timeout {
   const running = new Set<string>();
   let last = performance.now();
   const heard = (name: string, change: (file: string) => unknown): void => {
@@ -105,8 +186,10 @@ function tellOfSilence(events: ReturnType<typeof run>, watched: ReadonlySet<stri
   events.on("test:dequeue", ({ name }) => heard(name, (begun) => running.add(begun)));
   events.on("test:complete", ({ name }) => heard(name, (ended) => running.delete(ended)));
   return setInterval(() => {
-    if (performance.now() - last >= SILENCE) console.error(`Nothing happens in ${[...running].join(", ")}`);
-  }, SILENCE);
+    const silent = performance.now() - last;
+    if (silent >= silence) console.error(`Nothing happens in ${[...running].join(", ")}`);
+    if (silent >= PATIENCE * silence) hung.abort();
+  }, silence);
 }
 
 /** The last lines of a run: the slowest files, what was skipped, and what failed: of a long run only the end may be kept. @returns the exit code */

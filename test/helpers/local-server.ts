@@ -18,6 +18,7 @@ import { createLogger } from "../../src/log/log.ts";
 import { type RunningServer, startServer } from "../../src/main.ts";
 import type { ClusterMember } from "../../src/http/server-parts.ts";
 import { storeOf } from "../../src/store/server-store.ts";
+import { setEnvironment } from "./environment.ts";
 import { LocalWorkers } from "./local-workers.ts";
 import { Hub } from "./memory-bus.ts";
 import { deadline, type LogLine, type Owner, ServerHandle } from "./server-handle.ts";
@@ -42,6 +43,8 @@ export async function startLocalServer(owner: Owner, options: LocalServerOptions
     await server.destroy();
     if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
   });
+  // A key in the environment of the tests is none of this server's.
+  setEnvironment(owner, { ALT_LAS_API_KEY: undefined, ALT_LAS_API_KEY_FILE: undefined });
   await server.start();
   return server;
 }
@@ -67,8 +70,6 @@ export class LocalServer extends ServerHandle {
   }
 
   async start(): Promise<void> {
-    // A key in the environment of the tests is none of this server's.
-    delete process.env["ALT_LAS_API_KEY"];
     const config = this.#read();
     const log = createLogger(config.log.level, { write: (line) => this.#onLine(line) });
     const { member } = this.#options;
