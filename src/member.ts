@@ -293,6 +293,7 @@ class ClusterServer {
   #leads(server: RunningServer): void {
     const { log, dataDir } = this.#start;
     this.#leading = server;
+    this.#standby?.leaderChanged();
     this.#hearing?.close();
     this.#hearing = null;
     server.lost.addEventListener("abort", () => this.#lost.abort(server.lost.reason));

@@ -4,19 +4,33 @@
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
 import { test, type TestContext } from "node:test";
 import { AgentReaders } from "../src/cluster/agent-readers.ts";
 import { type FromReader, readersTo, textTo, type ToReader } from "../src/cluster/messages.ts";
 import { TextReader } from "../src/cluster/text-reader.ts";
 import { Credentials } from "../src/auth/credentials.ts";
+import { hashApiKey } from "../src/auth/secrets.ts";
 import { close, listen } from "../src/http/listen.ts";
+import { EventBlocks } from "../src/http/standby/event-blocks.ts";
 import type { LeadingServer } from "../src/http/standby/pass-on.ts";
 import { createStandby } from "../src/http/standby/server.ts";
 import { createLogger } from "../src/log/log.ts";
 import { Output, textOf } from "../src/output.ts";
 import { BEAT } from "./helpers/cluster-world.ts";
 import { brief, LiveClient, type ServerEvent } from "./helpers/events.ts";
-import { aCompletedTask, API, AS, aTask, FakeRun, ID, listening, testConfig, testServer } from "./helpers/http.ts";
+import {
+  aCompletedTask,
+  API,
+  AS,
+  aTask,
+  FakeRun,
+  ID,
+  listening,
+  OTHER_ID,
+  testConfig,
+  testServer,
+} from "./helpers/http.ts";
 import { MemoryPlace } from "./helpers/kept.ts";
 import { Hub } from "./helpers/memory-bus.ts";
 import { testFolder } from "./helpers/store.ts";
@@ -55,7 +69,7 @@ class Machine {
 }
 
 /** One that leads, with a task that it has. */
-async function leader(t: TestContext, name: string) {
+async function leader(t: TestContext, name: string, yaml = "") {
   const member = {
     secret: name,
     leads: () => true,
@@ -63,7 +77,7 @@ async function leader(t: TestContext, name: string) {
     servers: () => Promise.resolve([]),
     share: () => Promise.resolve(),
   };
-  const { app, tasks } = testServer(t, testConfig(), { member });
+  const { app, tasks } = testServer(t, testConfig(yaml), { member });
   const run = new FakeRun();
   tasks.tasks = [aTask({ status: "running", gpuId: 0 })];
   tasks.runs.set(ID, run);
@@ -77,15 +91,18 @@ async function leader(t: TestContext, name: string) {
     run.end(tasks.tasks[0]!);
   };
   const at: LeadingServer = { id: name, url: `http://127.0.0.1:${port}`, secret: name };
-  return { at, tasks, run, asked, end, port };
+  return { at, tasks, run, asked, end, port, heard: app.server };
 }
 
-/** One that stands by, and a machine whose runs it may read. */
-async function world(t: TestContext) {
+/**
+ * One that stands by, and a machine whose runs it may read.
+ * @param ofLeader what the leader's configuration has beside its users
+ */
+async function world(t: TestContext, ofLeader = "", own = "") {
   const hub = new Hub();
   const machine = new Machine(hub);
-  const first = await leader(t, "first");
-  const config = testConfig("server: { port: 0 }");
+  const first = await leader(t, "first", ofLeader);
+  const config = testConfig(`server: { port: 0 }\n${own}`);
   const log = createLogger("fatal", { write: () => {} });
   const texts = new TextReader({ bus: hub.connect(), cluster: CLUSTER, beat: BEAT });
   t.after(() => texts.close());
@@ -117,7 +134,7 @@ async function world(t: TestContext) {
     t.after(() => client.leave());
     return client;
   };
-  return { hub, machine, first, lead, open };
+  return { hub, machine, first, lead, open, port: Number(new URL(url).port) };
 }
 
 async function take(client: LiveClient, count: number): Promise<ServerEvent[]> {
@@ -205,7 +222,7 @@ test("a stream that begins with its submission does so, too, and its client's le
 });
 
 test("text that cannot be read where it is comes from the leader, for whom the client has not left", async (t) => {
-  const { first, open } = await world(t);
+  const { first, open } = await world(t, "limits: { max_open_requests: 1 }");
   first.run.elsewhere = { machine: "deaf", key: RUN.key };
   const body = { text: "hello", max_length: 5, stream: true, cancel_on_disconnect: true };
   const client = await open(`${API}/predict`, {}, body);
@@ -267,7 +284,10 @@ test("only a server that passes requests on can have text come from elsewhere", 
   const { first } = await world(t);
   first.run.elsewhere = RUN;
   first.run.place(1, 0);
-  const client = await LiveClient.open(first.port, EVENTS, { headers: { ...AS.user, "x-alt-las-relays": "1" } });
+  const passedOn = "secret-of-nobody 127.0.0.1 relays";
+  const client = await LiveClient.open(first.port, EVENTS, {
+    headers: { ...AS.user, "x-forwarded-alt-las": passedOn },
+  });
   t.after(() => client.leave());
   assert.equal(client.headers["x-alt-las-relay"], undefined);
   first.run.say("here");
@@ -311,4 +331,168 @@ test("an agent tells what is read while it is read, and again what was lost", as
   machine.say("nobody reads this");
   await new Promise((resolve) => void setImmediate(() => setImmediate(resolve)));
   assert.equal(machine.told.length, length);
+});
+
+/** A key that may submit, and read nothing. */
+const SUBMITS = "altlas_submits";
+const OF_SUBMITS = `    - { name: submits, user: user, sha256: "${hashApiKey(SUBMITS)}", scopes: [submit] }`;
+
+test("a submission is answered to its end, whatever its key may read, and by its pass nobody reads anything else", async (t) => {
+  const { machine, first, open } = await world(t, OF_SUBMITS);
+  first.run.elsewhere = RUN;
+  const passes: unknown[] = [];
+  const asAnother = { authorization: `Bearer ${SUBMITS}` };
+  const client = await open(`${API}/predict`, asAnother, { text: "hello", max_length: 5, stream: true });
+  assert.equal(client.headers["x-alt-las-relay"], undefined);
+  first.run.place(1, 0);
+  machine.say("a");
+  const events = await take(client, 2);
+  first.heard.on("request", ({ headers }: IncomingMessage) => passes.push(headers["x-forwarded-alt-las"]));
+  first.end("a b");
+  events.push(...(await client.rest()));
+  assert.deepEqual([textIn(events), events.at(-1)!.event], ["a b", "completed"]);
+  const [passedOn] = passes as string[];
+  assert.match(passedOn!, /^first \S+ relays rest=\S+$/);
+  const ask = async (path: string, headers: Record<string, string>): Promise<number | undefined> => {
+    const other = await LiveClient.open(first.port, path, { headers: { ...asAnother, ...headers } });
+    t.after(() => other.leave());
+    return other.status;
+  };
+  const word = { "x-forwarded-alt-las": passedOn! };
+  assert.equal(await ask(EVENTS, word), 200);
+  assert.equal(await ask(`${API}/task/${ID}`, word), 403);
+  assert.equal(await ask(EVENTS.replace(ID, OTHER_ID), word), 403);
+  assert.equal(await ask(EVENTS, { "x-forwarded-alt-las": passedOn!.replace("first", "fisrt") }), 403);
+  assert.equal(await ask(EVENTS, { "x-forwarded-alt-las": `${passedOn!}x` }), 403);
+});
+
+test("a caller of one open request reads at the leader what cannot be read where it is, until the next attempt", async (t) => {
+  const { machine, first, open } = await world(t, "limits: { max_open_requests: 1 }");
+  first.run.elsewhere = { machine: "deaf", key: RUN.key };
+  const client = await open();
+  const followed = once(first.run, "followed");
+  first.run.place(1, 0);
+  await followed;
+  first.run.say("here");
+  const events = await take(client, 2);
+  const key = `${ID}:2:a`;
+  first.run.elsewhere = { machine: "one", key };
+  machine.say("there", key);
+  first.run.place(2, 1);
+  events.push(...(await take(client, 2)));
+  assert.deepEqual(brief(events), ["placed 1 on 0", "token here", "placed 2 on 1", "token there"]);
+  assert([...first.run.readers].every(({ readsElsewhere }) => readsElsewhere));
+});
+
+test("a server that loses its database cancels no task, and goes on with its streams", async (t) => {
+  const { machine, first, lead, open } = await world(t);
+  first.run.elsewhere = RUN;
+  const body = { text: "hello", max_length: 5, stream: true, cancel_on_disconnect: true };
+  const client = await open(`${API}/predict`, {}, body);
+  first.run.place(1, 0);
+  machine.say("a");
+  const events = await take(client, 2);
+  lead(null);
+  machine.say(" b");
+  events.push(...(await take(client, 1)));
+  lead(first.at);
+  first.end("a b c");
+  events.push(...(await client.rest()));
+  assert.equal(textIn(events), "a b c");
+  assert.deepEqual([first.tasks.canceled, first.asked], [[], [undefined, `${ID}:1:3`]]);
+});
+
+test("a client that leaves is told of, also where the answer to its submission has ended before", async (t) => {
+  const { machine, first, open } = await world(t);
+  first.run.elsewhere = RUN;
+  const body = { text: "hello", max_length: 5, stream: true, cancel_on_disconnect: true };
+  const client = await open(`${API}/predict`, {}, body);
+  first.run.place(1, 0);
+  machine.say("a");
+  const events = await take(client, 2);
+  // The next attempt is one of the leader's own GPUs.
+  first.run.elsewhere = null;
+  const followed = once(first.run, "followed");
+  first.run.place(2, 1);
+  await followed;
+  first.run.say("b");
+  events.push(...(await take(client, 2)));
+  assert.deepEqual(brief(events), ["placed 1 on 0", "token a", "placed 2 on 1", "token b"]);
+  assert.deepEqual(first.tasks.canceled, []);
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  client.leave();
+  while (first.run.readers.size > 0) {
+    t.mock.timers.tick(1000);
+    await new Promise((resolve) => void setImmediate(resolve));
+  }
+  t.mock.timers.reset();
+  assert.deepEqual(first.tasks.canceled, [ID]);
+});
+
+test("a ticket opens the rest of its stream, though its reader has had no event yet", async (t) => {
+  const { first, open, port } = await world(t);
+  first.run.elsewhere = RUN;
+  const given = await open(`${API}/stream_ticket`, {}, { path: EVENTS });
+  const { ticket } = JSON.parse((await given.until("}"))! + "}") as { ticket: string };
+  const client = await LiveClient.open(port, `${EVENTS}?ticket=${ticket}`, { headers: {} });
+  first.run.place(1, 0);
+  const now = performance.now.bind(performance);
+  t.mock.method(performance, "now", () => now() + 120_000);
+  first.end("all of it");
+  const events = await client.rest();
+  assert.deepEqual([textIn(events), events.at(-1)?.event], ["all of it", "completed"]);
+});
+
+test("a reader for whom there is no memory has to come again", async (t) => {
+  const { machine, first, open } = await world(t, "", "limits: { max_body_bytes: 100000, max_open_bytes: 100000 }");
+  first.run.elsewhere = RUN;
+  machine.say("x".repeat(70_000));
+  first.run.place(1, 0);
+  const one = await open();
+  assert.equal(textIn(await take(one, 2)).length, 70_000);
+  await assert.rejects(async () => (await open()).rest());
+});
+
+test("a reader outlives a short loss of the connection to NATS, and is told of a long one", async (t) => {
+  const hub = new Hub();
+  const machine = new Machine(hub);
+  const bus = hub.connect();
+  const texts = new TextReader({ bus, cluster: CLUSTER, beat: BEAT });
+  t.after(() => texts.close());
+  let beat: (() => void) | null = null;
+  const beats = async (count: number): Promise<void> => {
+    for (; count > 0; count--) {
+      beat!();
+      await new Promise((resolve) => void setImmediate(() => setImmediate(() => setImmediate(resolve))));
+    }
+  };
+  let failures = 0;
+  machine.say("a");
+  const clock = t.mock.method(globalThis, "setInterval", (given: () => void) => void (beat = given));
+  const { output } = texts.read(RUN, { caughtUp: () => {}, delta: () => {}, failed: () => failures++ });
+  clock.mock.restore();
+  await beats(1);
+  await bus.set(false);
+  machine.say("b");
+  await beats(15);
+  await bus.set(true);
+  await beats(2);
+  assert.deepEqual([output.deltas.map(textOf).join(""), failures], ["ab", 0]);
+  await bus.set(false);
+  await beats(30);
+  assert.equal(failures, 1);
+  await bus.set(true);
+  assert(texts.hears("one"));
+});
+
+test("a word of the leader is none within an event that goes on in pieces", () => {
+  const blocks = new EventBlocks();
+  const head = `event: token\nid: ${ID}:1:5\ndata: {"text":"${"x".repeat(70_000)}`;
+  assert.deepEqual(blocks.take(Buffer.from(`${head}:`)), { data: Buffer.from(head), begins: 0 });
+  assert(blocks.isWithin);
+  const rest = ': run {"}\n\n';
+  const { data, begins } = blocks.take(Buffer.from(`${rest.slice(1)}: run {}\n\n: pi`));
+  assert.equal(data.toString(), `${rest}: run {}\n\n`);
+  assert.equal(data.toString("utf8", begins), ": run {}\n\n");
+  assert.equal(blocks.take(Buffer.from("ng\n\n")).begins, 0);
 });

@@ -118,7 +118,7 @@ test("a request is passed on as it came, with its sender, and so is the answer",
   assert.deepEqual([head!.method, head!.url, body], ["DELETE", "/api/v1/predict?a=%20b", '{"text":"hello"}']);
   assert.equal(head!.headers.authorization, "Bearer key");
   assert.equal(head!.headers.host, `127.0.0.1:${world.port}`);
-  assert.equal(head!.headers["x-forwarded-alt-las"], `${SECRET} 127.0.0.1`);
+  assert.equal(head!.headers["x-forwarded-alt-las"], `${SECRET} 127.0.0.1 relays`);
   assert.equal(head!.headers["x-private"], undefined);
   // Of a client that is no proxy: it could name whom it likes.
   assert.equal(head!.headers["x-forwarded-for"], undefined);
@@ -210,7 +210,7 @@ for (const method of ["GET", "DELETE", "OPTIONS", "POST"])
       BODY_LENGTH,
       "Host: localhost",
       "Authorization: Bearer key",
-      `x-forwarded-alt-las: ${SECRET} 127.0.0.1`,
+      `x-forwarded-alt-las: ${SECRET} 127.0.0.1 relays`,
     ])
       assert(said.includes(`\r\n${kept}\r\n`), said);
     assert.doesNotMatch(said, /x-private|trailer|transfer-encoding/i);
@@ -488,4 +488,39 @@ test("a large body arrives whole", async (t) => {
   const body = randomBytes(2 ** 23).toString("hex");
   const { text } = await ask(world, "/v1/files", { method: "POST" }, body);
   assert.equal(text, createHash("sha256").update(body).digest("hex"));
+});
+
+const RELAY = { "x-alt-las-relay": "01890000-0000-7000-8000-000000000002:0:0" };
+const STREAM = "/api/v1/task/01890000-0000-7000-8000-000000000002/events";
+
+test("a refusal arrives whole, whatever headers it has", async (t) => {
+  const world = await standby(t, (_request, response) => response.writeHead(404, RELAY).end("there is no such task"));
+  const { status, text } = await ask(world, STREAM);
+  assert.deepEqual([status, text], [404, "there is no such task"]);
+});
+
+test("a stream whose leader names a run that this server cannot read is read at the leader", async (t) => {
+  const said: unknown[] = [];
+  const world = await standby(t, (request, response) => {
+    said.push(request.headers["x-forwarded-alt-las"]);
+    response.writeHead(200, RELAY);
+    if (said.length > 1) return void response.end("event: completed\nid: x:end\ndata: {}\n\n");
+    response.write(": run {nonsense}\n\n");
+  });
+  const { text } = await ask(world, STREAM);
+  assert.equal(text, "event: completed\nid: x:end\ndata: {}\n\n");
+  assert.deepEqual(said, [`${SECRET} 127.0.0.1 relays`, `${SECRET} 127.0.0.1 rest`]);
+});
+
+test("the rest of a stream is asked for on the connection on which it was refused", async (t) => {
+  const sockets: Socket[] = [];
+  const world = await standby(t, (request, response) => {
+    sockets.push(request.socket);
+    if (sockets.length === 1) return void response.writeHead(200, RELAY).end(": ping\n\n");
+    if (sockets.length === 2) return void response.writeHead(503).end("nobody leads");
+    response.writeHead(200, RELAY).end("event: completed\nid: x:end\ndata: {}\n\n");
+  });
+  assert.match((await ask(world, STREAM)).text, /^event: completed$/m);
+  assert.equal(sockets.length, 3);
+  assert.equal(sockets[1], sockets[2]);
 });

@@ -48,6 +48,8 @@ export interface TextReaderParts {
 
 /** Signs of life that an agent may leave without an answer. */
 const MOST_SILENT = 3;
+/** The same without a connection to NATS, whose client makes another one meanwhile. */
+const MOST_DOWN = 20;
 /** Milliseconds for which an agent that has never answered is not asked again: messages may be forbidden here, or there. */
 const DEAF = 60_000;
 
@@ -60,6 +62,8 @@ export class TextReader {
   readonly #news = new Set<string>();
   /** Machines that have not answered, and since when. */
   readonly #deaf = new Map<string, number>();
+  /** Signs of life that could not be given, as there was no connection. */
+  #down = 0;
   #timer: NodeJS.Timeout | null = null;
 
   constructor(parts: TextReaderParts) {
@@ -126,10 +130,13 @@ export class TextReader {
   }
 
   #tick(): void {
+    this.#down = this.isUp ? 0 : this.#down + 1;
+    // No agent can have answered.
+    if (this.#down > 0 && this.#down <= MOST_DOWN) return;
     for (const [name, machine] of this.#machines) {
       for (const [key, run] of machine.runs) {
         if (++run.missed <= MOST_SILENT) continue;
-        if (!run.isThere) this.#deaf.set(name, steadyTime());
+        if (!run.isThere && this.isUp) this.#deaf.set(name, steadyTime());
         this.#drop(name, machine, key, run);
         for (const listener of run.listeners) listener.failed();
       }

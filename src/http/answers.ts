@@ -39,8 +39,9 @@ export function countAnswers(app: FastifyInstance, memory: RequestMemory): void 
  * @throws {AltLasError} `rate_limited`, `overloaded`
  */
 export function holdForAnswer({ server, request, raw }: FastifyReply, bytes: number): void {
-  // Health checks have no caller, and no large answers.
-  const user = (request.caller as FastifyRequest["caller"] | undefined)?.name ?? "";
+  // At a server that stands by, the one that leads knows the caller. A client of the Unix socket has no address.
+  const { caller, ip } = request as Partial<Pick<FastifyRequest, "caller" | "ip">>;
+  const user = caller?.name ?? ip ?? "";
   const holding = server.memory.hold(user, () => raw.destroy());
   holding.take(bytes);
   if (raw.destroyed) return holding.release();
@@ -64,10 +65,12 @@ export function boundOpenRequests(live: Pick<LiveSettings, "config">) {
   const ofAll =
     limits.max_open_requests ?? Math.min(DEFAULT_OPEN, Math.floor(getHeapStatistics().heap_size_limit / HEAP_FOR_ONE));
   const open = new Map<string, number>();
-  return ({ caller: { name } }: FastifyRequest, { raw }: FastifyReply, done: () => void): void => {
+  return ({ caller: { name }, pass }: FastifyRequest, { raw }: FastifyReply, done: () => void): void => {
+    // The submission is counted whose answer it goes on with.
+    if (pass?.isCounted === true) return done();
     const count = open.get(name) ?? 0;
     const own = callerLimit(live.config.callers, name, "max_open_requests");
-    if (count >= (own?.most ?? ofAll)) {
+    if (pass === undefined && count >= (own?.most ?? ofAll)) {
       const sentence = `${name} has ${count} requests open, and ${own?.setIn ?? "limits.max_open_requests"} allows no more. Try again when some have ended.`;
       throw new AltLasError("rate_limited", sentence);
     }

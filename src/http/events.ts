@@ -35,7 +35,7 @@ export function eventsRoute(app: FastifyInstance, parts: ServerParts, pings: Pin
       if (position === "end") return reply.code(204).send();
       // Of a HEAD nothing but the headers is wanted.
       if (request.method === "HEAD") return void beginLiveAnswer(reply, EVENT_STREAM).end();
-      return streamTask(parts, pings, reply, { id, position });
+      return streamTask(parts, pings, reply, { id, position, onLeft: request.pass?.left });
     },
   });
 }
@@ -50,11 +50,11 @@ export async function streamTask(
   reply: FastifyReply,
   reader: Reader,
 ): Promise<void> {
+  const isRelayed = reply.request.passage?.relays === true;
+  const stream = isRelayed ? (await import("./standby/relay.ts")).relayTask : streamEvents;
   // Its `close` has come and gone: a listener would never be taken away again.
   if (reply.raw.destroyed) return reader.onLeft?.();
-  const live = { tasks, pings, reply };
-  if (reply.request.isRelayed !== true) return streamEvents(live, reader);
-  return (await import("./standby/relay.ts")).relayTask(live, reader);
+  return stream({ tasks, pings, reply }, reader);
 }
 
 /** `<task_id>:<attempt>:<offset>`, as event-stream.ts gives them out, or `<task_id>:end`. */

@@ -28,7 +28,7 @@ export function beginLiveAnswer(
   const { server, request } = reply;
   server.addRates?.(reply);
   // A submission is answered to its end, also when its key ends meanwhile.
-  if (request.method === "GET") server.liveReaders?.add(request.caller, reply.raw);
+  if (request.method === "GET" && !request.pass?.submitter) server.liveReaders?.add(request.caller, reply.raw);
   reply.hijack();
   const { raw } = reply;
   raw.writeHead(raw.statusCode, { ...reply.getHeaders(), ...LIVE, "content-type": contentType } as OutgoingHttpHeaders);

@@ -8,19 +8,35 @@ import type { Logger } from "../log/log.ts";
 type Range = ReturnType<typeof ipaddr.parseCIDR>;
 
 /**
- * The header by which a server of a cluster passes a request on: a secret of the server that gets it, and the client. None passes on what has it,
- * so no request goes round. By its name `own-machine.ts` knows that a request is somebody else's.
+ * The header by which a server of a cluster passes a request on: a secret of the server that gets it, the client, and what else there is to say. None
+ * passes on what has it, so no request goes round. By its name `own-machine.ts` knows that a request is somebody else's.
  */
 export const PASSED_ON = "x-forwarded-alt-las";
 
-/** The header of such a request by which that server says that it can read the output of running tasks where they run. */
-export const RELAYS = "x-alt-las-relays";
+/** How another server of the cluster passes a request on. */
+export interface Passage {
+  readonly client: string;
+  /** Whether that server can read the output of running tasks where they run. */
+  readonly relays: boolean;
+  /** Whether it asks for the rest of an answer that it has begun to give. */
+  readonly isForRest: boolean;
+  /** By which it may have that rest (standby/passes.ts); null: by the client's credentials. */
+  readonly pass: string | null;
+}
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Whether the server that has passed it on can read the output of running tasks where they run. */
-    isRelayed?: boolean;
+    passage?: Passage;
   }
+}
+
+const RELAYS = "relays";
+const REST = /^rest(?:=(.+))?$/;
+
+/** @returns the value of `PASSED_ON` */
+export function passedOn(secret: string, { client, relays, isForRest, pass }: Passage): string {
+  const rest = pass === null ? "rest" : `rest=${pass}`;
+  return [secret, client, ...(relays ? [RELAYS] : []), ...(isForRest ? [rest] : [])].join(" ");
 }
 
 /** The proxies of `server.trust_proxy`. */
@@ -49,17 +65,19 @@ export class Proxies {
 
   /** Whether a proxy that may say so has said for whom it asks. */
   isForwarded({ socket, headers }: Pick<IncomingMessage, "socket" | "headers">): boolean {
-    if (this.passedFor(headers) !== null) return true;
+    if (this.passageOf(headers) !== null) return true;
     return headers["x-forwarded-for"] !== undefined && this.trusts(socket.remoteAddress ?? "");
   }
 
-  /** The client for whom another server of the cluster has passed a request on; null: none has. */
-  passedFor(headers: IncomingMessage["headers"]): string | null {
+  /** How another server of the cluster has passed a request on; null: none has. */
+  passageOf(headers: IncomingMessage["headers"]): Passage | null {
     const said = this.#secret === null ? undefined : headers[PASSED_ON];
     if (typeof said !== "string") return null;
-    const [secret = "", client = ""] = said.split(" ", 2);
+    const [secret = "", client = "", ...words] = said.split(" ");
     const given = Buffer.from(secret);
-    return given.length === this.#secret!.length && timingSafeEqual(given, this.#secret!) ? client : null;
+    if (given.length !== this.#secret!.length || !timingSafeEqual(given, this.#secret!)) return null;
+    const rest = words.map((word) => REST.exec(word)).find((found) => found !== null);
+    return { client, relays: words.includes(RELAYS), isForRest: rest !== undefined, pass: rest?.[1] ?? null };
   }
 
   /**
@@ -69,8 +87,8 @@ export class Proxies {
    * @returns `""` on a Unix socket
    */
   clientOf({ socket, headers }: Pick<IncomingMessage, "socket" | "headers">): string {
-    const passed = this.passedFor(headers);
-    if (passed !== null) return passed;
+    const passage = this.passageOf(headers);
+    if (passage !== null) return passage.client;
     let address = socket.remoteAddress ?? "";
     const forwarded = headers["x-forwarded-for"];
     if (forwarded === undefined || !this.trusts(address)) return subscriberOf(address);

@@ -55,7 +55,7 @@ import { metricsRoute } from "./metrics.ts";
 import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";
 import { answerInTurn } from "./pipelines.ts";
-import { Proxies, RELAYS, warnOfUnlistedProxy } from "./proxies.ts";
+import { Proxies, warnOfUnlistedProxy } from "./proxies.ts";
 import { RATE_HEADERS, standardHeaders, tellRates } from "./rate-limits.ts";
 import { translateAnswers } from "./reader-language.ts";
 import { tellRequests } from "./request-news.ts";
@@ -226,6 +226,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
     closed.addHook("onRoute", guardRoute);
     auditRoutes(closed, parts.audit, proxies);
     closed.addHook("onRequest", refuseForeignChanges(config));
+    if (parts.member) (await import("./standby/passes.ts")).admitByPasses(closed);
     closed.addHook("onRequest", authentication(parts, proxies, tickets));
     closed.addHook("onRequest", ({ raw, caller }, _reply, done) => {
       connections.proven(raw, caller.name);
@@ -241,9 +242,10 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
 function knowPassages(app: FastifyInstance, { proxies, connections }: Omit<Surroundings, "accessLog">): void {
   app.addHook("onRequest", (request, _reply, done) => {
     const { raw } = request;
-    if (proxies.passedFor(raw.headers) !== null) {
+    const passage = proxies.passageOf(raw.headers);
+    if (passage !== null) {
       connections.passesOn(raw);
-      request.isRelayed = raw.headers[RELAYS] !== undefined;
+      request.passage = passage;
     }
     done();
   });

@@ -79,7 +79,9 @@ export function admitByTicket(
   proven: FastifyRequest["caller"] | null,
 ): void {
   const { last_event_id: id } = request.query as { readonly last_event_id?: unknown };
-  const isReturn = request.headers["last-event-id"] !== undefined || (id !== undefined && id !== "");
+  const hasSome = request.headers["last-event-id"] !== undefined || (id !== undefined && id !== "");
+  // Its reader may have had nothing but the head of an answer that another server goes on with.
+  const isReturn = hasSome || request.passage?.isForRest === true;
   const use = { path: pathOf(request.url).toLowerCase(), isReturn, user: proven?.name ?? null };
   const { caller, ended } = tickets.redeem(ticket, use, () => request.response.destroy());
   request.caller = caller;

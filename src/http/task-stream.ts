@@ -30,7 +30,10 @@ export async function streamEvents({ tasks, pings, reply }: Live, reader: Reader
   let stop: (() => void) | null = null;
   const onOver = (left: boolean, ended: TaskSnapshot | null): void => {
     stop?.();
-    if (ended !== null) tellRead(tasks, reply, [ended]);
+    if (ended !== null) {
+      reply.request.pass?.settle();
+      tellRead(tasks, reply, [ended]);
+    }
     if (left) onLeft?.();
   };
   const stream = new EventStream(

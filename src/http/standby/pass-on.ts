@@ -16,7 +16,7 @@ import { messageOf } from "../../errors.ts";
 import { codeOf, SAID_OF } from "../../common/network-words.ts";
 import { inviteBody } from "../bodies.ts";
 import { onHalfClose } from "../disconnects.ts";
-import { PASSED_ON, type Proxies, RELAYS } from "../proxies.ts";
+import { PASSED_ON, passedOn, type Proxies } from "../proxies.ts";
 import { TaskFailure } from "../task-failure.ts";
 import type { Tls } from "../tls.ts";
 import { nobodyLeads } from "./leading.ts";
@@ -50,7 +50,7 @@ const OF_CONNECTION: ReadonlySet<string> = new Set([
 const OF_MESSAGE =
   /^(?:host|content-.*|authorization|x-api-key|cookie|idempotency-key|origin|referer|sec-.*|forwarded|x-forwarded-.*)$/;
 /** Said to the next server anew. */
-const OF_REQUEST: ReadonlySet<string> = new Set(["content-length", "expect", "x-request-id", PASSED_ON, RELAYS]);
+const OF_REQUEST: ReadonlySet<string> = new Set(["content-length", "expect", "x-request-id", PASSED_ON]);
 /** Of a submission that is streamed, and not of the question what has become of it. */
 const OF_FIRST = /^(?:content-.*|last-event-id|idempotency-key|prefer)$/;
 /** Of these Node would say that a body comes. */
@@ -71,11 +71,20 @@ export interface PassOnParts {
   readonly texts: TextReader;
 }
 
-/** Another request than that of the client. */
-interface Instead {
-  readonly path: string;
-  /** Names and values in turn. */
-  readonly headers: readonly string[];
+interface UnderWay {
+  /** The server that has it. */
+  readonly at: string;
+  /** Whether it is answered with a stream that goes on when another server leads. */
+  goesOn: boolean;
+}
+
+/** The rest of the answer, which is asked for instead of what the client did. */
+interface Rest {
+  readonly id: string;
+  readonly pass: string | null;
+  /** The id of the last event that the client has; null: none. */
+  readonly after: string | null;
+  readonly relays: boolean;
 }
 
 export class PassOn {
@@ -85,8 +94,7 @@ export class PassOn {
   /** The certificate that connections to the leader show. */
   #shown: Certificate = null;
   #told = "";
-  /** Requests under way, by the server that has them. */
-  readonly #under = new Map<ClientRequest, string>();
+  readonly #under = new Map<ClientRequest, UnderWay>();
 
   #isClosed = false;
 
@@ -94,14 +102,18 @@ export class PassOn {
     this.#parts = parts;
   }
 
-  /** Ends what another server than this one has under way: it leads no more, and may never answer. */
+  /**
+   * Ends what another server than this one has under way: it leads no more, and may never answer. A stream waits for the next one: where none is
+   * known, this server may only have lost its database, and a submission that ends would cancel its task.
+   */
   cut(leader: string | null): void {
-    for (const [asked, id] of this.#under) if (id !== leader) asked.destroy();
+    for (const [asked, { at, goesOn }] of this.#under)
+      if (at !== leader && !(leader === null && goesOn)) asked.destroy();
   }
 
   close(): void {
     this.#isClosed = true;
-    this.cut(null);
+    for (const asked of this.#under.keys()) asked.destroy();
     this.#http.destroy();
     this.#https.destroy();
   }
@@ -116,25 +128,16 @@ export class PassOn {
     const from = relayedFrom(answer);
     if (from === null) return sendBack(answer, reply.raw);
     const { texts } = this.#parts;
-    const ask = (after: string | null, relays: boolean) => this.#askAgain(request, from.id, after, relays);
-    new RelayedStream({ reply, ...from, ask, texts, isClosed: () => this.#isClosed }, answer).start();
+    const isSubmission = request.method !== "GET";
+    const ask = (after: string | null, relays: boolean) => this.#askForRest(request, { ...from, after, relays });
+    new RelayedStream({ reply, ...from, isSubmission, ask, texts, isClosed: () => this.#isClosed }, answer).start();
   }
 
   /** Asks for what follows in a stream, as its client might. */
-  async #askAgain(
-    request: FastifyRequest,
-    id: string,
-    after: string | null,
-    relays: boolean,
-  ): Promise<IncomingMessage | null> {
+  async #askForRest(request: FastifyRequest, rest: Rest): Promise<IncomingMessage | null> {
     const leader = this.#parts.leader();
     if (leader === null) return null;
-    // A ticket stands in the URL.
-    const path = request.method === "GET" ? request.originalUrl : `/api/v1/task/${id}/events`;
-    const asked = this.#ask(request, leader, {
-      path,
-      headers: [...(after === null ? [] : ["Last-Event-ID", after]), ...(relays ? this.#relays : [])],
-    });
+    const asked = this.#ask(request, leader, rest);
     connecting(asked);
     const { promise, resolve } = Promise.withResolvers<IncomingMessage | null>();
     asked.once("response", resolve);
@@ -142,10 +145,6 @@ export class PassOn {
     asked.once("close", () => resolve(null));
     asked.end();
     return promise;
-  }
-
-  get #relays(): readonly string[] {
-    return this.#parts.texts.isUp ? [RELAYS, "1"] : [];
   }
 
   async #answerOf(request: FastifyRequest, reply: FastifyReply, leader: LeadingServer): Promise<IncomingMessage> {
@@ -175,7 +174,7 @@ export class PassOn {
     log.error(`No request can be passed on to the server that leads, at ${url} (its cluster.address): ${said}.`);
   }
 
-  #ask(request: FastifyRequest, { id, url, secret }: LeadingServer, instead?: Instead): ClientRequest {
+  #ask(request: FastifyRequest, { id, url, secret }: LeadingServer, rest?: Rest): ClientRequest {
     const isEncrypted = url.startsWith("https:");
     const target = new URL(url);
     const asked = (isEncrypted ? https : http).request({
@@ -184,12 +183,15 @@ export class PassOn {
       // Host is the client's: it says nothing of whose certificate is wanted.
       ...(isEncrypted && { servername: nameOf(target) }),
       agent: isEncrypted ? this.#encrypted() : this.#http,
-      method: instead === undefined ? request.method : "GET",
-      path: instead?.path ?? request.originalUrl,
-      headers: this.#headersOf(request, secret, instead),
+      method: rest === undefined ? request.method : "GET",
+      // A ticket stands in the URL.
+      path: rest === undefined || request.method === "GET" ? request.originalUrl : `/api/v1/task/${rest.id}/events`,
+      headers: this.#headersOf(request, secret, rest),
       setHost: false,
     });
-    this.#under.set(asked, id);
+    const underWay = { at: id, goesOn: false };
+    this.#under.set(asked, underWay);
+    asked.once("response", (answer) => (underWay.goesOn = rest !== undefined || relayedFrom(answer) !== null));
     asked.once("close", () => this.#under.delete(asked));
     return asked;
   }
@@ -204,19 +206,22 @@ export class PassOn {
     return this.#https;
   }
 
-  #headersOf({ raw, id }: FastifyRequest, secret: string, instead?: Instead): string[] {
-    const { proxies } = this.#parts;
+  #headersOf({ raw, id }: FastifyRequest, secret: string, rest?: Rest): string[] {
+    const { proxies, texts } = this.#parts;
     // Headers that a proxy has written are believed where that proxy is.
     const isProxied = proxies.trusts(raw.socket.remoteAddress ?? "");
     const isOurs = (name: string): boolean =>
-      OF_REQUEST.has(name) || (!isProxied && OF_PROXIES.test(name)) || (instead !== undefined && OF_FIRST.test(name));
+      OF_REQUEST.has(name) || (!isProxied && OF_PROXIES.test(name)) || (rest !== undefined && OF_FIRST.test(name));
+    const { after = null, relays = true, pass = null } = rest ?? {};
+    const client = proxies.clientOf(raw);
     return [
       ...carried(raw, isOurs),
       PASSED_ON,
-      `${secret} ${proxies.clientOf(raw)}`,
+      passedOn(secret, { client, relays: relays && texts.isUp, isForRest: rest !== undefined, pass }),
       "X-Request-Id",
       String(id),
-      ...(instead?.headers ?? [...this.#relays, ...framingOf(raw)]),
+      ...(rest === undefined ? framingOf(raw) : []),
+      ...(after === null ? [] : ["Last-Event-ID", after]),
     ];
   }
 }
@@ -312,8 +317,8 @@ function leaveTogether(asked: ClientRequest, raw: IncomingMessage, answer: Serve
   let forget: (() => void) | null = null;
   asked.once("finish", () => (forget = onHalfClose(socket, sayNoMore)));
   // Of such a stream the leader writes next to nothing, by which it could find out: this server does.
-  asked.once("response", ({ headers }) => {
-    if (headers[RELAY] !== undefined) forget?.();
+  asked.once("response", (begun) => {
+    if (relayedFrom(begun) !== null) forget?.();
   });
   raw.once("close", leaveBody);
   socket.once("close", leave);

@@ -8,7 +8,10 @@ import type { Following, Listener, TaskSnapshot } from "../../tasks/task-api.ts"
 import { beginLiveAnswer } from "../live-answer.ts";
 import { EVENT_STREAM, type Live, type Reader, signsOfLife, streamEvents } from "../task-stream.ts";
 
-/** The header of such a stream. It has the id of an event, like `Last-Event-ID`: how much of it the reader has. */
+/**
+ * The header of such a stream. It has the id of an event, like `Last-Event-ID`: how much of it the reader has; and a pass to the rest
+ * (passes.ts).
+ */
 export const RELAY = "x-alt-las-relay";
 
 /** A run that the reader's server is to read. */
@@ -17,17 +20,29 @@ export interface RelayedRun extends Elsewhere {
   readonly gpu_id: number;
 }
 
-/** A comment of the stream, which goes no further. */
+/** A comment of the stream, which goes no further. It is looked for where an event begins, and not within one. */
 export const RUN = /^: run (\{.*\})\n\n/gm;
+
+/** @returns null: this version knows no such run */
+export function runOf(json: string): RelayedRun | null {
+  try {
+    const run = JSON.parse(json) as RelayedRun;
+    const isNamed = typeof run.machine === "string" && typeof run.key === "string";
+    return isNamed && Number.isInteger(run.attempt) && Number.isInteger(run.gpu_id) ? run : null;
+  } catch {
+    return null;
+  }
+}
 
 /** Answers a server that stands by. @throws {AltLasError} `not_found`: the task has just been removed */
 export async function relayTask(live: Live, reader: Reader): Promise<void> {
   const { tasks, reply } = live;
   const { id, position } = reader;
-  reply.header(RELAY, `${id}:${position.attempt}:${position.offset}`);
   const relay = new Relay(live, reader);
   const following = tasks.follow(id, relay);
   if (following === null) return streamEvents(live, reader);
+  if (reply.request.pass === undefined) reply.server.passes!.give(reply, reader);
+  reply.header(RELAY, `${id}:${position.attempt}:${position.offset} ${reply.request.pass!.key}`);
   beginLiveAnswer(reply, EVENT_STREAM, "with events");
   relay.start(following);
 }
@@ -80,6 +95,7 @@ class Relay implements Listener {
 
   /** Its reader comes again for what it has not read. */
   ended(_task: TaskSnapshot): void {
+    this.#live.reply.request.pass?.settle();
     this.#readHere();
   }
 

@@ -5,11 +5,13 @@ import type { TextReader } from "../../cluster/text-reader.ts";
 import { AltLasError } from "../../errors.ts";
 import type { Task } from "../../task.ts";
 import { observation, reading } from "../access.ts";
+import { countAnswers } from "../answers.ts";
 import { authentication } from "../authentication.ts";
 import { healthRoutes } from "../health.ts";
 import { visibleTask, type TaskPath } from "../lookup.ts";
 import type { Proxies } from "../proxies.ts";
 import { maySeeInside } from "../public-words.ts";
+import { RequestMemory } from "../request-memory.ts";
 import { openApp, setUpRequests } from "../server.ts";
 import type { AppParts, ServerParts } from "../server-parts.ts";
 import { StreamTickets } from "../tickets.ts";
@@ -46,6 +48,7 @@ export function createStandby(parts: StandbyParts): StandbyServer {
   const passOn = new PassOn({ proxies, certificate: () => app.certificateInUse(), leader, texts });
   let isRetired = false;
   app.addHook("onClose", async () => passOn.close());
+  countAnswers(app, new RequestMemory(parts.config.limits));
   setUpRequests(app, parts, { proxies, accessLog });
   app.setSerializerCompiler(() => JSON.stringify);
   // Bodies go on as they are.
