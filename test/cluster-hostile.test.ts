@@ -1,8 +1,23 @@
 /** Agents that lie, talk nonsense or lose what they say harm nothing but their own machine. */
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { GpuIds } from "../src/cluster/gpu-ids.ts";
-import { type AgentState, type FromAgent, newsOf, PROTOCOL, type ToAgent } from "../src/cluster/messages.ts";
+import { setImmediate as turn } from "node:timers/promises";
+import { pino } from "pino";
+import { GpuIds, MOST_EPOCH } from "../src/cluster/gpu-ids.ts";
+import { Leadership } from "../src/cluster/leadership.ts";
+import {
+  type AgentState,
+  type Beat,
+  BEATS,
+  type FromAgent,
+  MOST_MISSED,
+  newsOf,
+  PROTOCOL,
+  type ToAgent,
+} from "../src/cluster/messages.ts";
 import { completionOf } from "../src/request.ts";
 import { ClusterWorld } from "./helpers/cluster-world.ts";
 
@@ -57,6 +72,85 @@ test("what no agent says is ignored, and the machines of others serve on", async
   assert.deepEqual(world.said.filter((line) => line.includes("upgrade this server first")).length, 1);
   assert.equal(world.said.length, 3, world.said.join("\n"));
   assert.deepEqual([...GpuIds.open(world.folder).machines], ["one"]);
+});
+
+test("what no server says makes no agent deaf to the one that leads", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one");
+  await world.became(0, "ready");
+  const spy = world.hub.connect();
+  const beat = { version: 1, speaks: [PROTOCOL], epoch: 2 ** 45, leader: "evil", cluster: "the-cluster" };
+  for (const nonsense of [{ epoch: "x" }, { epoch: null }, { epoch: 1e300 }, { leader: 7 }, { leader: null }])
+    spy.send(BEATS, { ...beat, ...nonsense });
+  assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
+});
+
+test("a server that says it leads with the highest of all epochs raises nobody's", async (t) => {
+  const world = await ClusterWorld.start(t);
+  world.isAlone = true;
+  await world.nextLeader();
+  world.pool.restored();
+  const { epoch } = world.pool.status();
+  const spy = world.hub.connect();
+  const beat = { version: 1, speaks: [PROTOCOL], leader: "evil", cluster: "the-cluster" };
+  let beats = 0;
+  const end = spy.listen(BEATS, () => {
+    beats++;
+    spy.send(BEATS, { ...beat, epoch: Number.MAX_SAFE_INTEGER });
+    world.changes.tell();
+  });
+  await world.changes.until(() => beats > 3 * MOST_MISSED);
+  end();
+  assert.deepEqual([world.pool.status().epoch, world.superseded], [epoch, []]);
+  await world.nextLeader();
+  world.pool.restored();
+  await world.agent("one");
+  await world.became(0, "ready");
+  assert.equal((await world.ended(world.run(0, "hello", 2))).status, "completed");
+});
+
+test("no agent hears of an epoch before the next server to lead would know it", async (t) => {
+  const world = await ClusterWorld.start(t);
+  world.isAlone = true;
+  const stored = Promise.withResolvers<void>();
+  world.share = () => stored.promise;
+  let isStored = false;
+  const told = Promise.withResolvers<boolean>();
+  const { epoch: before } = world.pool.status();
+  world.hub.connect().listen(BEATS, (message) => {
+    if ((message as Beat).epoch > before) told.resolve(isStored);
+  });
+  const leads = world.nextLeader();
+  for (let turns = 0; turns < 20; turns++) await turn();
+  isStored = true;
+  stored.resolve();
+  await leads;
+  assert.equal(await told.promise, true);
+});
+
+test("a server that leads on above a high epoch has it stored first, and stays where it was if that fails", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "alt-las-epoch-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const [said, told]: [string[], number[]] = [[], []];
+  const log = pino({ level: "error" }, { write: (line) => void said.push((JSON.parse(line) as { msg: string }).msg) });
+  let sharing = Promise.withResolvers<void>();
+  const about = { ids: GpuIds.open(folder, "the-cluster"), log, isAlone: true, superseded: () => assert.fail() };
+  const one = new Leadership({ ...about, share: () => sharing.promise }, () => told.push(one.epoch));
+  const { epoch } = one;
+  one.onLater("evil", MOST_EPOCH, true);
+  one.onLater("evil", MOST_EPOCH, true);
+  await turn();
+  assert.deepEqual([one.epoch, told], [epoch, []]);
+  sharing.reject(new Error("another server leads"));
+  await turn();
+  assert.deepEqual([one.epoch, told, said], [epoch, [], ["this server cannot lead on: another server leads"]]);
+  sharing = Promise.withResolvers();
+  one.onLater("evil", MOST_EPOCH, true);
+  sharing.resolve();
+  await turn();
+  assert.equal(told.length, 1);
+  assert(one.epoch > MOST_EPOCH && one.epoch <= MOST_EPOCH + 2);
+  assert.throws(() => one.onLater("evil", one.epoch + 1, true), /no server leads with epoch/);
 });
 
 test("a server whose store is its own leads on when an agent says that another one leads", (t) => leadsOn(t, false));

@@ -32,7 +32,7 @@ import {
   type WireFacts,
 } from "./messages.ts";
 import { Strangers } from "./strangers.ts";
-import { commonVersion } from "./versions.ts";
+import { commonVersion, isBeat } from "./versions.ts";
 
 export interface AgentParts {
   readonly machine: string;
@@ -164,8 +164,9 @@ export class Agent {
    * @param version in which it is spoken to from now on
    * @returns whether a server may command: it is of this cluster, and not one that another has followed
    */
-  #follows({ epoch, leader, cluster }: Leader, version = this.#version): boolean {
-    if (cluster === undefined) return false;
+  #follows(said: Leader, version = this.#version): boolean {
+    const { epoch, leader, cluster } = said;
+    if (cluster === undefined || !isBeat(said)) return false;
     if (this.#cluster !== null && cluster !== this.#cluster) {
       this.#strangers.onCluster(cluster, this.#cluster);
       return false;

@@ -91,7 +91,8 @@ export class ClusterPool implements AnyPool {
     this.#joined = () => !isNew && missing().length === 0 && all.resolve();
     this.#ends.push(this.#others.listen(all.reject));
     // Where the store is shared, it says who leads.
-    if (!isAlone) await Promise.race([this.#others.ask(PATIENCE * beat), all.promise]);
+    const mayTell = isAlone ? this.#leadership.begin() : this.#others.ask(PATIENCE * beat);
+    await Promise.race([mayTell, all.promise]);
     const timer = setInterval(() => this.#tick(), beat);
     const { patience = sleep(PATIENCE * beat, undefined, { ref: false }) } = this.#parts;
     void patience.then(all.resolve);
@@ -388,9 +389,8 @@ export class ClusterPool implements AnyPool {
 
   /** @throws {AltLasError} `not_found` */
   #known(gpuId: number): Machine {
-    const machine = this.#homes.get(gpuId);
-    if (machine !== undefined) return machine;
-    throw noGpu(gpuId, this.gpuIds);
+    if (!this.#homes.has(gpuId)) throw noGpu(gpuId, this.gpuIds);
+    return this.#home(gpuId);
   }
 
   #give({ gpuId, id }: InstanceRef, commandOf: (local: InstanceRef) => Command): void {

@@ -90,11 +90,11 @@ export class GpuIds {
   /**
    * A server begins to lead: no command of one from before counts any more. It is the time, unless the clock was set back: then a server whose
    * data directory is a backup's leads on, too.
-   * @param before the epoch of the server before
+   * @param before an epoch of another server, as far as one is known
    * @throws {AltLasError} `bad_config`: the file cannot be written
    */
-  nextEpoch(before = this.#file.epoch): number {
-    const epoch = Math.max(before + 1, Math.floor(wallTime()));
+  nextEpoch(before = 0): number {
+    const epoch = Math.max(this.#file.epoch + 1, before + 1, Math.floor(wallTime()));
     this.#save({ ...this.#file, epoch });
     return epoch;
   }

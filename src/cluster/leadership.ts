@@ -9,6 +9,8 @@ export interface LeadershipParts {
   readonly log: Logger;
   /** Whether the store lets one server at a time use it, wherever that is: then nobody else leads when this one starts. */
   readonly isAlone: boolean;
+  /** Stores the epoch for the next server to lead. Absent: there is no other server. @throws {Error} also where another one leads already */
+  readonly share?: () => Promise<void>;
   /** Whether the store has lately said that this server leads; while it cannot be asked, another one may. Absent: it always does. */
   readonly isSure?: () => boolean;
   /** Another server has led since, so this one may not any more. @param why one sentence */
@@ -19,6 +21,8 @@ export class Leadership {
   readonly #parts: LeadershipParts;
   readonly #ledOn: () => void;
   #epoch: number;
+  /** Its next epoch is being stored. */
+  #isRising = false;
   /** The highest epoch that others say they obey, or have, and the ticks since they do in which this server was sure, and was not; null: it is this server's. */
   #later: { readonly by: string; isServer: boolean; epoch: number; ticks: number; unsure: number } | null = null;
 
@@ -31,6 +35,11 @@ export class Leadership {
 
   get epoch(): number {
     return this.#epoch;
+  }
+
+  /** Agents may hear its epoch then: they obey no lower one, so the next server to lead has to know it. @throws {Error} as `share` */
+  async begin(): Promise<void> {
+    await this.#parts.share?.();
   }
 
   /**
@@ -46,10 +55,11 @@ export class Leadership {
 
   /** Of two servers that begin to lead, one cannot be sure: else each would lead on after the other, without end. */
   #hear(by: string, epoch: number, { isServer, isStarting }: Record<"isServer" | "isStarting", boolean>): void {
+    if (this.#isRising) return;
     this.#later ??= { by, isServer, epoch, ticks: 0, unsure: 0 };
     this.#later.epoch = Math.max(this.#later.epoch, epoch);
     this.#later.isServer ||= isServer;
-    if (isStarting && this.#isSure) this.#leadOn();
+    if (isStarting && this.#isSure) void this.#leadOn();
   }
 
   get #isSure(): boolean {
@@ -65,7 +75,9 @@ export class Leadership {
     const isOurs = cluster === ids.cluster || (cluster === undefined && isAlone);
     if (!isOurs) return new AltLasError("conflict", otherCluster(cluster, ids.cluster));
     if (isAlone) {
-      if (epoch > this.#epoch) this.#hear("another server", epoch, { isServer: true, isStarting });
+      // It may lie, too: above that one there would be no room.
+      if (epoch > this.#epoch && epoch <= MOST_EPOCH)
+        this.#hear("another server", epoch, { isServer: true, isStarting });
       return null;
     }
     if (isStarting) return new AltLasError("conflict", `${TWO} ${STOP_ONE}`);
@@ -81,7 +93,7 @@ export class Leadership {
     if (this.#later === null) return;
     if (this.#isSure) {
       this.#later.unsure = 0;
-      if (++this.#later.ticks > MOST_MISSED) this.#leadOn();
+      if (++this.#later.ticks > MOST_MISSED) void this.#leadOn();
       return;
     }
     this.#later.ticks = 0;
@@ -90,17 +102,22 @@ export class Leadership {
   }
 
   /** No other server leads, so what is said of one is of the past, or a lie. */
-  #leadOn(): void {
+  async #leadOn(): Promise<void> {
     const { by, epoch } = this.#later!;
     const { ids, log } = this.#parts;
     this.#later = null;
+    this.#isRising = true;
     try {
-      this.#epoch = ids.nextEpoch(epoch);
+      const next = ids.nextEpoch(epoch);
+      await this.begin();
+      this.#epoch = next;
+      log.warn({ by, epoch }, "an agent obeyed another server that has led, or says so; this one leads on");
+      this.#ledOn();
     } catch (error) {
-      return log.error({ err: error, by }, `this server cannot lead on: ${messageOf(error)}`);
+      log.error({ err: error, by }, `this server cannot lead on: ${messageOf(error)}`);
+    } finally {
+      this.#isRising = false;
     }
-    log.warn({ by, epoch }, "an agent obeyed another server that has led, or says so; this one leads on");
-    this.#ledOn();
   }
 }
 

@@ -112,14 +112,14 @@ class OpenCluster implements Cluster {
 
   openPool(events: PoolEvents): AnyPool {
     const { config, log, store, now, lead } = this.#place;
-    const { bus, ids, seed, superseded: end } = this.#parts;
+    const { bus, ids, seed, superseded: end, share } = this.#parts;
     const superseded = (why: string): void => {
       if (!end.signal.aborted) log.error(why);
       end.abort(new StoreTaken(why));
     };
     const isAlone = config.store.url !== undefined;
     const isSure = (): boolean => lead?.member.leads() ?? true;
-    this.#pool = new ClusterPool({ bus, ids, log, isAlone, isSure, superseded }, events);
+    this.#pool = new ClusterPool({ bus, ids, log, isAlone, isSure, superseded, share }, events);
     const isPresent = (machine: string): Promise<boolean> => this.#pool.isPresent(machine);
     const remembered = (hasRevoked: boolean): Promise<void> => this.#remembered(hasRevoked);
     if (seed !== null) this.#endJoins = new Joins({ bus, store, now, seed, log, ids, isPresent, remembered }).listen();

@@ -56,6 +56,8 @@ export class ClusterWorld {
   isAlone = false;
   /** Whether the store of the next leader lets it believe that it leads. */
   isSure = (): boolean => true;
+  /** Stores the epoch of the next leader, where its store is shared. */
+  share = (): Promise<void> => Promise.resolve();
   bus = this.hub.connect();
   pool: ClusterPool;
   readonly #t: TestContext;
@@ -90,7 +92,7 @@ export class ClusterWorld {
     };
     const write = (line: string): void => void this.said.push((JSON.parse(line) as { msg: string }).msg);
     const log = pino({ level: "error" }, { write });
-    const parts = { bus: this.bus, ids, log, superseded, beat: BEAT };
+    const parts = { bus: this.bus, ids, log, superseded, beat: BEAT, share: this.share };
     return new ClusterPool(
       { ...parts, isAlone: this.isAlone, isSure: this.isSure, ...(patience && { patience }) },
       {
