@@ -6,6 +6,7 @@ import { chmodSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, test, type TestContext } from "node:test";
+import { hold, PATIENCE } from "../../src/store/postgres/hold.ts";
 import { PostgresStore } from "../../src/store/postgres/postgres.ts";
 import { connected, NO_POSTGRES, PASSWORD, postgresOwner, PostgresServer, PROGRAMS } from "../helpers/postgres.ts";
 import { CommitCutter, type Cut } from "../helpers/postgres-proxy.ts";
@@ -107,8 +108,8 @@ for (const [what, part, change] of [
     },
   );
 
-/** A pooler before the server. @returns its address */
-async function pooled(t: TestContext, mode: string): Promise<string> {
+/** A pooler before the server, and the folder of its socket. */
+async function pooled(t: TestContext, mode: string) {
   const folder = testFolder(t);
   chmodSync(folder, 0o777);
   const users = join(folder, "users.txt");
@@ -133,28 +134,48 @@ async function pooled(t: TestContext, mode: string): Promise<string> {
   });
   void gone.then(() => ready.reject(new Error(lines.join("\n"))));
   await ready.promise;
-  return server.url("postgres", folder);
+  return { pooler, folder };
 }
 
-test(
-  "a pooler in transaction mode is refused, and one in session mode is not",
-  { skip: skip === false && !existsSync(POOLER) ? NO_POOLER : skip },
-  async (t) => {
-    const message =
-      /a pooler in transaction mode stands before PostgreSQL at .*: store\.url has to lead to PostgreSQL itself/;
-    const open = async (mode: string) => {
-      const store = new PostgresStore({ url: await pooled(t, mode), schema: "pooled", dataDir: testFolder(t) });
-      t.after(() => store.close());
-      await store.open();
-      await store.save([newTask(1)]);
-    };
-    await assert.rejects(open("transaction"), { code: "bad_config", message });
-    const client = await connected(t, server.url());
-    const { rows } = await client.query("SELECT count(*)::int AS n FROM pg_namespace WHERE nspname = 'pooled'");
-    assert.equal(rows[0].n, 0);
-    await open("session");
-  },
-);
+const skipPooler = skip === false && !existsSync(POOLER) ? NO_POOLER : skip;
+
+test("a pooler in transaction mode is refused, and one in session mode is not", { skip: skipPooler }, async (t) => {
+  const message =
+    /a pooler in transaction mode stands before PostgreSQL at .*: store\.url has to lead to PostgreSQL itself/;
+  const open = async (mode: string) => {
+    const url = server.url("postgres", (await pooled(t, mode)).folder);
+    const store = new PostgresStore({ url, schema: "pooled", dataDir: testFolder(t) });
+    t.after(() => store.close());
+    await store.open();
+    await store.save([newTask(1)]);
+  };
+  await assert.rejects(open("transaction"), { code: "bad_config", message });
+  const client = await connected(t, server.url());
+  const { rows } = await client.query("SELECT count(*)::int AS n FROM pg_namespace WHERE nspname = 'pooled'");
+  assert.equal(rows[0].n, 0);
+  await open("session");
+});
+
+test("a pooler that falls silent while it is looked at is not waited for", { skip: skipPooler }, async (t) => {
+  const asked = Promise.withResolvers<void>();
+  const { pooler, folder } = await pooled(t, "session");
+  const proxy = await CommitCutter.start(t, folder, () => {
+    pooler.kill("SIGSTOP");
+    asked.resolve();
+    return "hold";
+  });
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const about = { host: "here", process: process.pid, dataDir: testFolder(t) };
+  const place = { url: server.url("postgres", proxy.folder), schema: "silent_pooler", about };
+  const taken = hold(
+    place,
+    () => {},
+    () => Promise.resolve(),
+  );
+  await asked.promise;
+  t.mock.timers.tick(PATIENCE);
+  await assert.rejects(taken, { code: "store_unavailable", message: /it has not answered for 60 seconds/ });
+});
 
 test("a start says that a standby is not waited for, and a standby itself is refused", { skip }, async (t) => {
   const standby = await server.standby();

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { after, test, type TestContext } from "node:test";
 import fc from "fast-check";
 import type { Client } from "pg";
+import { steadyTime } from "../../src/common/clock.ts";
 import { hold, PATIENCE } from "../../src/store/postgres/hold.ts";
 import { PostgresStore } from "../../src/store/postgres/postgres.ts";
 import { connected, PASSWORD, PostgresServer, PROGRAMS, NO_POSTGRES, storeIn } from "../helpers/postgres.ts";
@@ -203,8 +204,22 @@ test(
     );
     if (!store.lost.aborted) await once(store.lost, "abort");
     await assert.rejects(store.save([newTask(1)]), { code: "store_unavailable" });
+    assert.equal(store.renewed, -Infinity);
   },
 );
+
+test("a lease is not renewed by opening the store again", { skip }, async (t) => {
+  const proxy = await CommitCutter.start(t, server.folder, () => null);
+  const store = storeIn(t, server.url("postgres", proxy.folder))();
+  await store.open();
+  proxy.silence();
+  const silent = steadyTime();
+  assert(store.renewed > -Infinity);
+  await store.open();
+  assert(store.renewed <= silent);
+  proxy.cutAll();
+  await store.close();
+});
 
 test(
   "a save whose connection is cut in the middle of its commit is written once, wherever it is cut",

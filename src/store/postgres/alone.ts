@@ -9,7 +9,7 @@ const PATIENCE = 10_000;
  */
 export async function alone<T>(
   place: SessionPlace,
-  work: (session: Session) => Promise<T>,
+  work: (session: Session, ending: AbortSignal) => Promise<T>,
   patience = PATIENCE,
 ): Promise<T> {
   const over = new AbortController();
@@ -20,7 +20,7 @@ export async function alone<T>(
     const opened = await Session.open(place, signal);
     session = opened;
     signal.addEventListener("abort", () => opened.destroy());
-    return await work(opened);
+    return await work(opened, signal);
   } catch (error) {
     throw signal.aborted ? signal.reason : error;
   } finally {

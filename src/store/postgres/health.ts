@@ -62,8 +62,8 @@ export async function postgresHealth(url: string, schema: string): Promise<Postg
   const at = shownUrl(url);
   const place = { url, schema, name: "alt-las doctor" };
   try {
-    return await alone(place, async (session) => {
-      await checkServer(session, place, at);
+    return await alone(place, async (session, ending) => {
+      await checkServer(session, place, at, ending);
       return { at, ...(await looked(session, schema)) };
     });
   } catch (error) {

@@ -35,10 +35,12 @@ export async function hold(
   const holder = about.member?.id ?? newHolder();
   const place = { url, schema, name: sessionName(holder) };
   const limit = new Limit();
+  let opened: Session | undefined;
   try {
-    const session = await Session.open(place);
-    limit.of = session;
-    await checkServer(session, place, shown);
+    const session = await Session.open(place, limit.over);
+    opened = session;
+    limit.over.addEventListener("abort", () => session.destroy());
+    await checkServer(session, place, shown, limit.over);
     await look(session, shown);
     const missing = await missingIn(session, schema, shown);
     // Then it takes as long as it takes.
@@ -54,21 +56,19 @@ export async function hold(
     const link = new Link(place, holder, session, send);
     return { session, link, writer: new Writer(link, epoch), idle };
   } catch (error) {
-    limit.of?.destroy();
-    throw openFailure(limit.silence ?? error, shown);
+    opened?.destroy();
+    throw openFailure(limit.over.aborted ? limit.over.reason : error, shown);
   } finally {
     limit.end();
   }
 }
 
-/** Ends a connection on which a step takes too long. */
+/** Ends the connections on which a step takes too long. */
 class Limit {
-  of: Session | undefined;
-  /** null: it has not ended it. */
-  silence: Error | null = null;
+  readonly #over = new AbortController();
+  readonly over = this.#over.signal;
   readonly #late = setTimeout(() => {
-    this.silence = new Error(`it has not answered for ${PATIENCE / 1000} seconds`);
-    this.of?.destroy();
+    this.#over.abort(new Error(`it has not answered for ${PATIENCE / 1000} seconds`));
   }, PATIENCE);
 
   end(): void {

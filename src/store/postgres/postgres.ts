@@ -31,6 +31,8 @@ export class PostgresStore extends ThreadStore {
   readonly bytes: FileBytes = new PostgresBytes((kind, request) => this.request(kind, request));
   readonly #dataDir: string;
   #lock: FileLock | undefined;
+  /** When it was opened, though that is asked for again. */
+  #asked: number | undefined;
   #renewed = -Infinity;
 
   constructor({ url, schema, dataDir, log, member }: PostgresStoreOptions) {
@@ -43,15 +45,17 @@ export class PostgresStore extends ThreadStore {
   /** Also the folder of the other data is for one server at a time, whatever database each has. */
   override async open(): Promise<Opened> {
     this.#lock ??= lockDataDir(this.#dataDir);
-    const asked = steadyTime();
-    const opened = await super.open();
-    this.#renewed = Math.max(this.#renewed, asked);
-    return opened;
+    this.#asked ??= steadyTime();
+    return super.open();
   }
 
-  /** Until when, in `steadyTime`, the database had surely been this server's, as far as is known. */
+  protected override onOpened(): void {
+    this.#renewed = Math.max(this.#renewed, this.#asked!);
+  }
+
+  /** Until when, in `steadyTime`, the database had surely been this server's, as far as is known; -Infinity: it is not any more. */
   get renewed(): number {
-    return this.#renewed;
+    return this.lost.aborted ? -Infinity : this.#renewed;
   }
 
   /** A small file of the data directory of whichever server leads; null: there is none. */

@@ -15,9 +15,15 @@ const LOOKS = 5;
 
 /**
  * Nothing is written before this has passed.
+ * @param ending gives it up, where the session is ended, too
  * @throws {AltLasError} `bad_config`
  */
-export async function checkServer(session: Session, place: SessionPlace, shown: string): Promise<void> {
+export async function checkServer(
+  session: Session,
+  place: SessionPlace,
+  shown: string,
+  ending?: AbortSignal,
+): Promise<void> {
   const [row] = await session.rows(`
     SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery(),
       current_setting('transaction_read_only'), current_setting('server_encoding')`);
@@ -35,17 +41,19 @@ export async function checkServer(session: Session, place: SessionPlace, shown: 
     throw badConfig(
       `the database at ${shown} is in the encoding ${encoding}; ALT_LAS needs one in UTF8: createdb -E UTF8 -T template0 makes it`,
     );
-  if (await isPooled(session, place)) throw pooled(shown);
+  if (await isPooled(session, place, ending)) throw pooled(shown);
 }
 
 /**
  * Whether statements of one session are run by several processes of PostgreSQL, or one process serves several sessions. Without a pooler
  * the process is the one that was named when the session began, and nothing else has to be asked.
  */
-async function isPooled(session: Session, place: SessionPlace): Promise<boolean> {
+async function isPooled(session: Session, place: SessionPlace, ending?: AbortSignal): Promise<boolean> {
   const own = await processOf(session);
   if (own === session.process) return false;
-  const other = await Session.open(place);
+  const other = await Session.open(place, ending);
+  const giveUp = (): void => other.destroy();
+  ending?.addEventListener("abort", giveUp);
   try {
     for (let look = 0; look < LOOKS; look++) {
       await other.run("BEGIN");
@@ -55,6 +63,7 @@ async function isPooled(session: Session, place: SessionPlace): Promise<boolean>
     }
     return false;
   } finally {
+    ending?.removeEventListener("abort", giveUp);
     other.destroy();
   }
 }
