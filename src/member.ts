@@ -115,7 +115,7 @@ class ClusterServer {
       const listening = (await this.#leadAtOnce()) ?? (await this.#standBy());
       this.#address = ownAddress(config, listening.addresses);
       await this.#members.beat(this.#address);
-      checkOwnCertificate(readTls(config.server.tls), log);
+      checkOwnCertificate(() => readTls(config.server.tls), log);
       this.#live = this.#goOn();
       return this.#running(listening);
     } catch (error) {

@@ -391,7 +391,7 @@ test("a server says at its start when the other ones would refuse its certificat
   const ca = [newCertificate("Another authority").cert, authority.cert];
   const faultOf = (cert: string): string | null => {
     const said: unknown[] = [];
-    checkOwnCertificate({ cert: Buffer.from(cert), ca }, { error: (line: unknown) => void said.push(line) });
+    checkOwnCertificate(() => ({ cert: Buffer.from(cert), ca }), { error: (line: unknown) => void said.push(line) });
     return (said[0] as string | undefined) ?? null;
   };
   const between = newCertificate("Between", authority);
@@ -402,6 +402,9 @@ test("a server says at its start when the other ones would refuse its certificat
   for (const cert of [own.cert, newCertificate("localhost").cert, own.cert + newCertificate("Between", authority).cert])
     assert.match(faultOf(cert)!, /^The certificate of server\.tls\.cert is signed by no authority of server\.tls\./);
   assert.match(faultOf(OF_SERVERS)!, /^The certificate of server\.tls\.cert is not for clients \(clientAuth\)/);
+  assert.equal(faultOf(own.cert.replaceAll(" CERTIFICATE", " TRUSTED CERTIFICATE")), null);
+  const broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+  assert.match(faultOf(broken)!, /^Whether other servers of this cluster take server\.tls\.cert cannot be said: /);
 });
 
 test("a leader whose certificate does not fit is told of, once for each thing that is wrong", async (t) => {

@@ -1,22 +1,34 @@
 /** Whether the other servers of a cluster take the certificate that this one shows them where they want one of every client (`server.tls.client_ca`). */
 import { X509Certificate } from "node:crypto";
 import type { Logger } from "pino";
+import { messageOf } from "../errors.ts";
 import type { Tls } from "../http/tls.ts";
 
 /** The purpose of a client, as certificates that name their purposes have it (RFC 5280, section 4.2.1.12). */
 const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-/** Says in the log why they refuse it, where they do. @param tls null: this server shows none */
-export function checkOwnCertificate(tls: Pick<Tls, "cert" | "ca"> | null, log: Pick<Logger, "error">): void {
-  if (tls?.ca === undefined) return;
-  const [own, ...between] = certificatesIn(tls.cert.toString());
-  const { keyUsage } = own!;
+/** Says in the log why they refuse it, where they do; it never fails. @param read null: this server shows none */
+export function checkOwnCertificate(read: () => Pick<Tls, "cert" | "ca"> | null, log: Pick<Logger, "error">): void {
+  try {
+    const tls = read();
+    if (tls?.ca === undefined) return;
+    check(tls.cert.toString(), tls.ca, log);
+  } catch (error) {
+    log.error(`Whether other servers of this cluster take server.tls.cert cannot be said: ${messageOf(error)}`);
+  }
+}
+
+function check(cert: string, authorities: NonNullable<Tls["ca"]>, log: Pick<Logger, "error">): void {
+  const [own, ...between] = certificatesIn(cert);
+  // TLS takes it in other forms, too.
+  if (own === undefined) return;
+  const { keyUsage } = own;
   if (keyUsage !== undefined && !keyUsage.includes(CLIENT_AUTH))
     log.error(
       "The certificate of server.tls.cert is not for clients (clientAuth): other servers of this cluster that have server.tls.client_ca refuse what this one passes on to them.",
     );
-  else if (!isSigned(own!, between, tls.ca.flatMap(certificatesIn)))
+  else if (!isSigned(own, between, authorities.flatMap(certificatesIn)))
     log.error(
       "The certificate of server.tls.cert is signed by no authority of server.tls.client_ca: other servers of this cluster with the same authorities refuse what this one passes on to them.",
     );
