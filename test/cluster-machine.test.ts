@@ -2,10 +2,19 @@
 import assert from "node:assert/strict";
 import { setImmediate as turn } from "node:timers/promises";
 import { test } from "node:test";
+import { AgentRuns } from "../src/cluster/agent-runs.ts";
 import { CommandLink } from "../src/cluster/command-link.ts";
 import { EarlyStates } from "../src/cluster/early-states.ts";
 import { Machine, type MachineEvents } from "../src/cluster/machine.ts";
-import { type AgentState, type Command, type FromAgent, MOST_MISSED, PROTOCOL } from "../src/cluster/messages.ts";
+import {
+  type AgentState,
+  type Command,
+  type FromAgent,
+  MOST_MISSED,
+  type News,
+  PROTOCOL,
+} from "../src/cluster/messages.ts";
+import { type AnyPool, NOT_STARTED } from "../src/gpu/any-pool.ts";
 import { completionOf } from "../src/request.ts";
 import { newTask } from "../src/task.ts";
 
@@ -135,4 +144,21 @@ test("a run is adopted from the machine whose GPU the task has, also when anothe
   early.set(liar, { ...STATE, runs: [run] });
   early.set(true_, { ...STATE, runs: [{ ...run, key: "task:11:a" }, run] });
   assert.deepEqual(early.find(task), { machine: true_, run });
+});
+
+const FAILING = {
+  run: () => {
+    throw new Error("no such instance");
+  },
+} as unknown as AnyPool;
+
+test("a run whose start throws on its machine has ended there, and the server is told", () => {
+  const told: News[] = [];
+  const runs = new AgentRuns({ tell: (news) => void told.push(news), isWatching: () => true, delta: () => {} });
+  const about = { user: "ada", model: null, request: completionOf("hello"), watched: false };
+  const wire = { key: "task:1:a", instance: { gpuId: 0, id: 0 }, ...about };
+  assert.throws(() => runs.run(FAILING, wire, true), /no such instance/);
+  const { key, instance } = wire;
+  assert.deepEqual(told, [{ type: "ended", key, instance, outcome: NOT_STARTED, use: null }]);
+  assert.deepEqual([runs.runs, runs.ends.length], [[], 1]);
 });

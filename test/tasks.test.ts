@@ -137,7 +137,7 @@ function book(unsaved?: number) {
   const lines: string[] = [];
   const runs = new Map<Task, { readonly sink: RunSink; readonly output: Output }>();
   /** How a run ends that is to be stopped. */
-  const worker: { onCancel: Outcome } = { onCancel: { status: "canceled" } };
+  const worker: { onCancel: Outcome; failures: Error[] } = { onCancel: { status: "canceled" }, failures: [] };
   const tasks = new TaskBook({
     store,
     log: pino({ level: "debug" }, { write: (line) => void lines.push((JSON.parse(line) as { msg: string }).msg) }),
@@ -151,6 +151,8 @@ function book(unsaved?: number) {
     modelMeantBy: (name) => (name === "file.gguf" ? "model" : name),
     ...(unsaved !== undefined && { unsaved }),
     run: (_gpuId, task, request, sink) => {
+      const failure = worker.failures.shift();
+      if (failure !== undefined) throw failure;
       const output = new Output();
       runs.set(task, { sink, output });
       started.push(task);
@@ -204,6 +206,19 @@ test("a task has its model's own name, whatever the request calls it", async () 
   await submitted;
   assert.deepEqual([started[0]!.model, started[0]!.ranModel], ["model", "model"]);
   await assert.rejects(submitMany(["b"], {}, "other.gguf"), { code: "model_not_found" });
+});
+
+test("a task whose start throws is tried again, as often as one whose GPU fails, and its slot is free then", async () => {
+  const { worker, lines, started, submit, write } = book();
+  const fault = new Error("no machine has GPU 0");
+  worker.failures.push(fault, fault, fault, fault);
+  const submitted = [submit("first"), submit("second")];
+  while (started.length === 0) await write();
+  const [, second] = await Promise.all(submitted);
+  const [task] = started as [Task];
+  assert.deepEqual([task.id, task.attempts.map(({ reason }) => reason)], [second!.tasks[0]!.id, ["gpu_lost", null]]);
+  assert.equal(lines.filter((line) => line === "a task could not be started: no machine has GPU 0").length, 4);
+  assert(lines.includes("task failed"));
 });
 
 test("an end is shown when it is on disk, also when the task ended while its start was being written", async () => {

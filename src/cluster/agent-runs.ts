@@ -1,7 +1,7 @@
 /** The runs on a machine, by their keys, and those that have ended: they are kept until the leader has their ends on disk. */
 import { wallTime } from "../common/clock.ts";
 import type { InstanceRef } from "../gpu/facts.ts";
-import type { AnyPool } from "../gpu/any-pool.ts";
+import { type AnyPool, NOT_STARTED } from "../gpu/any-pool.ts";
 import { after, type Delta, type Output } from "../output.ts";
 import { newTask, type Outcome, type Task } from "../task.ts";
 import type { AgentState, News, WireEnd, WireRun } from "./messages.ts";
@@ -52,20 +52,24 @@ export class AgentRuns {
     return [...this.#ends.values()];
   }
 
-  /** @param isTaken whether the instance takes tasks now */
+  /** @param isTaken whether the instance takes tasks now @throws {Error} it could not be started, and has ended */
   run(pool: AnyPool, wire: WireRun, isTaken: boolean): void {
     const { key, instance, request } = wire;
     if (this.#runs.has(key) || this.#ends.has(key)) return;
     const task = taskOf(wire);
     if (!isTaken) return this.#end(wire, task, NOT_TAKEN);
-    const output = pool.run(instance, task, request, {
-      delta: (delta, before) => this.#onDelta(key, delta, before),
-      ended: (outcome) => {
-        this.#runs.delete(key);
-        this.#end(wire, task, outcome);
-      },
-    });
-    this.#runs.set(key, { key, instance, task, output, watched: wire.watched ?? false });
+    const end = (outcome: Outcome): void => {
+      this.#runs.delete(key);
+      this.#end(wire, task, outcome);
+    };
+    try {
+      const sink = { delta: (delta: Delta, before: number) => this.#onDelta(key, delta, before), ended: end };
+      const output = pool.run(instance, task, request, sink);
+      this.#runs.set(key, { key, instance, task, output, watched: wire.watched ?? false });
+    } catch (error) {
+      end(NOT_STARTED);
+      throw error;
+    }
   }
 
   /** Its output behind a position, and from now on. */

@@ -1,5 +1,5 @@
 import type { Output } from "../output.ts";
-import type { RunSink, Task } from "../task.ts";
+import type { CutOff, RunSink, Task } from "../task.ts";
 import type { InstanceRef } from "./facts.ts";
 import type { GpuPool } from "./pool.ts";
 
@@ -31,3 +31,10 @@ export interface AnyPool extends Pick<GpuPool, keyof GpuPool> {
   /** The tasks of an earlier server are taken over; absent: nothing can run for them. */
   restored?(): void;
 }
+
+/** How a run ends whose start throws: that is a fault of this program, and the task may be tried elsewhere. */
+export const NOT_STARTED: CutOff = {
+  status: "interrupted",
+  reason: "gpu_lost",
+  sentence: "The task could not be started there; the log of its machine says why.",
+};

@@ -5,7 +5,7 @@ import type { CallerRules } from "./callers.ts";
 import type { Mappings } from "./eligibility.ts";
 import type { Strategy } from "./placement.ts";
 
-/** None of these may call back into the scheduler before they return. */
+/** None of these may call back into the scheduler before they return, or throw: what is to be done after it would be left undone. */
 export interface Effects {
   /** Give the task to the worker of that instance. */
   run(instance: InstanceRef, task: Task): void;

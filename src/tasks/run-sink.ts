@@ -1,6 +1,7 @@
 /** Sinks that hear of runs, from their workers. */
-import type { Delta } from "../output.ts";
+import { type Delta, Output } from "../output.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
+import { NOT_STARTED } from "../gpu/any-pool.ts";
 import type { InstanceRef } from "../gpu/facts.ts";
 import { attemptNumber, type Outcome, type RunSink, type Task } from "../task.ts";
 import type { Subscribers } from "./subscribers.ts";
@@ -43,6 +44,16 @@ export class TaskSink implements RunSink {
   ended(outcome: Outcome): void {
     this.#hearers.news.left(this.#task, outcome);
     this.#hearers.scheduler.finished(this.#task, outcome);
+  }
+
+  /** Its start has thrown. It ends when the scheduler is done with the present event: else its slot would be taken for ever. */
+  notStarted(): void {
+    const task = this.#task;
+    this.#hearers.subscribers.begun(task, new Output());
+    const attempt = attemptNumber(task);
+    setImmediate(() => {
+      if (task.status === "running" && attemptNumber(task) === attempt) this.ended(NOT_STARTED);
+    });
   }
 }
 

@@ -1,5 +1,6 @@
 /** The task book answers the questions of HTTP from the scheduler (live tasks) and the store (ended ones). */
 import type { InstanceRef } from "../gpu/facts.ts";
+import { messageOf } from "../errors.ts";
 import { forManyLines, type Logger } from "../log/log.ts";
 import type { Request } from "../request.ts";
 import type { Effects } from "../scheduler/effects.ts";
@@ -336,10 +337,13 @@ export class TaskBook implements TaskApi {
 
   #run(instance: InstanceRef, task: Task): void {
     this.#news.started(task, instance);
-    this.#subscribers.begun(
-      task,
-      this.#parts.run(instance, task, this.#requests.of(task), new TaskSink(task, this.#hearers)),
-    );
+    const sink = new TaskSink(task, this.#hearers);
+    try {
+      this.#subscribers.begun(task, this.#parts.run(instance, task, this.#requests.of(task), sink));
+    } catch (error) {
+      this.#log.error({ err: error, task: task.id, ...instance }, `a task could not be started: ${messageOf(error)}`);
+      sink.notStarted();
+    }
   }
 
   #holdStarts(bytes: number): void {
