@@ -1,12 +1,24 @@
 /** The output of a run leaves its machine only while somebody reads it, and each reader gets all of it. */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import { type Command, type FromAgent, type News, newsOf, type ToAgent } from "../src/cluster/messages.ts";
+import {
+  type Command,
+  type FromAgent,
+  type FromReader,
+  type News,
+  newsOf,
+  readersTo,
+  textTo,
+  type ToAgent,
+  type ToReader,
+} from "../src/cluster/messages.ts";
 import { TextReader } from "../src/cluster/text-reader.ts";
 import { textOf } from "../src/output.ts";
 import { newUse } from "../src/task-use.ts";
 import { BEAT, ClusterWorld, type Run } from "./helpers/cluster-world.ts";
 
+/** Milliseconds that no test takes. */
+const LONG = 600_000;
 const SLOW = "engine: { simulated: { tokens_per_second: 50 } }";
 
 function resultOf({ outcome }: Run): string {
@@ -175,6 +187,72 @@ test("a server that stands by reads a run where it is, whoever leads, and no lea
   assert(isRefused);
   assert(!heard.types().includes("delta") && !heard.types().includes("watched"));
   assert.deepEqual(heard.outputs.filter(Boolean), []);
+});
+
+test("a reader that comes with more than the copy here has gets no text before that copy has caught up", async (t) => {
+  const world = await ClusterWorld.start(t);
+  const [bus, agent] = [world.hub.connect(), world.hub.connect()];
+  const texts = new TextReader({ bus, cluster: "the-cluster", beat: LONG });
+  t.after(() => texts.close());
+  const asked: FromReader[] = [];
+  agent.listen(readersTo("one"), (message) => {
+    asked.push(message as FromReader);
+    world.changes.tell();
+  });
+  const tell = (from: number, ...words: string[]): void => {
+    const output = words.map((text) => ({ kind: "text", text }) as const);
+    agent.send(textTo("one", asked[0]!.reader), { version: 3, runs: [{ key: "a", from, output }] } satisfies ToReader);
+  };
+  const seen = { first: "", second: "" };
+  const read = (who: keyof typeof seen) => {
+    const reading = texts.read(
+      { machine: "one", key: "a" },
+      {
+        caughtUp: () => {
+          seen[who] = `[${reading.output.deltas.map(textOf).join("")}]`;
+          world.changes.tell();
+        },
+        delta: (delta) => {
+          seen[who] += textOf(delta);
+          world.changes.tell();
+        },
+        failed: () => assert.fail(),
+      },
+    );
+    return reading;
+  };
+  read("first");
+  await world.changes.until(() => asked.length === 1);
+  tell(0, "one ");
+  await world.changes.until(() => seen.first === "[one ]");
+  const late = read("second");
+  await world.changes.until(() => asked.length === 2);
+  // It was on its way.
+  tell(4, "two ");
+  await world.changes.until(() => seen.first === "[one ]two ");
+  assert.deepEqual([late.isThere, seen.second], [false, ""]);
+  tell(8, "three");
+  tell(13);
+  await world.changes.until(() => seen.second !== "");
+  assert.deepEqual([late.isThere, seen], [true, { first: "[one ]two three", second: "[one two three]" }]);
+  tell(13, " four");
+  await world.changes.until(() => seen.second.endsWith(" four"));
+  assert.equal(seen.first, "[one ]two three four");
+});
+
+test("a machine that answers is asked again, though a run was not there; one that says nothing is left alone", async (t) => {
+  const { world } = await worldOfOne(t);
+  const texts = new TextReader({ bus: world.hub.connect(), cluster: "the-cluster", beat: BEAT });
+  t.after(() => texts.close());
+  const failed = async (machine: string): Promise<void> => {
+    const over = Promise.withResolvers<void>();
+    texts.read({ machine, key: "none:1:a" }, { caughtUp: () => {}, delta: () => {}, failed: () => over.resolve() });
+    await over.promise;
+  };
+  await failed("one");
+  assert.equal(texts.hears("one"), true);
+  await failed("nobody");
+  assert.equal(texts.hears("nobody"), false);
 });
 
 test("a run is read at its leader where its agent does not say that it tells others", async (t) => {

@@ -19,20 +19,28 @@ export interface TextListener {
 export interface Reading {
   /** As far as it has come; it is live. */
   readonly output: Output;
-  /** Whether that is as much as any reader before may have had. */
+  /** Whether that is as much as any reader before may have had, whichever server that has asked. */
   readonly isThere: boolean;
   stop(): void;
 }
 
+interface Reader {
+  readonly listener: TextListener;
+  isThere: boolean;
+}
+
 interface Run {
   readonly output: Output;
-  isThere: boolean;
+  /** Whether its agent has said something of it. */
+  isKnown: boolean;
   /** Signs of life of this server since its agent has last said something of it. */
   missed: number;
-  readonly listeners: Set<TextListener>;
+  readonly readers: Set<Reader>;
 }
 
 interface Machine {
+  /** Whether its agent has said anything since it is asked. */
+  isHeard: boolean;
   /** By their keys. */
   readonly runs: Map<string, Run>;
   readonly end: () => void;
@@ -80,23 +88,22 @@ export class TextReader {
     return this.isUp && (since === undefined || steadyTime() - since > DEAF);
   }
 
-  /** Lets a listener hear what a run emits. All that read it share one copy of its output. */
+  /** Lets a listener hear what a run emits. All that read it share one copy of its output, which may be behind what another server has read. */
   read({ machine: name, key }: Elsewhere, listener: TextListener): Reading {
     const machine = this.#machines.get(name) ?? this.#begin(name);
     const known = machine.runs.get(key);
-    const run = known ?? { output: new Output(), isThere: false, missed: 0, listeners: new Set() };
-    run.listeners.add(listener);
-    if (known === undefined) {
-      machine.runs.set(key, run);
-      this.#say(name);
-    }
+    const run = known ?? { output: new Output(), isKnown: false, missed: 0, readers: new Set() };
+    const reader = { listener, isThere: false };
+    run.readers.add(reader);
+    if (known === undefined) machine.runs.set(key, run);
+    this.#say(name);
     return {
       output: run.output,
       get isThere() {
-        return run.isThere;
+        return reader.isThere;
       },
       stop: () => {
-        if (run.listeners.delete(listener) && run.listeners.size === 0) this.#drop(name, machine, key, run);
+        if (run.readers.delete(reader) && run.readers.size === 0) this.#drop(name, machine, key, run);
       },
     };
   }
@@ -111,18 +118,19 @@ export class TextReader {
 
   #begin(name: string): Machine {
     const runs: Machine["runs"] = new Map();
-    const end = this.#parts.bus.listen(textTo(name, this.#self), (message) => this.#hear(name, runs, message));
-    const machine = { runs, end };
+    const end = this.#parts.bus.listen(textTo(name, this.#self), (message) => this.#hear(name, machine, message));
+    const machine: Machine = { runs, isHeard: false, end };
     this.#machines.set(name, machine);
     this.#timer ??= setInterval(() => this.#tick(), this.#parts.beat ?? BEAT_MS);
     return machine;
   }
 
-  #hear(name: string, known: Machine["runs"], message: object): void {
+  #hear(name: string, machine: Machine, message: object): void {
     if (!isToReader(message)) return;
     this.#deaf.delete(name);
+    machine.isHeard = true;
     for (const news of message.runs) {
-      const run = known.get(news.key);
+      const run = machine.runs.get(news.key);
       if (run === undefined) continue;
       run.missed = 0;
       take(run, news);
@@ -136,9 +144,9 @@ export class TextReader {
     for (const [name, machine] of this.#machines) {
       for (const [key, run] of machine.runs) {
         if (++run.missed <= MOST_SILENT) continue;
-        if (!run.isThere && this.isUp) this.#deaf.set(name, steadyTime());
+        if (!machine.isHeard && this.isUp) this.#deaf.set(name, steadyTime());
         this.#drop(name, machine, key, run);
-        for (const listener of run.listeners) listener.failed();
+        for (const { listener } of run.readers) listener.failed();
       }
       this.#say(name);
     }
@@ -179,16 +187,25 @@ export class TextReader {
   }
 }
 
-/** Output that comes twice is passed over. Where something before it is missing, the agent tells it again after the next sign of life. */
+/**
+ * Output that comes twice is passed over. Where something before it is missing, the agent tells it again after the next sign of life. News
+ * without output is the answer to such a sign: then nothing is on its way that a reader may have read elsewhere.
+ */
 function take(run: Run, { from, output: news }: ToReader["runs"][number]): void {
   const { output } = run;
   if (from > output.length) return;
-  const isFirst = !run.isThere;
-  run.isThere = true;
+  const isWhole = !run.isKnown || (news.length === 0 && from === output.length);
+  run.isKnown = true;
   for (const delta of after(news, output.length - from)) {
     const before = output.length;
     output.add(delta);
-    if (!isFirst && lengthOf(delta) > 0) for (const listener of run.listeners) listener.delta(delta, before);
+    if (lengthOf(delta) === 0) continue;
+    for (const { listener, isThere } of run.readers) if (isThere) listener.delta(delta, before);
   }
-  if (isFirst) for (const listener of run.listeners) listener.caughtUp();
+  if (!isWhole) return;
+  for (const reader of run.readers) {
+    if (reader.isThere) continue;
+    reader.isThere = true;
+    reader.listener.caughtUp();
+  }
 }
