@@ -4,7 +4,7 @@ import { test, type TestContext } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { Hearing } from "../src/cluster/hearing.ts";
 import { natsIn } from "../src/cluster/gpu-ids.ts";
-import { BEATS } from "../src/cluster/messages.ts";
+import { BEATS, newsOf } from "../src/cluster/messages.ts";
 import { Hub } from "./helpers/memory-bus.ts";
 
 const LEADER = { url: "https://a.example.com:8642" };
@@ -26,11 +26,16 @@ function hearing(t: TestContext, its: string | null = "tls://a:4222") {
     await turn();
     await turn();
   };
+  const news = async (cluster = "ours"): Promise<void> => {
+    other.send(newsOf("one"), { version: 3, cluster, news: [] });
+    await turn();
+    await turn();
+  };
   const look = async (times: number): Promise<void> => {
     for (let count = 0; count < times; count++) one.looked(LEADER);
     await turn();
   };
-  return { one, bus, said, beat, look };
+  return { one, bus, said, beat, news, look };
 }
 
 const APART =
@@ -85,6 +90,43 @@ test("a server without NATS does not lead, and one that does not hear the leader
   await look(60);
   assert.deepEqual(new Set(Array.from({ length: 20 }, () => one.mayLead())), new Set([false]));
   assert.equal(one.mayLead(), true);
+});
+
+const CUT_OFF =
+  /^The server that leads, https:\/\/a\.example\.com:8642, is not heard over NATS \(.*\), though it renews/;
+
+test("a start waits for no leader that is cut off from NATS, where its agents are heard", async (t) => {
+  const { one, news } = hearing(t);
+  const checked = one.check(LEADER, LONG);
+  await news("another");
+  await news();
+  await checked;
+});
+
+test("a leader that is cut off from NATS, while its agents are heard, is told of, and nobody waits when it dies", async (t) => {
+  const { one, said, beat, news, look } = hearing(t);
+  await news();
+  await look(59);
+  await news();
+  await look(1);
+  assert.match(said.join("\n"), CUT_OFF);
+  assert.equal(one.mayLead(), true);
+  await beat();
+  await look(60);
+  assert.match(said.at(-1)!, APART);
+  assert.equal(one.mayLead(), false);
+});
+
+test("a leader with the same NATS server is told of as cut off, and of several it may be this server that is", async (t) => {
+  const same = hearing(t, "tls://b:4222");
+  same.bus.at = "tls://b:4222";
+  await same.look(60);
+  assert.match(same.said.join("\n"), CUT_OFF);
+  assert.equal(same.one.mayLead(), true);
+  const several = hearing(t, "tls://c:4222,tls://d:4222");
+  await several.look(60);
+  assert.match(several.said.join("\n"), CUT_OFF);
+  assert.equal(several.one.mayLead(), false);
 });
 
 test("a file of an earlier version names no NATS servers", () => {

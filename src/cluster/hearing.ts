@@ -1,12 +1,13 @@
 /**
- * Whether a server that stands by hears, over its own NATS servers, the one that leads. One that does not has other NATS servers, or is cut off
- * from them: it would reach no agent of that one if it led. Time is counted in looks at the database in which the leader lives.
+ * Whether a server that stands by hears, over its own NATS servers, the one that leads. One that does not may have other NATS servers, or be cut
+ * off from them: it would reach no agent of that one if it led. Where it hears the agents, it is the leader that is cut off. Time is counted in
+ * looks at the database in which the leader lives.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { AltLasError } from "../errors.ts";
 import type { Bus } from "./bus.ts";
-import { BEAT_MS, BEATS } from "./messages.ts";
+import { BEAT_MS, BEATS, type FromAgent, newsOf } from "./messages.ts";
 import type { Leader } from "./role.ts";
 import { isBeat } from "./versions.ts";
 
@@ -21,6 +22,8 @@ export interface HearingParts {
 
 /** Looks in which the leader lived and was not heard, and it is told: 15 s. A server that begins to lead is silent for a while. */
 const MOST_SILENT = 60;
+/** Looks in which the leader was not heard, and agents are listened to: they say much. */
+const SOME_SILENT = 30;
 /** Looks for which a server that is deaf leaves the lead to others: 5 s. */
 const HOLD_BACK = 20;
 /** Milliseconds for which a start waits for a sign of life. */
@@ -30,6 +33,11 @@ export class Hearing {
   readonly #parts: HearingParts;
   readonly #end: () => void;
   #heard = Promise.withResolvers<void>();
+  /** Ends listening to agents; null: they are not listened to. */
+  #endAgents: (() => void) | null = null;
+  #hearsAgents = false;
+  /** Whether there is one NATS server, and the leader has the same. */
+  #isShared = false;
   /** Looks since the leader was heard. */
   #silent = 0;
   /** Looks for which it could have led, and did not. */
@@ -50,16 +58,20 @@ export class Hearing {
     if (its === null || areShared(bus.at, its)) return;
     const over = new AbortController();
     const late = sleep(patience, "late", { signal: over.signal });
+    // One NATS cluster may have other names here. The leader may be cut off from it, but hardly all agents, too.
+    this.#listenToAgents();
     const first = await Promise.race([late, this.#heard.promise]);
     over.abort();
-    // One NATS cluster may have other names here.
+    this.#leaveAgents();
     if (first === "late") throw new AltLasError("conflict", sentenceOf(url, bus.at, its));
   }
 
   /** A look at the database. @param leader the server that leads, and lives; null: none does, as far as is known */
   looked(leader: Pick<Leader, "url"> | null): void {
     this.#heldBack = 0;
-    if (leader !== null && this.#parts.bus.isUp && ++this.#silent === MOST_SILENT) void this.#tell(leader.url);
+    if (leader === null || !this.#parts.bus.isUp) return;
+    if (++this.#silent === SOME_SILENT) this.#listenToAgents();
+    if (this.#silent === MOST_SILENT) void this.#tell(leader.url);
   }
 
   /** Asked at each look in which nobody leads: whether this server may. Without NATS it would take running tasks for lost. */
@@ -71,24 +83,48 @@ export class Hearing {
       return false;
     }
     this.#isCut = false;
-    return this.#silent < MOST_SILENT || ++this.#heldBack > HOLD_BACK;
+    const isDeaf = this.#silent >= MOST_SILENT && !this.#hearsAgents && !this.#isShared;
+    return !isDeaf || ++this.#heldBack > HOLD_BACK;
   }
 
   /** This server leads from now on, or ends. */
   close(): void {
     this.#end();
+    this.#leaveAgents();
   }
 
   #hear(): void {
     this.#heard.resolve();
+    this.#leaveAgents();
     if (this.#silent >= MOST_SILENT) this.#parts.log.info("the server that leads is heard over NATS again");
     this.#silent = 0;
+  }
+
+  #listenToAgents(): void {
+    const { bus, cluster } = this.#parts;
+    this.#endAgents ??= bus.listen(newsOf("*"), (message) => {
+      if ((message as Partial<FromAgent>).cluster !== cluster) return;
+      this.#hearsAgents = true;
+      this.#heard.resolve();
+    });
+  }
+
+  #leaveAgents(): void {
+    this.#endAgents?.();
+    this.#endAgents = null;
+    this.#hearsAgents = false;
   }
 
   async #tell(url: string): Promise<void> {
     const { bus, log, leadersNats } = this.#parts;
     const its = await leadersNats().catch(() => null);
-    log.error(sentenceOf(url, bus.at, its ?? "others"));
+    if (this.#silent < MOST_SILENT) return;
+    this.#isShared = its === bus.at && !its.includes(",");
+    if (this.#hearsAgents || (its !== null && areShared(bus.at, its)))
+      log.error(
+        `The server that leads, ${url}, is not heard over NATS (${bus.at}), though it renews its lease in the database: its way to NATS may be broken, or that of this server.`,
+      );
+    else log.error(sentenceOf(url, bus.at, its ?? "others"));
   }
 }
 
