@@ -215,12 +215,8 @@ test(
     const { first, second, config } = await several(t, "frozen");
     const { task_id } = await second.predict({ text: "hello", max_length: 200 });
     await running(second, task_id);
-    const { task_id: waiting } = await second.predict({
-      text: "hello",
-      max_length: 400,
-      gpu_options: { specific_gpu_id: 0 },
-    });
     await second.request("POST", "/api/v1/gpus/0/drain", { body: {} });
+    const { task_id: waiting } = await second.predict({ text: "hello" });
     await second.request("PATCH", "/api/v1/config", { body: { gpu: { multi_gpu: { max_queue_size: 77 } } } });
     first.signal("SIGSTOP");
     await second.logged(({ msg }) => msg === "this server leads the cluster");
