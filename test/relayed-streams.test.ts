@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import { test, type TestContext } from "node:test";
 import { AgentReaders } from "../src/cluster/agent-readers.ts";
 import { type FromReader, readersTo, textTo, type ToReader } from "../src/cluster/messages.ts";
@@ -387,12 +388,16 @@ test("a caller of one open request reads at the leader what cannot be read where
 test("a server that loses its database cancels no task, and goes on with its streams", async (t) => {
   const { machine, first, lead, open } = await world(t);
   first.run.elsewhere = RUN;
+  let hasLeft = false;
+  first.heard.once("connection", (socket: Socket) => socket.once("end", () => (hasLeft = true)));
   const body = { text: "hello", max_length: 5, stream: true, cancel_on_disconnect: true };
   const client = await open(`${API}/predict`, {}, body);
   first.run.place(1, 0);
   machine.say("a");
   const events = await take(client, 2);
   lead(null);
+  for (let turns = 0; turns < 50; turns++) await new Promise((resolve) => void setImmediate(resolve));
+  assert(!hasLeft);
   machine.say(" b");
   events.push(...(await take(client, 1)));
   lead(first.at);
@@ -428,6 +433,29 @@ test("a client that leaves is told of, also where the answer to its submission h
   t.mock.timers.reset();
   assert.deepEqual(first.tasks.canceled, [ID]);
 });
+
+for (const ends of [false, true])
+  test(`a client whose server never asks for the rest has left; ${ends ? "its task has ended" : "its task is canceled"}`, async (t) => {
+    const { first } = await world(t);
+    first.run.elsewhere = RUN;
+    const client = await LiveClient.open(first.port, `${API}/predict`, {
+      method: "POST",
+      headers: { ...AS.user, "content-type": "application/json", "x-forwarded-alt-las": "first 127.0.0.1 relays" },
+      body: JSON.stringify({ text: "hello", max_length: 5, stream: true, cancel_on_disconnect: true }),
+    });
+    first.run.place(1, 0);
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    first.run.elsewhere = null;
+    if (ends) first.end("hello");
+    else first.run.place(2, 1);
+    assert.deepEqual(await client.rest(), []);
+    for (let turns = 0; ends ? turns < 10 : first.tasks.canceled.length === 0; turns++) {
+      t.mock.timers.tick(60_000);
+      await new Promise((resolve) => void setImmediate(resolve));
+    }
+    t.mock.timers.reset();
+    assert.deepEqual(first.tasks.canceled, ends ? [] : [ID]);
+  });
 
 test("a ticket opens the rest of its stream, though its reader has had no event yet", async (t) => {
   const { first, open, port } = await world(t);
