@@ -2,6 +2,7 @@
 import { randomInt, randomUUID } from "node:crypto";
 import type { Msg, NatsConnection, NodeConnectionOptions, Subscription } from "@nats-io/transport-node";
 import type { Logger } from "pino";
+import { steadyTime } from "../common/clock.ts";
 import { optionalPackage } from "../common/optional-package.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { Bus, BusEvents } from "./bus.ts";
@@ -17,8 +18,9 @@ export interface NatsPlace {
   readonly log: Logger;
 }
 
-/** Milliseconds between two tries to connect. */
+/** Milliseconds between two tries to connect, and the most that comes to them by chance, so that not all come at once. */
 const AGAIN = 250;
+const SPREAD = 100;
 /** Milliseconds between two looks at a connection that says nothing, and how many may fail. */
 const PING = 1000;
 const MOST_PINGS = 3;
@@ -100,10 +102,24 @@ function optionsOf({ urls, name }: NatsPlace): NodeConnectionOptions {
     noEcho: true,
     timeout: CONNECTING,
     maxReconnectAttempts: -1,
-    reconnectTimeWait: AGAIN,
+    reconnectDelayHandler: pauses(),
     pingInterval: PING,
     maxPingOut: MOST_PINGS,
     ignoreAuthErrorAbort: true,
+  };
+}
+
+/**
+ * The pauses between tries. The library waits until its last try is so long ago by the wall clock: after that was set back by an hour, it would
+ * try nothing for an hour. So it is told that no time needs to have passed, whenever it has by a clock that only goes forward.
+ */
+function pauses(): () => number {
+  let last = Number.NEGATIVE_INFINITY;
+  return () => {
+    const now = steadyTime();
+    if (now - last < AGAIN) return AGAIN + randomInt(SPREAD);
+    last = now;
+    return Number.NEGATIVE_INFINITY;
   };
 }
 

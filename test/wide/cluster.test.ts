@@ -5,6 +5,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { connect } from "@nats-io/transport-node";
+import { openNats } from "../../src/cluster/nats-bus.ts";
+import { createLogger } from "../../src/log/log.ts";
 import { AgentProcess } from "../helpers/agent-process.ts";
 import { newCertificate } from "../helpers/certificate.ts";
 import { runCommand } from "../helpers/command.ts";
@@ -43,6 +45,20 @@ test("a server without GPUs serves with those of its machines, each with its mac
   assert.match(stdout, /^Cluster [0-9a-f-]{36}, epoch \d+, over nats:\/\/127\.0\.0\.1:\d+$/m);
   assert.match(stdout, /^\S+ +\d+\.\d+\.\d+ +yes$/m);
   for (const machine of [/^one +present +2 /m, /^two +present +1 /m]) assert.match(stdout, machine);
+});
+
+test("a clock that is set back keeps nobody from NATS", { skip }, async (t) => {
+  const own = await NatsServer.start(t);
+  const bus = await openNats({ urls: [own.url], name: "clock", log: createLogger("silent") });
+  t.after(() => bus.close());
+  const [down, up] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  bus.watch({ down: down.resolve, up: up.resolve });
+  const { now } = Date;
+  t.mock.method(Date, "now", () => now() - 3_600_000);
+  await own.kill();
+  await down.promise;
+  await own.restart();
+  await up.promise;
 });
 
 test(
