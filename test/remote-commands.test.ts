@@ -170,9 +170,12 @@ test("an answer of another form than was asked for is told beside it, also where
   }
 });
 
+/** A schema for `{}`: arguments of any other kind may go on for longer than the text may be. */
+const NOTHING = { type: "object", properties: {}, additionalProperties: false };
+
 test("predict offers tools, and prints the calls behind the text", async (t) => {
   const file = join(temporaryFolder(t), "tools.json");
-  const tool = { type: "function", function: { name: "weather", parameters: { type: "object", properties: {} } } };
+  const tool = { type: "function", function: { name: "weather", parameters: NOTHING } };
   for (const tools of [tool, [tool]]) {
     writeFileSync(file, JSON.stringify(tools));
     const { code, stdout } = await ask("predict", "call weather", "--tools", file, "--max-length", "500");
