@@ -225,7 +225,6 @@ class ClusterServer {
       await this.#lead(todo.stale);
     } catch (error) {
       log.error({ err: error }, `this server cannot lead the cluster: ${messageOf(error)}`);
-      this.#role.refused();
       await pause(AGAIN, undefined, { signal: this.#stopping.signal }).catch(() => {});
     }
   }
@@ -253,8 +252,8 @@ class ClusterServer {
 
   /** It goes on to stand by, if it does. */
   async #stay(store: PostgresStore): Promise<void> {
-    await store.close();
     this.#role.refused();
+    await store.close();
     this.#lock = lockDataDir(this.#start.dataDir);
     if (this.#standby === null) this.#unlock();
   }

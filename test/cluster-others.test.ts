@@ -67,7 +67,7 @@ test("a leader that has lost its database takes no agent from the next one: it e
   await world.agent("one");
   await world.became(0, "ready");
   isSure = false;
-  // What an agent says ends no server, and makes none that is not sure lead on.
+  // The word of an agent ends no server, and makes none that is not sure lead on.
   const { epoch } = world.pool.status();
   const spy = world.hub.connect();
   world.hub.damages = (subject, message) => (subject === newsOf("one") ? { ...message, epoch: epoch + 1 } : message);

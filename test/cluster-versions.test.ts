@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { faultOf } from "../src/cluster/from-agent.ts";
 import { GpuIds } from "../src/cluster/gpu-ids.ts";
 import {
@@ -89,7 +89,7 @@ for (const [version, messages] of agents)
     say([newsOfType("facts")], messages[0]!.state);
     await world.became(0, "ready");
     const run = world.run(0, "hello", 3);
-    // Whoever reads it elsewhere reads it at the leader.
+    // A reader at another server reads it at the leader.
     assert.equal(world.pool.elsewhere(run.task), null);
     const outcome = await world.ended(run);
     assert.equal(outcome.status, "completed");
@@ -101,8 +101,8 @@ for (const [version, messages] of agents)
     assert.deepEqual([...types], version < 3 ? ["ids", "run", "forget"] : ["ids", "run", "watch", "forget"]);
   });
 
-test("a server of message version 2 is obeyed, and told all in its version", async (t) => {
-  const [beat, ...all] = recorded.leader2 as [Beat, ...ToAgent[]];
+/** An agent, and in the place of a server what one has said once. */
+async function recordedServer(t: TestContext) {
   const world = await ClusterWorld.start(t);
   // The server of today is gone before the agent comes.
   world.bus.isUp = false;
@@ -113,7 +113,12 @@ test("a server of message version 2 is obeyed, and told all in its version", asy
     said.push(message as FromAgent);
     world.changes.tell();
   });
-  const news = (): readonly News[] => said.flatMap((message) => message.news);
+  return { world, server, said, news: (): readonly News[] => said.flatMap((message) => message.news) };
+}
+
+test("a server of message version 2 is obeyed, and told all in its version", async (t) => {
+  const [beat, ...all] = recorded.leader2 as [Beat, ...ToAgent[]];
+  const { world, server, said, news } = await recordedServer(t);
   const state = (): FromAgent["state"] => said.findLast((message) => message.state !== undefined)?.state;
   server.send(BEATS, beat);
   await world.changes.until(() => state() !== undefined);
@@ -159,16 +164,7 @@ function isReady(one: News): boolean {
 
 test("a server of message version 3 that knows of no other readers is obeyed", async (t) => {
   const [beat, ...all] = recorded.leader3 as [Beat, ...ToAgent[]];
-  const world = await ClusterWorld.start(t);
-  world.bus.isUp = false;
-  await world.agent("one");
-  const server = world.hub.connect();
-  const said: FromAgent[] = [];
-  server.listen(newsOf("one"), (message) => {
-    said.push(message as FromAgent);
-    world.changes.tell();
-  });
-  const news = (): readonly News[] => said.flatMap((message) => message.news);
+  const { world, server, said, news } = await recordedServer(t);
   server.send(BEATS, beat);
   const state = (): FromAgent["state"] => said.find((message) => message.state !== undefined)?.state;
   await world.changes.until(

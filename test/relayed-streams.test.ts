@@ -138,6 +138,21 @@ async function world(t: TestContext, ofLeader = "", own = "") {
   return { hub, machine, first, lead, open, port: Number(new URL(url).port) };
 }
 
+/** A client goes, as any that sends no more: each server finds out by what it does not take. */
+async function leaves(
+  t: TestContext,
+  client: LiveClient,
+  { run }: Pick<Awaited<ReturnType<typeof leader>>, "run">,
+): Promise<void> {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  client.leave();
+  while (run.readers.size > 0) {
+    t.mock.timers.tick(1000);
+    await new Promise((resolve) => void setImmediate(resolve));
+  }
+  t.mock.timers.reset();
+}
+
 async function take(client: LiveClient, count: number): Promise<ServerEvent[]> {
   const events: ServerEvent[] = [];
   while (events.length < count) events.push((await client.next())!);
@@ -167,7 +182,7 @@ test("a stream goes on from one leader to the next, with nothing missing and not
   machine.say("a ");
   machine.say("time");
   events.push(...(await take(client, 1)));
-  // What is lost on the way comes with the end.
+  // Text that is lost on the way comes with the end.
   hub.loses = (subject) => subject.startsWith("alt-las.text.");
   machine.say(".");
   second.end("Once upon a time.");
@@ -211,14 +226,7 @@ test("a stream that begins with its submission does so, too, and its client's le
   first.run.place(1, 0);
   machine.say("a");
   assert.deepEqual(brief(await take(client, 2)), ["placed 1 on 0", "token a"]);
-  t.mock.timers.enable({ apis: ["setTimeout"] });
-  client.leave();
-  // As of any client that sends no more, each server finds out by what it does not take.
-  while (first.run.readers.size > 0) {
-    t.mock.timers.tick(1000);
-    await new Promise((resolve) => void setImmediate(resolve));
-  }
-  t.mock.timers.reset();
+  await leaves(t, client, first);
   assert.deepEqual(first.tasks.canceled, [ID]);
 });
 
@@ -424,13 +432,7 @@ test("a client that leaves is told of, also where the answer to its submission h
   events.push(...(await take(client, 2)));
   assert.deepEqual(brief(events), ["placed 1 on 0", "token a", "placed 2 on 1", "token b"]);
   assert.deepEqual(first.tasks.canceled, []);
-  t.mock.timers.enable({ apis: ["setTimeout"] });
-  client.leave();
-  while (first.run.readers.size > 0) {
-    t.mock.timers.tick(1000);
-    await new Promise((resolve) => void setImmediate(resolve));
-  }
-  t.mock.timers.reset();
+  await leaves(t, client, first);
   assert.deepEqual(first.tasks.canceled, [ID]);
 });
 
