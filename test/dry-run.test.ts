@@ -136,3 +136,28 @@ test("a dry run takes no turn of round robin, no token of a minute and no place 
 function gpuIn(outcome: unknown): number | null {
   return (outcome as ReturnType<World["scheduler"]["questions"]["dryRun"]>).gpuId;
 }
+
+test("to ask what a submission would come to changes nothing of the order of those that wait", () => {
+  const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1 })], {});
+  world.submit({ pinnedGpuId: 0 });
+  world.submit({ pinnedGpuId: 1 });
+  world.rehearse({ pinnedGpuId: 0 });
+  for (const pinnedGpuId of [1, 0, 0, 1]) world.submit({ pinnedGpuId });
+  assert.deepEqual(
+    world.scheduler.upcoming(10).map(({ id, pinnedGpuId }) => [id, pinnedGpuId]),
+    [
+      ["task-3", 1],
+      ["task-4", 0],
+      ["task-5", 0],
+      ["task-6", 1],
+    ],
+  );
+  assert.deepEqual(
+    world.scheduler
+      .upcoming(1)
+      .map(({ id }) => id)
+      .slice(0, 2),
+    ["task-3", "task-4"],
+    "the next of each GPU come first",
+  );
+});

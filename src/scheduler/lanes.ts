@@ -1,5 +1,5 @@
 /** The waiting tasks of one caller that ask the same of a model, in lanes by the GPUs that they may go to. */
-import { PRIORITIES } from "../task.ts";
+import { PRIORITIES, type Task } from "../task.ts";
 import type { Demand } from "./demand.ts";
 import { type Entry, firstOf, SizedQueue, type Sizes } from "./queue.ts";
 
@@ -29,16 +29,17 @@ export class Lanes {
     return [this.anywhere, ...this.byType.values()];
   }
 
-  /** @param mapped the task types that have GPUs of their own */
-  laneOf(entry: Entry, mapped: ReadonlySet<string>): Lane {
+  /** undefined: nothing has waited there yet. @param mapped the task types that have GPUs of their own */
+  laneOf(entry: Entry, mapped: ReadonlySet<string>): Lane | undefined {
     const { boundTo, taskType } = firstOf(entry);
-    if (boundTo !== null) return this.#getOrMake(this.byGpu, boundTo);
-    return isOfType(entry) && mapped.has(taskType) ? this.#getOrMake(this.byType, taskType) : this.anywhere;
+    if (boundTo !== null) return this.byGpu.get(boundTo);
+    return isOfType(entry) && mapped.has(taskType) ? this.byType.get(taskType) : this.anywhere;
   }
 
-  /** @param mapped as of `laneOf` */
+  /** Makes the lane if there is none: only for an entry that waits, or is about to. @param mapped as of `laneOf` */
   queueOf(entry: Entry, mapped: ReadonlySet<string>): SizedQueue {
-    return this.laneOf(entry, mapped)[PRIORITIES.indexOf(firstOf(entry).priority)]!;
+    const lane = this.laneOf(entry, mapped) ?? this.#makeLaneFor(firstOf(entry));
+    return lane[PRIORITIES.indexOf(firstOf(entry).priority)]!;
   }
 
   /** Other task types have GPUs of their own from now on: their tasks go to other lanes, at the places that they had. */
@@ -50,11 +51,10 @@ export class Lanes {
     for (const entry of moving) this.queueOf(entry, now).insert(entry);
   }
 
-  #getOrMake<Key>(lanes: Map<Key, Lane>, key: Key): Lane {
-    const known = lanes.get(key);
-    if (known !== undefined) return known;
+  #makeLaneFor({ boundTo, taskType }: Task): Lane {
     const lane = this.#newLane();
-    lanes.set(key, lane);
+    if (boundTo !== null) this.byGpu.set(boundTo, lane);
+    else this.byType.set(taskType, lane);
     return lane;
   }
 

@@ -175,9 +175,8 @@ export class Waiting {
   ahead(task: Task): number {
     if (this.#resting.has(task)) return 0;
     const entry = this.batchOf(task) ?? task;
-    const lanes = this.#queues.get(task.user)?.get(task.team)?.get(this.#demandOf(entry));
-    if (lanes === undefined) return 0;
-    const lane = lanes.laneOf(entry, this.#mappedTypes);
+    const lane = this.#laneOf(entry);
+    if (lane === undefined) return 0;
     const priority = PRIORITIES.indexOf(firstOf(entry).priority);
     return lane
       .slice(0, priority + 1)
@@ -188,7 +187,7 @@ export class Waiting {
   entryOf(task: Task): Entry | undefined {
     const batch = this.batchOf(task);
     if (batch !== undefined) return batch.tasks[0] === task ? batch : undefined;
-    return this.#queueIn(this.#queuesOf(task), task).has(task) ? task : undefined;
+    return this.#laneOf(task)?.[PRIORITIES.indexOf(task.priority)]!.has(task) ? task : undefined;
   }
 
   /**
@@ -203,7 +202,7 @@ export class Waiting {
       if (own === undefined) return [];
       const all = [...own.values()].flatMap((ofTeam) => [...ofTeam.values()]);
       const lanes = all.flatMap((queues) => [...queues.byGpu.values(), ...queues.unbound]);
-      const entries = lanes.flatMap((lane) => lane.flatMap((queue) => queue.front(each)));
+      const entries = inTurn(lanes.map((lane) => lane.flatMap((queue) => queue.front(each)).slice(0, each)));
       return entries.flatMap((entry) => tasksOf(entry).slice(0, each)).slice(0, Math.max(each, lanes.length));
     });
   }
@@ -334,6 +333,12 @@ export class Waiting {
     return Math.max(0, priority - lifted);
   }
 
+  /** Where it waits, or would. To ask makes nothing. @returns undefined: nothing has waited there yet */
+  #laneOf(entry: Entry): Lane | undefined {
+    const { user, team } = firstOf(entry);
+    return this.#queues.get(user)?.get(team)?.get(this.#demandOf(entry))?.laneOf(entry, this.#mappedTypes);
+  }
+
   #queueIn(lanes: Lanes, entry: Entry): SizedQueue {
     return lanes.queueOf(entry, this.#mappedTypes);
   }
@@ -369,4 +374,10 @@ export class Waiting {
       else this.#callers.leavesQueue(task, bytes, heap);
     }
   }
+}
+
+/** The first entry of each lane, then the second of each, and so on; those of one place by their age. */
+function inTurn(lanes: readonly (readonly Entry[])[]): Entry[] {
+  const placed = lanes.flatMap((entries) => entries.map((entry, place) => ({ entry, place })));
+  return placed.toSorted((a, b) => a.place - b.place || a.entry.seq - b.entry.seq).map(({ entry }) => entry);
 }
