@@ -29,14 +29,11 @@ function closeDebugger() {
 }
 closeDebugger();
 setImmediate(closeDebugger);
-// Both are for a server that is busy. Tasks under way outlive V8's usual young generation (MiB; V8 takes them only while they are needed), and
-// moving them to the old one costs a tenth of the tasks each second. And where V8 sees that what one line makes mostly outlives a collection,
-// as after a pause, it makes all of that line's objects old from then on: such a one keeps the whole request that it belongs to.
-const { setFlagsFromString } = process.getBuiltinModule("node:v8");
+// For a server that is busy: tasks under way outlive V8's usual young generation (MiB; V8 takes them only while they are needed), and moving
+// them to the old one costs a tenth of the tasks each second.
 const { execArgv, env: given } = process;
-if (serves) setFlagsFromString("--no-allocation-site-pretenuring");
 if (serves && !/--max-semi-space-size/.test([execArgv, given.NODE_OPTIONS].join(" ")))
-  setFlagsFromString("--max-semi-space-size=64");
+  process.getBuiltinModule("node:v8").setFlagsFromString("--max-semi-space-size=64");
 // Counted, as time may pass while nothing is looked for: what was closed too early would stay open.
 let looks = 0;
 const watch = setInterval(() => {

@@ -1,8 +1,9 @@
 /** What the server's process loads before anybody asks for anything: each library in it costs time and memory at every start. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { cachedDataVersionTag, setFlagsFromString } from "node:v8";
 import { ROOT } from "./helpers/server.ts";
 
 /** An import as it stands when types were taken out: one of types alone still loads its file, unless it is an `import type`. */
@@ -30,4 +31,19 @@ test("what sends traces needs no library beside those of the server", () => {
 
 test("the server loads no library at its start but those that it always needs", () => {
   assert.deepEqual(packagesOf("src/cli/serve.ts", "src/main.ts"), ["fastify", "ipaddr.js", "pino"]);
+});
+
+test("the flags that a start sets let V8 take the code that was compiled under its own", () => {
+  const set = [...readFileSync(join(ROOT, "bin", "alt-las.js"), "utf8").matchAll(/setFlagsFromString\("([^"]+)"\)/g)];
+  const before = cachedDataVersionTag();
+  assert.equal(set.length, 1);
+  for (const [, flag = ""] of set) setFlagsFromString(flag);
+  assert.equal(cachedDataVersionTag(), before);
+});
+
+test("no file makes a formatter of Intl while it is loaded: the first one takes V8 as long as twenty files", () => {
+  const files = globSync("src/**/*.ts", { cwd: ROOT });
+  assert.ok(files.length > 500);
+  const makes = files.filter((file) => /^(?:export )?const .*new Intl\./m.test(readFileSync(join(ROOT, file), "utf8")));
+  assert.deepEqual(makes, []);
 });

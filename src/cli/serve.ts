@@ -2,7 +2,7 @@
 import { greeting, type Origin } from "./greeting.ts";
 import { keepFirstKey } from "../auth/first-key.ts";
 import type { Config } from "../config/config.ts";
-import { releaseStartMemory } from "../common/start-memory.ts";
+import { keepNewObjectsYoung, releaseStartMemory } from "../common/start-memory.ts";
 import { messageOf } from "../errors.ts";
 import { SYSTEM } from "../common/system.ts";
 import type { Logger } from "../log/log.ts";
@@ -34,6 +34,7 @@ export async function serve(origin: Origin, log: Logger, read: () => Config): Pr
   // A key that is printed elsewhere than on a terminal stays in a log for good.
   const keyFile = firstKey === null || process.stdout.isTTY ? null : keepFirstKey(origin.dataDir, firstKey);
   console.log(greeting({ ...origin, keyFile }, server));
+  keepNewObjectsYoung();
   releaseStartMemory();
   signals.stopWith(() => void end(server, log));
   server.lost.addEventListener("abort", () => endIfTaken(server, log));

@@ -1,11 +1,4 @@
-/**
- * Memory that a start has left behind. V8 keeps the room that loading hundreds of modules took, and gives nothing back while nothing happens:
- * a third of what an idle process holds.
- */
-import { flushCompileCache } from "node:module";
-import { performance } from "node:perf_hooks";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
+/** How V8 is to treat the memory of a process that has started. Its modules of Node are looked for then only: a start need not wait for them. */
 
 /** Milliseconds between two looks. */
 const LOOK = 1000;
@@ -16,7 +9,8 @@ const IDLE = 0.05;
 let looking: NodeJS.Timeout | undefined;
 
 /**
- * Gives it back at the first quiet second from now on: that takes tens of milliseconds, for which nobody is to wait. It keeps no process alive.
+ * V8 keeps the room that loading hundreds of modules took, and gives nothing back while nothing happens: a third of what an idle process holds.
+ * This gives it back at the first quiet second from now on: that takes tens of milliseconds, for which nobody is to wait. It keeps no process alive.
  */
 export function releaseStartMemory(): void {
   clearInterval(looking);
@@ -37,10 +31,21 @@ interface Collector {
 /** @returns false: another thread has taken the flag back meanwhile, which is the process's */
 function collect(): boolean {
   // Else what was compiled would be lost with a process that is killed, and compiled again at its every start.
-  flushCompileCache();
+  process.getBuiltinModule("node:module").flushCompileCache();
+  const { setFlagsFromString } = process.getBuiltinModule("node:v8");
+  const { runInNewContext } = process.getBuiltinModule("node:vm");
   setFlagsFromString("--expose-gc");
   const gc = runInNewContext("globalThis.gc") as Collector | undefined;
   setFlagsFromString("--no-expose-gc");
   gc?.({ type: "major", flavor: "last-resort" });
   return gc !== undefined;
+}
+
+/**
+ * Where V8 sees that what one line makes mostly outlives a collection, as after a pause, it would make all of that line's objects old from then
+ * on: such a one keeps the whole request that it belongs to. This holds for the whole process. Only after the start: V8 takes no code that
+ * was compiled under other flags, and would compile all modules of Node anew.
+ */
+export function keepNewObjectsYoung(): void {
+  process.getBuiltinModule("node:v8").setFlagsFromString("--no-allocation-site-pretenuring");
 }

@@ -30,7 +30,7 @@ export async function* historyOf({ config, dataDir }: HistoryContext): AsyncGene
     return;
   }
   const { store: place } = loadConfig(config);
-  checkThere(place, dataDir);
+  await checkThere(place, dataDir);
   const silent = { info: () => {}, warn: () => {}, error: () => {} };
   const store = await storeOf(place, dataDir, silent);
   try {

@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { FileBytes } from "./file-bytes.ts";
-import { openOffline } from "./sqlite/offline.ts";
 import { SqliteStore } from "./sqlite/sqlite.ts";
 import type { ThreadStore, ThreadStoreLog } from "./thread/thread-store.ts";
 
@@ -18,10 +17,12 @@ export function databaseOf({ path }: Pick<Place, "path">, dataDir: string): stri
 
 /**
  * For what only reads: opening a store begins a database where there is none, and puts a damaged one away.
- * @throws {AltLasError} `bad_config`: there is none; `conflict`: a server has it; an error that is damage
+ * @returns rejects with an AltLasError: `bad_config`: there is none; `conflict`: a server has it; an error that is damage
  */
-export function checkThere(place: Place, dataDir: string): void {
-  if (place.url === undefined) openOffline(databaseOf(place, dataDir)).close();
+export async function checkThere(place: Place, dataDir: string): Promise<void> {
+  if (place.url !== undefined) return;
+  const { openOffline } = await import("./sqlite/offline.ts");
+  openOffline(databaseOf(place, dataDir)).close();
 }
 
 /** It is not open yet. */
