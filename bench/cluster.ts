@@ -4,6 +4,7 @@ import type { TaskView } from "../src/http/schemas/tasks.ts";
 import type { Herd } from "./cluster/herd.ts";
 import { failover } from "./cluster/failover.ts";
 import { firstToken } from "./cluster/first-token.ts";
+import { messages } from "./cluster/messages.ts";
 import { submissions } from "./cluster/servers.ts";
 import { ClusterWorld } from "./cluster/world.ts";
 import { startChild } from "./child.ts";
@@ -18,7 +19,7 @@ const ONE = { name: "one", config: SPEED };
 /** Milliseconds in which a machine that is gone has to be noticed. */
 const DETECTED = 3500;
 
-export const CLUSTER = [agents, leader, detection, failover, submissions, firstToken];
+export const CLUSTER = [agents, leader, detection, failover, submissions, firstToken, messages];
 
 async function detection({ quick }: Extent): Promise<Section> {
   await using world = await ClusterWorld.start({}, ONE);

@@ -89,6 +89,8 @@ class ClusterServer {
   /** null: it leads, or no other server led when it started. */
   #hearing: Hearing | null = null;
   #standby: Standby | null = null;
+  /** Prepared for the time when it leads; null: it does, or begins to. */
+  #next: PostgresStore | null = null;
   /** null: it does not lead. */
   #leading: RunningServer | null = null;
   /** Of the data directory; undefined: the store has it. */
@@ -164,6 +166,7 @@ class ClusterServer {
     live.use(usersOf(standby, log));
     const listening = await listen(standby.app, config.server, log, true);
     this.#standby = { ...standby, listening, live, ended, isOver: false };
+    this.#prepare();
     log.info("another server leads the cluster: this one passes requests on to it, and stands by");
     return listening;
   }
@@ -200,13 +203,17 @@ class ClusterServer {
 
   /** Looks at the lease while it stands by, and says all the time that it is there. */
   async #goOn(): Promise<void> {
+    let asked = steadyTime();
     for (let looks = 1; !this.#stopping.signal.aborted; looks++) {
       const begun = steadyTime();
-      await pause(LOOK, undefined, { signal: this.#stopping.signal }).catch(() => {});
+      // From question to question: the answers are no part of the time that a lease lasts.
+      const until = Math.max(0, Math.ceil(asked + LOOK - begun));
+      await pause(until, undefined, { signal: this.#stopping.signal }).catch(() => {});
       if (this.#stopping.signal.aborted) return;
+      asked = steadyTime();
       try {
-        if (looks % BEATS === 0) await this.#members.beat(this.#address);
         if (this.#leading === null) await this.#follow(this.#role.looked(await this.#members.look()));
+        if (looks % BEATS === 0) await this.#members.beat(this.#address);
       } catch (error) {
         this.#role.failed(Math.round((steadyTime() - begun) / LOOK));
         this.#standby?.leaderChanged();
@@ -231,13 +238,12 @@ class ClusterServer {
 
   /** @returns false: another server was faster @throws {AltLasError} it cannot lead */
   async #lead(stale: string | null): Promise<boolean> {
-    const { config, dataDir, log } = this.#start;
-    const { url, schema } = config.store;
     // The store takes it.
     this.#unlock();
-    const store = new PostgresStore({ url: url!, schema, dataDir, log, member: { id: this.#id, stale } });
+    const store = this.#next ?? this.#newStore();
+    this.#next = null;
     try {
-      if ((await isTaken(store)) && !this.#stopping.signal.aborted) {
+      if ((await isTaken(store, stale)) && !this.#stopping.signal.aborted) {
         this.#leads(await this.#serve(store));
         return true;
       }
@@ -256,6 +262,19 @@ class ClusterServer {
     await store.close();
     this.#lock = lockDataDir(this.#start.dataDir);
     if (this.#standby === null) this.#unlock();
+    else this.#prepare();
+  }
+
+  /** While nobody waits for it. */
+  #prepare(): void {
+    this.#next = this.#newStore();
+    this.#next.prepare();
+  }
+
+  #newStore(): PostgresStore {
+    const { config, dataDir, log } = this.#start;
+    const { url, schema } = config.store;
+    return new PostgresStore({ url: url!, schema, dataDir, log, member: { id: this.#id, stale: null } });
   }
 
   async #serve(store: PostgresStore): Promise<RunningServer> {
@@ -324,6 +343,7 @@ class ClusterServer {
     for (const end of this.#end) await end();
     if (this.#standby !== null) await close(this.#standby.app);
     this.#standby?.ended.close();
+    await this.#next?.close();
     this.#unlock();
     await this.#bus?.close();
     await this.#members.leave();
@@ -336,9 +356,9 @@ class ClusterServer {
 }
 
 /** Opens a store. @returns false: another server was faster, and has the database or the data directory @throws {AltLasError} it cannot be opened */
-async function isTaken(store: PostgresStore): Promise<boolean> {
+async function isTaken(store: PostgresStore, stale: string | null): Promise<boolean> {
   try {
-    await store.open();
+    await store.lead(stale);
     return true;
   } catch (error) {
     if (error instanceof AltLasError && error.code === "conflict") return false;

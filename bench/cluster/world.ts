@@ -31,7 +31,7 @@ export class ClusterWorld implements AsyncDisposable {
     if (NO_NATS !== false) throw new Error(NO_NATS);
     const undo: (() => unknown)[] = [];
     const owner = { after: (end: () => unknown) => void undo.push(end) };
-    const nats = await NatsServer.start(owner);
+    const nats = await NatsServer.start(owner, ["-m", "-1"]);
     const agent = newAgent(owner, nats, first);
     const server = await startServer({ config: { cluster: { nats: nats.url }, ...config }, probe: true });
     undo.push(() => server.stop());

@@ -13,6 +13,7 @@ export class NatsServer {
   readonly #env: Readonly<Record<string, string>>;
   #process: ChildProcess;
   #port = 0;
+  #monitorPort = 0;
 
   private constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
     this.#args = args;
@@ -48,6 +49,11 @@ export class NatsServer {
     this.#process.kill(signal);
   }
 
+  /** Where it tells how it is, if `-m -1` is among its options. */
+  get monitorUrl(): string {
+    return `http://127.0.0.1:${this.#monitorPort}/varz`;
+  }
+
   /** After `kill`, on the same port. */
   async restart(): Promise<void> {
     this.#process = this.#spawn(this.#port);
@@ -80,5 +86,6 @@ export class NatsServer {
     this.#process.once("exit", () => ready.reject(new Error(`no nats-server:\n${said}`)));
     await ready.promise;
     this.#port = Number(/Listening for client connections on \S+:(\d+)/.exec(said)![1]);
+    this.#monitorPort = Number(/Starting http monitor on \S+:(\d+)/.exec(said)?.[1]);
   }
 }

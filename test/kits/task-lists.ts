@@ -46,6 +46,29 @@ export function exerciseTaskLists(name: string, make: MakePlace): void {
       await fc.assert(property, { numRuns: 8 });
     });
 
+    test("totals that are first asked for while tasks come, change and go are those of what is stored", async (t) => {
+      const world = await opened(t, make);
+      const ended = Array.from({ length: 60 }, (_, index) => cancel(newTask(index + 1)));
+      let seq = ended.length;
+      await world.store.save(ended);
+      for (let place = 0; place < 5; place++) {
+        const { store } = await world.restart();
+        const asked: Promise<unknown>[] = [];
+        for (let step = 0; step < 6; step++) {
+          if (step === place) asked.push(store.tasks.list(EVERYTHING));
+          const task = newTask(++seq);
+          await store.save([task]);
+          await store.save([cancel(task)]);
+          ended.push(task);
+          assert.ok(await store.tasks.remove(ended.shift()!.id));
+        }
+        await Promise.all(asked);
+        await checkFilter(store, ended, EVERYTHING);
+        for (const status of ["queued", "canceled"] as const)
+          await checkFilter(store, ended, { ...EVERYTHING, status, user: "ada" });
+      }
+    });
+
     test("pages by `after` have every task once, whatever is added in front meanwhile", async (t) => {
       const { store } = await opened(t, make);
       const tasks = Array.from({ length: 50 }, (_, index) =>

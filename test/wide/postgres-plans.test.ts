@@ -1,4 +1,4 @@
-/* With many stored tasks, lists and sweeps on PostgreSQL read a few rows of them, by an index, whatever is known of the table. */
+/* With many stored tasks, an opening, lists and sweeps on PostgreSQL read a few rows of them, by an index, whatever is known of the table. */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import type { Client } from "pg";
@@ -14,6 +14,8 @@ const skip = PROGRAMS === null ? NO_POSTGRES : false;
 const STORED = 200_000;
 /** Rows that a statement may read: a step of a sweep for each of 50 users. A window of a list is less. */
 const MOST = 25_000;
+/** Tasks that wait: more than that. */
+const QUEUED = 30_000;
 /** Pages of 8 KiB that a list of 50 by indexes may read: some for each of its tasks, and for each status. */
 const MOST_PAGES = 400;
 /** Times that each list is asked for: at the sixth of one form PostgreSQL may take a plan that is good for any values. */
@@ -91,13 +93,21 @@ async function filled(t: TestContext) {
   const client = await connected(t, server.url());
   await client.query(`SET search_path = ${schema}; SET synchronous_commit = off; ${fillOf(STORED)}`);
   await client.query("ALTER SYSTEM SET auto_explain.log_min_duration = 0");
-  const store = open();
-  // Counted once, at the start: from there on the server counts by itself.
-  assert.equal((await store.open()).lastSeq, STORED);
-  t.after(() => store.close());
   await client.query("SELECT pg_reload_conf()");
   while (!server.log.some((line) => line.includes("log_min_duration"))) await client.query("SELECT 1");
-  return { server, store, client };
+  return { server, open, client };
+}
+
+/** Opens a store, and lets it count what is stored, which it does once. */
+async function openedLightly(t: TestContext, server: PostgresServer, open: () => PostgresStore, live = 0) {
+  const store = open();
+  t.after(() => store.close());
+  await isLight(server, "an opening", async () => {
+    const opened = await store.open();
+    assert.deepEqual([opened.lastSeq, opened.live.length], [STORED, live]);
+  });
+  assert.ok((await store.tasks.list({ ...EVERYTHING, limit: 0 })).total > STORED / 2);
+  return store;
 }
 
 async function isLight(server: PostgresServer, what: string, work: () => Promise<unknown>): Promise<void> {
@@ -162,12 +172,19 @@ async function sweepsAreLight(
   await removes("a longer one", 49 * 20, { endedBefore: due + 2201, ofUsers: [{ user: "user 7", endedBefore: 0 }] });
 }
 
-test("no list, no task and no step of a sweep reads more than a window of the stored tasks", { skip }, async (t) => {
-  const { server, store, client } = await filled(t);
+test("no opening, list, task or step of a sweep reads more than a window of the stored tasks", { skip }, async (t) => {
+  const { server, open, client } = await filled(t);
+  const store = await openedLightly(t, server, open);
   await listsAreLight(server, store, 0);
   await sweepsAreLight(server, store, client, 0, false);
   await swept(store, { endedBefore: START + 10_001 });
   await client.query("ANALYZE");
   await listsAreLight(server, store, 10_000);
   await sweepsAreLight(server, store, client, 10_000, true);
+  await store.close();
+  const last = STORED - QUEUED;
+  await client.query(`UPDATE tasks SET status = 'queued', finished_at = NULL WHERE seq > ${last}`);
+  await (await openedLightly(t, server, open, QUEUED)).close();
+  await client.query("ANALYZE");
+  await (await openedLightly(t, server, open, QUEUED)).close();
 });

@@ -1,7 +1,7 @@
 /* The tasks and the records in one schema of a PostgreSQL server, opened for this server alone. */
 import { AltLasError } from "../../errors.ts";
 import type { Row } from "../thread/columns.ts";
-import type { Counts } from "../thread/counts.ts";
+import type { CountChange } from "../thread/counts.ts";
 import { countOfNew, countsOfChange } from "../thread/rows.ts";
 import type { Exchange, News, Opening, Place } from "../thread/messages.ts";
 import type { ForgetOptions, ForgetStep } from "../forget.ts";
@@ -16,8 +16,9 @@ import { removeTask, sweep } from "./removal.ts";
 import type { Session } from "./session.ts";
 import { LOOSE_STANDBYS } from "./standbys.ts";
 import { storedBytesOf } from "./stored-bytes.ts";
+import { TaskCounts, type WithCounts } from "./task-counts.ts";
 import { insertsOf, updatesOf, usageOf } from "./task-writes.ts";
-import { countsOf, lastSeq, live, past, unfinishedBatches } from "./tasks.ts";
+import { lastSeq, live, past, unfinishedBatches } from "./tasks.ts";
 import { refuseUnfinished } from "./unfinished.ts";
 import type { Writer } from "./writer.ts";
 
@@ -27,13 +28,13 @@ export class Database {
   readonly #link: Link;
   readonly #writer: Writer;
   readonly #readers: Readers;
-  readonly counts: Counts;
+  readonly counts: TaskCounts;
 
-  private constructor(link: Link, writer: Writer, readers: Readers, counts: Counts) {
+  private constructor(link: Link, writer: Writer, readers: Readers) {
     this.#link = link;
     this.#writer = writer;
     this.#readers = readers;
-    this.counts = counts;
+    this.counts = new TaskCounts(readers, writer);
   }
 
   /**
@@ -51,19 +52,13 @@ export class Database {
     try {
       const readers = new Readers(link, READERS);
       await Promise.all([writer.connect(), readers.connect()]);
-      const opened = await readers.read(async (reading) => {
+      const opening = await readers.read(async (reading) => {
         await live(reading, (rows) => (take(rows), true));
         const batches = await unfinishedBatches(reading);
-        const opening = {
-          lastSeq: await lastSeq(reading),
-          past: await past(reading, idle),
-          batches,
-          quarantined: null,
-        };
-        return { opening, counts: await countsOf(reading) };
+        return { lastSeq: await lastSeq(reading), past: await past(reading, idle), batches, quarantined: null };
       });
       await warnOfStandbys(session, shown, send);
-      return { database: new Database(link, writer, readers, opened.counts), opening: opened.opening };
+      return { database: new Database(link, writer, readers), opening };
     } catch (error) {
       await link.close();
       throw openFailure(error, shown);
@@ -90,37 +85,46 @@ export class Database {
       ...recordChanges(records),
     ];
     const aftermath = aftermathOf(records);
-    let isRemoved = false;
-    if (aftermath === null) await this.#writer.write(changes);
-    else
-      isRemoved = await this.#writer.transact(async (session) => {
-        await session.atOnce(changes);
-        return seeTo(session, aftermath);
-      });
-    this.counts.apply([...inserts.map(({ row }) => countOfNew(row)), ...updates.flatMap((row) => countsOfChange(row))]);
-    return isRemoved;
+    const counted = (): CountChange[] => [
+      ...inserts.map(({ row }) => countOfNew(row)),
+      ...updates.flatMap((row) => countsOfChange(row)),
+    ];
+    if (aftermath === null) {
+      await this.#writer.write(changes, () => this.counts.apply(counted()));
+      return false;
+    }
+    return this.#changeCounted(async (session) => {
+      await session.atOnce(changes);
+      return { value: await seeTo(session, aftermath), changes: counted() };
+    });
   }
 
   /** Removes a task that has ended; false: there is none. */
-  async remove(id: string): Promise<boolean> {
-    const changes = await this.#writer.transact((session) => removeTask(session, id));
-    this.counts.apply(changes ?? []);
-    return changes !== null;
+  remove(id: string): Promise<boolean> {
+    return this.#changeCounted(async (session) => {
+      const changes = await removeTask(session, id);
+      return { value: changes !== null, changes: changes ?? [] };
+    });
   }
 
   /** One step of a sweep. @returns whether there may be more */
   async sweep(limits: SweepLimits): Promise<boolean> {
-    const { more, changes } = await this.#writer.transact((session) => sweep(session, this.counts, limits));
-    this.counts.apply(changes);
+    // Before the transaction: to count waits for those that are under way.
+    const counts = limits.maxEnded === null ? null : await this.counts.get();
+    const more = await this.#changeCounted((session) => sweep(session, counts, limits));
     if (!more) await this.#writer.prune();
     return more;
   }
 
   /** One step of forgetting a user. */
-  async forget(options: ForgetOptions): Promise<ForgetStep> {
-    const { step, changes } = await this.#writer.transact((session) => forgetStep(session, options));
-    this.counts.apply(changes);
-    return step;
+  forget(options: ForgetOptions): Promise<ForgetStep> {
+    return this.#changeCounted((session) => forgetStep(session, options));
+  }
+
+  /** Runs writes that change counts, all or none. */
+  async #changeCounted<T>(work: (session: Session) => Promise<WithCounts<T>>): Promise<T> {
+    const { value } = await this.#writer.transact(work, ({ changes }) => this.counts.apply(changes));
+    return value;
   }
 
   close(): Promise<void> {

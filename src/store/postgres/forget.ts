@@ -1,11 +1,11 @@
 /* Removes what is stored of one user, step by step. Removed rows are found no more: so it goes on wherever it was cut off. */
 import { FORGOTTEN_USER, type ForgetOptions, type ForgetStep } from "../forget.ts";
-import type { CountChange } from "../thread/counts.ts";
 import { USAGE, USAGE_KEY, USAGE_SUMS } from "../thread/usage-rows.ts";
 import { IN_FINAL, listOf } from "./columns.ts";
 import { SUMMED } from "./task-writes.ts";
 import { removeBatches, removeTasks } from "./removal.ts";
 import type { Session } from "./session.ts";
+import type { WithCounts } from "./task-counts.ts";
 
 /** Rows that one step removes at most. */
 const STEP = 500;
@@ -39,17 +39,17 @@ const RENAME = `
 
 const NOTHING = { tasks: 0, batches: 0, answers: 0, usageRows: 0 };
 
-/** Within a transaction of the caller's. @returns also the changes of the counts */
+/** Within a transaction of the caller's. */
 export async function forgetStep(
   session: Session,
   { user, from, isAlone }: ForgetOptions,
-): Promise<{ readonly step: ForgetStep; readonly changes: readonly CountChange[] }> {
+): Promise<WithCounts<ForgetStep>> {
   const seqs = await session.numbers(`${TASKS} ${isAlone ? "" : `AND ${IN_FINAL}`} LIMIT ${STEP}`, { user });
   if (seqs.length > 0) {
     const changes = await removeTasks(session, seqs);
-    return { step: { ...NOTHING, tasks: changes.length, next: from }, changes };
+    return { value: { ...NOTHING, tasks: changes.length, next: from }, changes };
   }
-  return { step: await forgetRecords(session, { user, from, isAlone }), changes: [] };
+  return { value: await forgetRecords(session, { user, from, isAlone }), changes: [] };
 }
 
 async function forgetRecords(session: Session, { user, from, isAlone }: ForgetOptions): Promise<ForgetStep> {

@@ -47,10 +47,7 @@ export async function hold(
     if (missing !== 0) limit.end();
     // One that is refused must not have changed the schema below a server that lives.
     if (missing !== null && missing > 0) await whenFree(session, about, shown);
-    await migrate(session, { schema, shown }, (step, last, migration) => {
-      const message = `the task database gets step ${step} of ${last} of its schema`;
-      send({ kind: "line", level: "info", fields: { database: shown, migration }, message });
-    });
+    if (missing !== 0) await migrate(session, { schema, shown }, tellOf(shown, send));
     const { epoch, idle } = await takeLease(session, holder, about, shown);
     await look(session, shown);
     const link = new Link(place, holder, session, send);
@@ -61,6 +58,13 @@ export async function hold(
   } finally {
     limit.end();
   }
+}
+
+function tellOf(shown: string, send: (news: News) => void): Parameters<typeof migrate>[2] {
+  return (step, last, migration) => {
+    const message = `the task database gets step ${step} of ${last} of its schema`;
+    send({ kind: "line", level: "info", fields: { database: shown, migration }, message });
+  };
 }
 
 /** Ends the connections on which a step takes too long. */

@@ -27,13 +27,14 @@ const RENEW = `UPDATE lease SET expires_at = clock_timestamp() + interval '${LAS
 const RELEASED = "-infinity";
 /** It says since when; the process tells it from a release by an earlier version, which left `since` as it was. */
 const RELEASE = `UPDATE lease SET expires_at = '${RELEASED}', process = 0, since = clock_timestamp() WHERE holder = :holder`;
-/**
- * A server that is frozen in the middle of a transaction holds its epoch: its connections are ended first, which are named after the holder of
- * the lease, and waited for so many milliseconds. This server may have had it before, and failed.
- */
-const END_OTHERS = `
-  SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
+/** Connections of the holder before. They are named after it; this server may have had the lease before, and failed. */
+const OTHERS = `
+  FROM pg_stat_activity
   WHERE application_name = :before AND datname = current_database() AND pid <> pg_backend_pid()`;
+/** A server that is frozen in the middle of a transaction holds its epoch. */
+const END_OTHERS = `SELECT pg_terminate_backend(pid) ${OTHERS}`;
+/** PostgreSQL waits for the end of each for a tenth of a second at least, and here for so many milliseconds at most. */
+const AWAIT_OTHERS = `SELECT pg_terminate_backend(pid, 2000) ${OTHERS}`;
 const RAISE = "UPDATE epoch SET number = number + 1 RETURNING number";
 /** Tries to raise it: one that is not frozen, and does not know yet, may come back and hold it anew. */
 const TRIES = 5;
@@ -143,11 +144,14 @@ export async function holderWords(session: Session): Promise<string> {
   return held === null ? "" : `: ${wordsOf(held)}`;
 }
 
-async function raiseEpoch(session: Session, before: string): Promise<number> {
+async function raiseEpoch(session: Session, holder: string): Promise<number> {
+  const before = sessionName(holder);
   for (let tries = 1; ; tries++) {
-    await session.rows(END_OTHERS, { before: sessionName(before) });
+    await session.rows(END_OTHERS, { before });
     try {
+      // It waits for those that hold the epoch, so mostly all have ended then. A database that lets in few has no room before.
       const [epoch] = await session.numbers(RAISE);
+      await session.rows(AWAIT_OTHERS, { before });
       return epoch!;
     } catch (error) {
       if (tries === TRIES || codeOf(error) !== LOCK_NOT_AVAILABLE) throw error;

@@ -30,16 +30,25 @@ export class PostgresStore extends ThreadStore {
   /** The bytes of files are rows, too. */
   readonly bytes: FileBytes = new PostgresBytes((kind, request) => this.request(kind, request));
   readonly #dataDir: string;
+  readonly #member: { stale: string | null } | undefined;
   #lock: FileLock | undefined;
   /** When it was opened, though that is asked for again. */
   #asked: number | undefined;
   #renewed = -Infinity;
 
   constructor({ url, schema, dataDir, log, member }: PostgresStoreOptions) {
-    const about = { host: hostname(), process: process.pid, dataDir, member };
+    const itself = member && { ...member };
+    const about = { host: hostname(), process: process.pid, dataDir, member: itself };
     const program = startedModule("./thread", import.meta.url);
     super({ place: { url, schema, about }, program, named: {}, log });
     this.#dataDir = dataDir;
+    this.#member = itself;
+  }
+
+  /** As `open`, for a server of a cluster. @param stale what the lease says that it may take; null: there is none, or it was given back */
+  lead(stale: string | null): Promise<Opened> {
+    this.#member!.stale = stale;
+    return this.open();
   }
 
   /** Also the folder of the other data is for one server at a time, whatever database each has. */

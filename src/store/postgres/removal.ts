@@ -10,6 +10,7 @@ import { FINAL, IN_FINAL, IS_ENDED, listOf } from "./columns.ts";
 import { removeTexts } from "./gone-texts.ts";
 import type { Session } from "./session.ts";
 import type { Values } from "./statements.ts";
+import type { WithCounts } from "./task-counts.ts";
 
 /** The most that one step of a sweep removes. */
 const STEP = 500;
@@ -68,21 +69,20 @@ export async function removeTask(session: Session, id: string): Promise<CountCha
   return seqs.length === 0 ? null : removeTasks(session, seqs);
 }
 
-/** The result of one step of a sweep. */
-export interface Swept {
-  readonly more: boolean;
-  readonly changes: readonly CountChange[];
-}
-
 /**
  * One step of a sweep. Rows that are due are read from the front of an index (by end, by status and `seq`, by age), and removed. So a step
  * costs what it removes, whatever else is stored. A task that has not ended is in none of those places.
+ * @param counts null: `maxEnded` is @returns whether there may be more
  */
-export async function sweep(session: Session, counts: Counts, limits: SweepLimits): Promise<Swept> {
+export async function sweep(
+  session: Session,
+  counts: Counts | null,
+  limits: SweepLimits,
+): Promise<WithCounts<boolean>> {
   const due = await dueTasks(session, counts, limits);
-  if (due.length > 0) return { more: true, changes: await removeTasks(session, due) };
+  if (due.length > 0) return { value: true, changes: await removeTasks(session, due) };
   const { endedBefore, keysBefore, usageBefore, auditBefore, unreadBefore } = limits;
-  if (unreadBefore !== undefined && (await removeUnread(session, unreadBefore))) return { more: true, changes: [] };
+  if (unreadBefore !== undefined && (await removeUnread(session, unreadBefore))) return { value: true, changes: [] };
   const [[batch] = []] = await session.rows(DUE_BATCH_FILE, { endedBefore });
   if (batch !== undefined) await removeBatches(session, [batch as string]);
   const more =
@@ -90,7 +90,7 @@ export async function sweep(session: Session, counts: Counts, limits: SweepLimit
     (await session.change(EXPIRED_KEYS, { keysBefore })) > 0 ||
     (await session.change(OLD_USAGE, { usageBefore: Math.floor(usageBefore / HOUR) })) > 0 ||
     (auditBefore !== undefined && (await session.change(OLD_AUDIT, { auditBefore })) > 0);
-  return { more, changes: [] };
+  return { value: more, changes: [] };
 }
 
 /** A batch that has ended is removed with its last task, whichever of the two ends is written first. */
@@ -137,10 +137,10 @@ async function agedTasks(session: Session, { endedBefore, ofUsers = [] }: EndLim
   return session.rows(AGED_OF_OTHERS, { endedBefore, own: arrayOf(ofUsers.map(({ user }) => user)) });
 }
 
-async function dueTasks(session: Session, counts: Counts, limits: SweepLimits): Promise<number[]> {
+async function dueTasks(session: Session, counts: Counts | null, limits: SweepLimits): Promise<number[]> {
   const { maxEnded } = limits;
   const aged = await agedTasks(session, limits);
-  if (aged.length > 0 || maxEnded === null) return upTo(aged);
+  if (aged.length > 0 || maxEnded === null || counts === null) return upTo(aged);
   const ended = FINAL.reduce((sum, status) => sum + counts.total({}, status), 0);
   if (ended <= maxEnded) return [];
   return upTo(await session.rows(LOWEST, { count: Math.min(ended - maxEnded, STEP) }));

@@ -143,14 +143,17 @@ export async function serveStored(
       removeFile: ({ id }) => database.change((session) => removeFile(session, id)),
       forget: ({ options }) => database.forget(options),
       sweep: ({ limits }) => database.sweep(limits),
-      list: ({ filter, reading }) =>
-        database.read(async (session) => {
+      list: async ({ filter, reading }) => {
+        const isOfCounts = reading.counted && filter.batchId === undefined;
+        const counts = isOfCounts ? await database.counts.get() : null;
+        return database.read(async (session) => {
           const rows = sending();
-          const { found, total } = await list(session, database.counts, filter);
+          const { found, total } = await list(session, counts, filter, reading);
           rows.limit(reading.maxCharacters);
           await readListed(session, found, (some) => rows.send(some));
           return { total, more: rows.sent < found.length };
-        }),
+        });
+      },
     };
   if (kind in writes) return (writes[kind as keyof typeof writes] as Serve<ServedKind>)(request as never, sending());
   const read = READS[kind as keyof typeof READS] as Read<ServedKind>;

@@ -1,7 +1,7 @@
 /* The statements that read tasks and batches. */
-import type { Batch, TaskStatus } from "../../task.ts";
+import { type Batch, isFinal, TASK_STATUSES, type TaskStatus } from "../../task.ts";
 import type { Past } from "../gap.ts";
-import type { BatchState, StoredBytes, TaskFilter } from "../tasks.ts";
+import type { BatchState, Reading, StoredBytes, TaskFilter } from "../tasks.ts";
 import { withLines } from "../thread/batch-file-rows.ts";
 import type { Row } from "../thread/columns.ts";
 import { type Counted, Counts } from "../thread/counts.ts";
@@ -18,8 +18,14 @@ import type { Session } from "./session.ts";
 const ROWS = 500;
 const PIECE = 8 * 1024 * 1024;
 
+const LIVE_STATUSES = TASK_STATUSES.filter((status) => !isFinal(status));
 const WHOLE = `SELECT ${listOf(TAKEN_OVER)} FROM tasks`;
-const LIVE = `${WHOLE} WHERE status IN ('queued', 'running') AND seq > :after ORDER BY seq LIMIT ${ROWS}`;
+/** Each part goes on in the index of statuses where the one before ended, however many wait, and however many have ended. */
+const LIVE = `
+  SELECT * FROM (${LIVE_STATUSES.map(
+    (status) =>
+      `(${WHOLE} WHERE (status, seq) > ('${status}', :after::bigint) AND status <= '${status}' ORDER BY status, seq LIMIT ${ROWS})`,
+  ).join(" UNION ALL ")}) AS live ORDER BY seq LIMIT ${ROWS}`;
 /** Larger than all else of a task: thousands of numbers. */
 const LARGE: ReadonlySet<string> = new Set(["embeddings", "logprobs"]);
 const FOR_LISTS = LISTED.map((name) => (LARGE.has(name) ? "NULL" : (LISTED_TEXTS[name] ?? `"${name}"`))).join();
@@ -101,14 +107,19 @@ export function findTask(session: Session, id: string): Promise<Row[]> {
   return session.rows(`${WHOLE} WHERE id = :id`, { id });
 }
 
-/** The tasks of a page and how many match in all; for a filter that needs no scan. */
+/**
+ * The tasks of a page and how many match in all, for a filter that needs no scan.
+ * @param counts null: the filter names a batch, or nobody wants to know how many
+ */
 export async function list(
   session: Session,
-  counts: Counts,
+  counts: Counts | null,
   filter: TaskFilter,
+  { counted }: Pick<Reading, "counted">,
 ): Promise<{ readonly found: readonly Found[]; readonly total: number }> {
-  const { status, batchId, limit, offset } = filter;
-  const total = batchId === undefined ? counts.total(filter, status) : await matchingOfBatch(session, filter);
+  const { status, limit, offset } = filter;
+  if (!counted) return { found: limit === 0 ? [] : await page(session, filter), total: 0 };
+  const total = counts === null ? await matchingOfBatch(session, filter) : counts.total(filter, status);
   if (offset >= total || limit === 0) return { found: [], total };
   return { found: await page(session, filter), total };
 }

@@ -18,6 +18,8 @@ const WRITES: ReadonlySet<Kind> = new Set([
 const port = parentPort;
 if (port === null) throw new Error("thread.ts is started by PostgresStore");
 let database: Database | undefined;
+// A thread that is prepared for its time has it ready then; where it is missing, the opening says so.
+void import("pg").catch(() => undefined);
 
 port.on("message", (request: Request) => void answer(request));
 

@@ -48,6 +48,7 @@ const PAUSE = 50;
 const TRIES = 3;
 
 type Work<T> = (session: Session) => Promise<T>;
+const nothing = (): void => {};
 
 /** One transaction, over all of its tries. */
 interface Attempt<T> {
@@ -55,6 +56,8 @@ interface Attempt<T> {
   readonly work: Work<T>;
   /** Sends all of it at once, behind this first change; null: some of it depends on answers. */
   readonly atOnce: ((session: Session, first: Change) => Promise<T>) | null;
+  /** Is told that it is committed, before the next transaction begins. */
+  readonly committed: (value: T) => void;
   tries: number;
   /** The processes of PostgreSQL that a commit was sent to, and that have not answered. */
   readonly asked: number[];
@@ -87,18 +90,22 @@ export class Writer {
   /**
    * Runs all of this in one transaction, or nothing. A commit without an answer is cleared up when the database can be asked, however long
    * that takes: till then nobody knows what to answer.
+   * @param committed is told what came of it, before the next transaction begins
    * @throws what `work` and PostgreSQL throw; {AltLasError} `store_unavailable`; {StoreLost}. Nothing is written then
    */
-  transact<T>(work: Work<T>): Promise<T> {
-    return this.#inTurn(work, null);
+  transact<T>(work: Work<T>, committed: (value: T) => void = nothing): Promise<T> {
+    return this.#inTurn(this.#attempt(work, null, committed));
   }
 
   /** As `transact`, by one message there and back. */
-  write(changes: readonly Change[]): Promise<void> {
-    return this.#inTurn(
-      (session) => session.atOnce(changes),
-      (session, first) => session.atOnce([first, ...changes]),
-    );
+  write(changes: readonly Change[], committed: () => void = nothing): Promise<void> {
+    const atOnce = (session: Session, first: Change): Promise<void> => session.atOnce([first, ...changes]);
+    return this.#inTurn(this.#attempt((session) => session.atOnce(changes), atOnce, committed));
+  }
+
+  /** Does something while no transaction is under way, and none in doubt. */
+  between<T>(work: () => Promise<T>): Promise<T> {
+    return this.#inTurn(work);
   }
 
   /** Removes the rows of transactions that are long over. */
@@ -109,11 +116,15 @@ export class Writer {
     await this.write([{ sql: PRUNE, values }]);
   }
 
-  #inTurn<T>(work: Work<T>, atOnce: Attempt<T>["atOnce"]): Promise<T> {
-    const begin = () => this.#transact({ number: ++this.#number, work, atOnce, tries: 0, asked: [], doubt: null });
+  #inTurn<T>(begin: () => Promise<T>): Promise<T> {
     const done = this.#turn.then(begin);
     this.#turn = done.catch(() => undefined);
     return done;
+  }
+
+  #attempt<T>(work: Work<T>, atOnce: Attempt<T>["atOnce"], committed: Attempt<T>["committed"]): () => Promise<T> {
+    return () =>
+      this.#transact({ number: ++this.#number, work, atOnce, committed, tries: 0, asked: [], doubt: null });
   }
 
   async #transact<T>(attempt: Attempt<T>): Promise<T> {
@@ -123,6 +134,7 @@ export class Writer {
       try {
         const value = await this.#once(session, attempt);
         this.#committed = attempt.number;
+        attempt.committed(value);
         return value;
       } catch (error) {
         if (error instanceof StoreLost) throw error;

@@ -96,6 +96,12 @@ export class ThreadStore implements Store {
     return this.#away !== null;
   }
 
+  /** Starts the thread, which loads its program, for an opening that has no time for that. */
+  prepare(): void {
+    const events = { ended: (error: AltLasError) => this.onThreadEnd(error), news: (news: News) => this.onNews(news) };
+    this.#thread ??= new StorageThread(this.#options.program, events);
+  }
+
   /** @throws {AltLasError} `conflict` when another server uses the database, `bad_config` when it cannot be used as it is */
   open(): Promise<Opened> {
     this.#opening ??= this.#open();
@@ -169,12 +175,9 @@ export class ThreadStore implements Store {
 
   async #open(): Promise<Opened> {
     if (this.#closing !== undefined) throw this.#refusal;
-    const { place, program } = this.#options;
-    const thread = new StorageThread(program, {
-      ended: (error) => this.onThreadEnd(error),
-      news: (news) => this.onNews(news),
-    });
-    this.#thread = thread;
+    const { place } = this.#options;
+    this.prepare();
+    const thread = this.#thread!;
     try {
       const restoring = new Restoring();
       const value = await thread.read("open", { place }, restoring);
@@ -202,6 +205,8 @@ export class ThreadStore implements Store {
       await Promise.race([this.#commits.idle(), this.#untilAway()]);
       await this.ask("close", {}).catch(() => undefined);
     }
+    // It was prepared, and not opened.
+    if (this.#opening === undefined) await this.ask("close", {}).catch(() => undefined);
     await this.#thread?.exited;
   }
 
