@@ -7,7 +7,7 @@ import type { Readers } from "./readers.ts";
 import { countsOf } from "./tasks.ts";
 import type { Writer } from "./writer.ts";
 
-/** What came of writes, and how they have changed the numbers of tasks. */
+/** The result of writes, and how they have changed the numbers of tasks. */
 export interface WithCounts<T> {
   readonly value: T;
   readonly changes: readonly CountChange[];
@@ -19,7 +19,7 @@ export class TaskCounts {
   /** null: nobody has asked yet. */
   #counts: Counts | null = null;
   #counting: Promise<Counts> | null = null;
-  /** What was committed since the moment as of which tasks are being counted; null: none are. */
+  /** Changes that were committed since the moment as of which tasks are being counted; null: none are. */
   #since: CountChange[] | null = null;
 
   constructor(readers: Readers, writer: Writer) {
@@ -33,7 +33,7 @@ export class TaskCounts {
     else this.#since?.push(...changes);
   }
 
-  /** What they are after all that is committed by now. @throws as `Readers.read`; the next call counts anew */
+  /** The numbers after all that is committed by now. @throws as `Readers.read`; the next call counts anew */
   async get(): Promise<Counts> {
     if (this.#counts !== null) return this.#counts;
     this.#counting ??= this.#count().finally(() => {

@@ -123,8 +123,7 @@ export class Writer {
   }
 
   #attempt<T>(work: Work<T>, atOnce: Attempt<T>["atOnce"], committed: Attempt<T>["committed"]): () => Promise<T> {
-    return () =>
-      this.#transact({ number: ++this.#number, work, atOnce, committed, tries: 0, asked: [], doubt: null });
+    return () => this.#transact({ number: ++this.#number, work, atOnce, committed, tries: 0, asked: [], doubt: null });
   }
 
   async #transact<T>(attempt: Attempt<T>): Promise<T> {
