@@ -191,6 +191,23 @@ test("columns stay in line and rows within the terminal, whatever script names a
   }
 });
 
+test("the machine of each GPU stands where there are any, and goes last where there is no room", () => {
+  const machines = ["gpu-node-11", "gpu-node-12", "rack-4-second-machine-from-the-left"];
+  const gpus = machines.map((machine, id) => viewOfGpu({ ...H100, id, machine }));
+  assert.doesNotMatch(gpusTable(MACHINE, null), /MACHINE/, "one machine looks as before");
+  assert.match(gpusTable(gpus, null), /^GPU +MACHINE +NAME .*\n0 +gpu-node-11 +NVIDIA/);
+  const mixed = gpusTable([...gpus.slice(0, 1), ...MACHINE.slice(1, 2)], null);
+  assert.match(mixed, /^1 +- +CPU device 0 /m);
+  for (let columns = 56; columns <= 180; columns++) {
+    const text = gpusTable(gpus, columns);
+    assert.ok(longestLine(text) <= columns, `${columns}: ${text}`);
+    if (columns >= 64) assert.match(text, /^1 +gp\S*-12 +\S/m, String(columns));
+  }
+  assert.match(gpusTable(gpus, 160), /^2 +rack-4-second-machine-from-the-left +NVIDIA H100 80GB HBM3 .* 0 % mem/m);
+  assert.match(gpusTable(gpus, 90), /^GPU +MACHINE +NAME .*\n0 +gpu-node-11 .*\n1 .*\n2 +rack-…\S+ /);
+  assert.match(gpusTable(gpus, 56), /^GPU +NAME +STATUS/);
+});
+
 test("columns in which nothing is known go before a name is shortened", () => {
   const names = ["NVIDIA GeForce RTX 3090 (left)", "NVIDIA GeForce RTX 3090 (right)"];
   const gpus = names.map((name, id) => viewOfGpu({ ...CPU_DEVICE, id, name }));

@@ -29,17 +29,17 @@ const LEAST_NAME = 8;
 /** Cells between two columns. */
 const GAP = 2;
 
-const HEAD = ["GPU", "NAME", "STATUS", "TASKS", "UTIL", "MEMORY", "TEMP", "POWER", "OTHERS", "MODEL"];
+const HEAD = ["GPU", "MACHINE", "NAME", "STATUS", "TASKS", "UTIL", "MEMORY", "TEMP", "POWER", "OTHERS", "MODEL"];
 /** In the order in which they go. */
-const SPARE = ["OTHERS", "POWER", "TEMP"];
+const SPARE = ["OTHERS", "POWER", "TEMP", "MACHINE"];
 
 /** All GPUs, one a line, and under those that get no tasks the reason; one that several share stands once, under the last of them. */
 export function gpusTable(gpus: readonly GpuView[], columns: Columns, style: TableStyle = {}): string {
   if (gpus.length === 0) return "There are no GPUs.";
-  const { bars, names, shown } = layoutFor(gpus, columns);
-  const pick = (row: readonly string[]): string[] => row.filter((_cell, column) => shown.includes(column));
+  const layout = layoutFor(gpus, columns);
+  const pick = (row: readonly string[]): string[] => row.filter((_cell, column) => layout.shown.includes(column));
   const rows = gpus.flatMap((gpu) => [
-    pick(cellsOf(gpu, bars, names, style)),
+    pick(cellsOf(gpu, layout, style)),
     ...reasonsUnder(gpu, gpus).map((why) => wrapped(why, "     ", columns)),
   ]);
   return table(pick(HEAD), rows);
@@ -59,47 +59,66 @@ interface Layout {
   readonly bars: number;
   /** Cells of each name at most. */
   readonly names: number;
+  /** Cells of each machine's name at most. */
+  readonly machines: number;
   /** The columns that are shown. */
   readonly shown: readonly number[];
 }
 
 /** The column of the names by which requests ask for models takes only room that all else leaves, bars included. */
 const LAST = HEAD.indexOf("MODEL");
+const MACHINE = HEAD.indexOf("MACHINE");
+
+/** All columns; that of machines only where there are any. */
+function columnsFor(gpus: readonly GpuView[]): number[] {
+  return [...HEAD.keys()].filter((column) => column !== MACHINE || gpus.some(({ machine }) => machine !== undefined));
+}
 
 /**
  * 1. Where not everything has room, columns in which nothing is known go first.
  * 2. Bars become narrower, and go, before names are shortened much.
- * 3. Where names would tell nothing then, figures go that the page of one GPU has too.
+ * 3. Where names would tell nothing then, those of machines are shortened, and figures go that the page of one GPU has too. At last the
+ *    machines go.
  * 4. The names of models stand where there is room left.
  */
 function layoutFor(gpus: readonly GpuView[], columns: Columns): Layout {
-  if (columns === null) return { bars: 0, names: Infinity, shown: [...HEAD.keys()] };
-  const all = [...HEAD.keys()].filter((column) => column !== LAST);
+  const whole = columnsFor(gpus);
+  if (columns === null) return { bars: 0, names: Infinity, machines: Infinity, shown: whole };
   const longest = Math.max(...gpus.map(({ name }) => widthOf(name)));
-  const layoutWith = (bars: number, shown: readonly number[]): Layout => {
-    const rows = [HEAD, ...gpus.map((gpu) => cellsOf(gpu, bars, longest))];
+  const layoutWith: LayoutWith = (bars, shown, machines = Infinity) => {
+    const rows = [HEAD.map(said), ...gpus.map((gpu) => cellsOf(gpu, { bars, names: longest, machines }))];
     const widths = shown.map((column) => Math.max(...rows.map((row) => widthOf(row[column]!))));
     const width = widths.reduce((sum, cells) => sum + cells + GAP, -GAP);
-    return { bars, names: longest - Math.max(0, width - columns), shown };
+    return { bars, names: longest - Math.max(0, width - columns), machines, shown };
   };
-  const whole = layoutWith(BARS[0], [...all, LAST]);
+  const all = whole.filter((column) => column !== LAST);
+  const plain = gpus.map((gpu) => cellsOf(gpu, { bars: 0, names: longest, machines: Infinity }));
   const known =
-    whole.names >= longest ? all : all.filter((column) => gpus.some((gpu) => cellsOf(gpu, 0, longest)[column] !== "-"));
+    layoutWith(BARS[0], whole).names >= longest ? all : all.filter((at) => plain.some((cells) => cells[at] !== "-"));
   const wanted = Math.min(longest, ENOUGH_FOR_A_NAME);
   const barred = BARS.map((bars) => layoutWith(bars, known)).find(({ names }) => names >= wanted);
-  if (barred !== undefined && gpus.every((gpu) => modelsOn(gpu) === "-")) return barred;
-  if (barred !== undefined) return withModels(barred, layoutWith);
-  const without = (gone: number): Layout =>
+  if (barred === undefined) return narrowest(known, layoutWith, Math.min(longest, LEAST_NAME));
+  return gpus.every((gpu) => modelsOn(gpu) === "-") ? barred : withModels(barred, layoutWith);
+}
+
+type LayoutWith = (bars: number, shown: readonly number[], machines?: number) => Layout;
+
+/** Without bars, and with as few columns less as leave names `least` cells. */
+function narrowest(known: readonly number[], layoutWith: LayoutWith, least: number): Layout {
+  const without = (gone: number, machines: number): Layout =>
     layoutWith(
       0,
       known.filter((column) => !SPARE.slice(0, gone).includes(HEAD[column]!)),
+      machines,
     );
-  const fewer = [0, 1, 2, 3].map(without);
-  const least = Math.min(longest, LEAST_NAME);
+  const fewer = [
+    ...[0, 1, 2, 3].map((gone) => without(gone, ENOUGH_FOR_A_NAME)),
+    ...[3, 4].map((gone) => without(gone, LEAST_NAME)),
+  ];
   return fewer.find(({ names }) => names >= least) ?? { ...fewer.at(-1)!, names: LEAST_NAME };
 }
 
-function withModels(layout: Layout, layoutWith: (bars: number, shown: readonly number[]) => Layout): Layout {
+function withModels(layout: Layout, layoutWith: LayoutWith): Layout {
   const wider = layoutWith(layout.bars, [...layout.shown, LAST]);
   return wider.names >= layout.names ? wider : layout;
 }
@@ -122,9 +141,10 @@ function coloured(status: GpuView["status"], { colour = false }: TableStyle): st
   return colour && style !== undefined ? styleText(style, status, { validateStream: false }) : status;
 }
 
-function cellsOf(gpu: GpuView, bars: number, names: number, style: TableStyle = {}): string[] {
+function cellsOf(gpu: GpuView, { bars, names, machines }: Omit<Layout, "shown">, style: TableStyle = {}): string[] {
   return [
     String(gpu.id),
+    gpu.machine === undefined ? "-" : shortened(gpu.machine, machines),
     shortened(gpu.name, names),
     coloured(gpu.status, style),
     `${gpu.task_count}/${gpu.slots}`,
