@@ -6,8 +6,10 @@ import { request } from "node:https";
 import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { test } from "node:test";
+import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { parseConfig } from "../src/config/config.ts";
 import { type Certified, newCertificate } from "./helpers/certificate.ts";
+import { runCommand } from "./helpers/command.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 import { type LocalServer, startLocalServer } from "./helpers/local-server.ts";
 
@@ -65,6 +67,66 @@ test("a client without a certificate of server.tls.client_ca gets no answer, and
   writeFileSync(path("ca"), "nothing");
   assert.match(server.reload(config).certificate!, /stays in use: server\.tls\.client_ca: .* has no certificate/);
   assert.equal(await asked(server, newCertificate("robot", others)), 200);
+});
+
+test("commands show the certificate that is named, and say so where one is wanted", async (t) => {
+  const folder = temporaryFolder(t);
+  const put = (name: string, text: string): string => {
+    const path = join(folder, `${name}.pem`);
+    writeFileSync(path, text);
+    return path;
+  };
+  const files = { cert: put("cert", site.cert), key: put("key", site.key), ca: put("ca", ours.cert) };
+  const config = `server: { tls: { cert: "${files.cert}", key: "${files.key}", client_ca: "${files.ca}" } }`;
+  const server = await startLocalServer(t, { config, devices: "simulated:1" });
+  const authorities = getCACertificates("default");
+  t.after(() => setDefaultCACertificates(authorities));
+  setDefaultCACertificates([...authorities, site.cert]);
+  const url = server.url.replace("127.0.0.1", "localhost");
+  const robot = newCertificate("robot", ours);
+  const [cert, key] = [put("robot", robot.cert), put("robot-key", robot.key)];
+  const both = put("both", robot.cert + robot.key);
+  const command = async (args: readonly string[], env: Record<string, string> = {}) => {
+    const { code, stdout, stderr } = await runCommand([...args, "--url", url], {
+      env: { ALT_LAS_API_KEY: server.key, ...env },
+    });
+    return { code, text: stdout + stderr };
+  };
+  const wanted =
+    /^The server at https:\S+ .*lets only clients with a certificate in \(server\.tls\.client_ca\).* name yours by --client-cert FILE and --client-key FILE\.\n$/;
+  for (const args of [["gpus"], ["ready"], ["cluster"], ["cluster", "token"], ["cluster", "revoke", "one"]]) {
+    const bare = await command(args);
+    assert.equal(bare.code, 1, args.join(" "));
+    assert.match(bare.text, wanted);
+    const shown = await command([...args, "--client-cert", cert, "--client-key", key]);
+    assert.doesNotMatch(shown.text, /certificate/, args.join(" "));
+  }
+  assert.equal((await command(["gpus", "--client-cert", cert, "--client-key", key])).code, 0);
+  assert.equal((await command(["ready"], { ALT_LAS_CLIENT_CERT: cert, ALT_LAS_CLIENT_KEY: key })).code, 0);
+  assert.equal((await command(["tasks"], { ALT_LAS_CLIENT_CERT: both, ALT_LAS_CLIENT_KEY: "" })).code, 0);
+  assert.equal((await command(["predict", "hello", "--max-length", "3", "--client-cert", both])).code, 0);
+  const foreign = newCertificate("robot", others);
+  const refused = put("foreign", foreign.cert + foreign.key);
+  for (const name of ["gpus", "ready"])
+    assert.match(
+      (await command([name, "--client-cert", refused])).text,
+      /has closed the connection: perhaps no authority/,
+    );
+  const sentences = [
+    [["--client-key", key], /^The key .* is for a client certificate, and none is named: --client-cert FILE does\.\n$/],
+    [["--client-cert", join(folder, "none")], /^The client certificate .*none cannot be read: ENOENT/],
+    [["--client-cert", cert, "--client-key", join(folder, "none")], /^The key .*none of the client certificate cannot/],
+    [["--client-cert", cert], /^The client certificate .*robot\.pem cannot be used, with a key in the same file: /],
+    [
+      ["--client-cert", cert, "--client-key", files.key],
+      /robot\.pem cannot be used with the key .*key\.pem: .*mismatch/,
+    ],
+  ] as const;
+  for (const [args, sentence] of sentences) {
+    const { code, text } = await command(["gpus", ...args]);
+    assert.equal(code, 1);
+    assert.match(text, sentence);
+  }
 });
 
 test("server.tls.client_ca without TLS is refused", () => {

@@ -288,17 +288,17 @@ test("another program at the port is a problem, and another server or nobody is 
   await once(other, "listening");
   const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
   const folder = newFolder(t);
-  assert.match((await server(folder, true, url)).problems[0]!.problem, /^Another program listens at http:/);
-  const elsewhere = await server(folder, true, url);
+  assert.match((await server(folder, true, { url })).problems[0]!.problem, /^Another program listens at http:/);
+  const elsewhere = await server(folder, true, { url });
   assert.deepEqual([elsewhere.runs, elsewhere.problems], [false, []]);
   assert.match(String(elsewhere.facts["runs"]), /^none on these data; ALT_LAS 0\.1\.0 answers at/);
   assert.deepEqual(elsewhere.facts["gpus"], ["2 total", "2 ready"]);
   assert.match(
-    (await server(folder, true, url)).problems[0]!.problem,
+    (await server(folder, true, { url })).problems[0]!.problem,
     /is not ready: No GPU serves\. npx alt-las doctor/,
   );
   other.closeAllConnections();
   other.close();
   await once(other, "close");
-  assert.deepEqual(await server(folder, true, url), { facts: { runs: null }, problems: [], runs: false });
+  assert.deepEqual(await server(folder, true, { url }), { facts: { runs: null }, problems: [], runs: false });
 });

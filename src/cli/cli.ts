@@ -15,7 +15,7 @@ import type { Options } from "./context.ts";
 import type { Origin } from "./greeting.ts";
 import { AltLasError } from "../errors.ts";
 import { addStore } from "./store.ts";
-import { addRemote } from "./remote/commands.ts";
+import { addRemote, certificateOf, located, type RemoteFlags } from "./remote/commands.ts";
 import type { Logger } from "../log/log.ts";
 import type { MaybeTerminal } from "./remote/terminal.ts";
 import { ALT_LAS } from "../common/paste.ts";
@@ -250,13 +250,13 @@ function addDiagnosis(cli: Command, io: Io): void {
         json ? JSON.stringify(report, null, 2) : whereText(report, io.stdout.isTTY ? io.stdout.columns || 80 : null),
       );
     });
-  configured(cli.command("doctor"))
+  located(configured(cli.command("doctor")))
     .description("look for what is wrong, and print a page for a report of it; no secret is on it")
-    .option("--url <url>", "where the server listens (default: where the configuration says)")
     .option("--json", "print it as JSON")
-    .action(async ({ config, url, json = false }: Options & { url?: string; json?: boolean }, command: Command) => {
+    .action(async ({ config, url, json = false, ...flags }: Options & RemoteFlags, command: Command) => {
       const { doctorCommand } = await import("./doctor.ts");
-      const { text, ok } = await doctorCommand({ config, url, dataDir: dataDirOf(command) }, json);
+      const certificate = await certificateOf(flags);
+      const { text, ok } = await doctorCommand({ config, url, certificate, dataDir: dataDirOf(command) }, json);
       io.log(text);
       // Printed already.
       if (!ok) throw new CommanderError(1, "alt-las.wrong", "");

@@ -1,6 +1,7 @@
 /** `alt-las doctor`: looks at everything that a report of a fault needs, and at what is wrong. It changes nothing, and shows no secret. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { ClientCertificate, Shown } from "../common/client-certificate.ts";
 import { wallTimeText } from "../common/clock.ts";
 import type { Config } from "../config/config.ts";
 import { cacheFolder } from "../models/environment.ts";
@@ -23,6 +24,8 @@ export interface DoctorOptions {
   readonly config: string | undefined;
   /** Where a server may be; it is asked for what the configuration says. */
   readonly urlOf: (config: NonNullable<ReturnType<typeof settings>["config"]>) => string | null;
+  /** Shown to a server that wants one of its clients; absent: there is none. */
+  readonly certificate?: ClientCertificate | undefined;
   readonly environment: NodeJS.ProcessEnv;
   /** Ask the drivers and llama.cpp; only a test has others. */
   readonly look?: typeof cards;
@@ -35,13 +38,17 @@ async function onPostgres({ store }: Config, runs: boolean): Promise<Section> {
   return postgres(store, runs);
 }
 
+function shownAt(url: string | null, { certificate }: DoctorOptions): Shown | null {
+  return url === null ? null : { url, certificate };
+}
+
 export async function doctorReport(options: DoctorOptions): Promise<DoctorReport> {
   const { dataDir, why, notes, environment, look = cards, probe } = options;
   const configuration = settings(options.config, dataDir);
   const { config } = configuration;
   const databasePath = config?.store.path ?? join(dataDir, "alt-las.db");
   const [running, found] = await Promise.all([
-    server(dataDir, existsSync(dataDir), config && options.urlOf(config)),
+    server(dataDir, existsSync(dataDir), shownAt(config && options.urlOf(config), options)),
     look(config?.gpu.worker_environment ?? []),
   ]);
   const isIdle = !running.runs && config !== null;

@@ -1,4 +1,5 @@
 /** The server that runs on the data directory, or else the one where the configuration says. */
+import { type Shown, wantsCertificate } from "../common/client-certificate.ts";
 import { isObject, valueIn } from "../common/json-values.ts";
 import { ALT_LAS, START } from "../common/paste.ts";
 import { plainAnswer } from "../common/plain-answer.ts";
@@ -15,9 +16,9 @@ export interface Asked extends Section {
 
 /**
  * @param hasFolder whether there is a data directory
- * @param url where else a server may be; null: nobody knows
+ * @param at where else a server may be; null: nobody knows
  */
-export async function server(dataDir: string, hasFolder: boolean, url: string | null): Promise<Asked> {
+export async function server(dataDir: string, hasFolder: boolean, at: Shown | null): Promise<Asked> {
   try {
     const status = hasFolder ? await askServer(dataDir, STATUS_ROUTE) : undefined;
     if (status !== undefined) return { ...told(status as ServerStatus), runs: true };
@@ -31,7 +32,7 @@ export async function server(dataDir: string, hasFolder: boolean, url: string | 
       };
     return { facts: { runs: "cannot be asked" }, problems: [{ problem: messageOf(error), mend: null }], runs: false };
   }
-  return { ...(await elsewhere(url)), runs: false };
+  return { ...(await elsewhere(at)), runs: false };
 }
 
 /** The section made of a server's own status. */
@@ -87,13 +88,16 @@ function otherVersion(version: string): Problem {
   };
 }
 
-async function elsewhere(url: string | null): Promise<Section> {
+async function elsewhere(at: Shown | null): Promise<Section> {
   const nobody = { facts: { runs: null }, problems: [] };
-  if (url === null) return nobody;
+  if (at === null) return nobody;
+  const { url, certificate } = at;
   let answer: unknown;
   try {
-    answer = valueIn(await plainAnswer(url, "healthz"));
+    answer = valueIn(await plainAnswer(url, "healthz", certificate));
   } catch (error) {
+    const wanted = wantsCertificate(at, error);
+    if (wanted !== null) return { ...nobody, problems: [{ problem: wanted, mend: null }] };
     // A server that does not speak HTTP takes the port all the same.
     const { code = "" } = error as NodeJS.ErrnoException;
     if (code === "ECONNREFUSED" || code === "ENOTFOUND" || code === "EADDRNOTAVAIL") return nobody;

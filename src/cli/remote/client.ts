@@ -3,10 +3,12 @@ import { type Language, languageOfTerminal } from "../../words/language.ts";
 import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import { resolve } from "node:path";
+import type { Dispatcher } from "undici";
 import type { Config } from "../../config/config.ts";
 import { AltLasError, type ErrorCode, ERRORS, messageOf } from "../../errors.ts";
 import { isObject } from "../../common/json-values.ts";
 import { shown } from "../../common/validation.ts";
+import { type ClientCertificate, wantsCertificate } from "../../common/client-certificate.ts";
 import { socketIn, urlOfServer } from "../../common/server-address.ts";
 import { legible } from "../../common/legible.ts";
 import { START } from "../../common/paste.ts";
@@ -17,6 +19,8 @@ export interface Remote {
   readonly url: string;
   /** undefined: none is sent, which only a server with `auth.enabled: false` is content with. */
   readonly key: string | undefined;
+  /** Shown to a server that wants one of its clients; absent: there is none. */
+  readonly certificate?: ClientCertificate;
   /** Of the sentences in its answers; absent: the terminal's. */
   readonly language?: Language;
   /** Seconds to wait for an answer. */
@@ -140,7 +144,7 @@ export async function* eventsFrom(remote: Remote, path: string, question: Questi
 }
 
 async function send(
-  { url, key, language = languageOfTerminal(process.env) }: Remote,
+  { url, key, certificate, language = languageOfTerminal(process.env) }: Remote,
   path: string,
   { method = "GET", body, signal }: Question,
 ): Promise<Response> {
@@ -150,20 +154,36 @@ async function send(
     ...(key !== undefined && { authorization: `Bearer ${checkedKey(key)}` }),
     ...(body !== undefined && { "content-type": "application/json" }),
   };
-  const socket = socketIn(url);
-  return fetch(new URL(`api/v1/${path}`, base), {
-    method,
-    headers,
-    ...(socket !== null && { dispatcher: await dispatcherOver(socket) }),
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-    ...(signal !== undefined && { signal }),
-  });
+  const dispatcher = await dispatcherFor(socketIn(url), certificate);
+  try {
+    return await fetch(new URL(`api/v1/${path}`, base), {
+      method,
+      headers,
+      ...(dispatcher !== null && { dispatcher }),
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(signal !== undefined && { signal }),
+    });
+  } catch (error) {
+    const { cause = error } = error as Error;
+    const wanted = wantsCertificate({ url, certificate }, cause);
+    throw wanted === null ? error : new AltLasError("bad_config", wanted);
+  }
 }
 
-/** For a socket, which only programs of this machine reach. */
-async function dispatcherOver(socketPath: string) {
+/** Those that show a certificate, whose connections serve for the next requests. */
+const dispatchers = new WeakMap<ClientCertificate, Dispatcher>();
+
+/** For a socket, which only programs of this machine reach, or for a certificate; null: what `fetch` has. */
+async function dispatcherFor(
+  socketPath: string | null,
+  certificate: ClientCertificate | undefined,
+): Promise<Dispatcher | null> {
+  if (socketPath === null && certificate === undefined) return null;
   const { Agent } = await import("undici");
-  return new Agent({ connect: { socketPath } });
+  if (socketPath !== null) return new Agent({ connect: { socketPath } });
+  const made = dispatchers.get(certificate!) ?? new Agent({ connect: { ...certificate! } });
+  dispatchers.set(certificate!, made);
+  return made;
 }
 
 /** With a slash at its end, so that what follows is added to its path; the API's own path may be a part of it or not. */

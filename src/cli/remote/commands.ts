@@ -3,6 +3,7 @@ import { said } from "../../words/terminal.ts";
 import { text as textOf } from "node:stream/consumers";
 import type { Readable } from "node:stream";
 import { Argument, type Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import type { CertificateFlags, ClientCertificate } from "../../common/client-certificate.ts";
 import { CONFIG_WORDS } from "../../config/place.ts";
 import { PRIORITIES, STRATEGIES, TASK_STATUSES } from "../../task.ts";
 import type { FormFlags } from "./answer-form.ts";
@@ -16,7 +17,7 @@ export interface RemoteIo {
   readonly stderr: MaybeTerminal;
 }
 
-export interface RemoteFlags {
+export interface RemoteFlags extends CertificateFlags {
   readonly config?: string;
   readonly url?: string;
   readonly keyFile?: string;
@@ -48,9 +49,25 @@ export function keyed(command: Command): Command {
 }
 
 function placed(command: Command): Command {
+  return located(command.option("--config <file>", CONFIG_WORDS));
+}
+
+/** Options of every command that may reach a server over HTTP. */
+export function located(command: Command): Command {
   return command
-    .option("--config <file>", CONFIG_WORDS)
-    .option("--url <url>", "where the server listens (default: where the configuration says)");
+    .option("--url <url>", "where the server listens (default: where the configuration says)")
+    .option(
+      "--client-cert <file>",
+      "certificate for a server that lets only clients with one in (default: the environment variable ALT_LAS_CLIENT_CERT)",
+    )
+    .option("--client-key <file>", "its key (default: ALT_LAS_CLIENT_KEY, or the file of the certificate)");
+}
+
+/** undefined: none is named. @throws {AltLasError} `bad_config` */
+export async function certificateOf(flags: CertificateFlags): Promise<ClientCertificate | undefined> {
+  const { ALT_LAS_CLIENT_CERT: cert, ALT_LAS_CLIENT_KEY: key } = process.env;
+  if (!(flags.clientCert ?? flags.clientKey ?? (cert || key))) return undefined;
+  return (await import("../../common/client-certificate.ts")).certificateIn(flags, process.env);
 }
 
 async function urlOf({ url, config }: RemoteFlags): Promise<string> {
@@ -60,8 +77,10 @@ async function urlOf({ url, config }: RemoteFlags): Promise<string> {
 }
 
 export async function remoteOf({ keyFile, ...flags }: RemoteFlags): Promise<Remote> {
+  const certificate = await certificateOf(flags);
   return {
     url: await urlOf(flags),
+    ...(certificate !== undefined && { certificate }),
     // Set to nothing counts as not set.
     key: keyFile === undefined ? process.env.ALT_LAS_API_KEY || undefined : readKey(keyFile),
     // Programs read it, and what they read is the same on every terminal.
@@ -84,7 +103,8 @@ function addReady(cli: Command, io: RemoteIo): void {
     cli.command("ready").description("say whether a running server is ready, or why not; the exit status is 1 then"),
   ).action(async (flags: RemoteFlags) => {
     const { readyCommand } = await import("./ready.ts");
-    placesOf(io).out.write(`${said(await readyCommand(await urlOf(flags)))}\n`);
+    const at = { url: await urlOf(flags), certificate: await certificateOf(flags) };
+    placesOf(io).out.write(`${said(await readyCommand(at))}\n`);
   });
 }
 
