@@ -103,11 +103,12 @@ test("a machine that is silent is lost, its tasks end as cut off, and it is back
   const { bus } = await world.agent("one", SLOW);
   await world.became(0, "ready");
   const run = world.run(0, "endless", 10_000);
-  await world.changes.until(() => run.text !== "");
+  await world.changes.until(() => (run.task.use?.completionTokens ?? 0) > 0);
   await bus.set(false);
   const outcome = await world.ended(run);
   assert(outcome.status === "interrupted");
   assert.equal(outcome.reason, "machine_lost");
+  const lost = run.task.use!.completionTokens;
   assert.equal(world.facts.get(0)!.instances[0]!.state, "faulted");
   const [gpu] = world.pool.list(() => ({ taskCount: 0, load: 0 }));
   assert.equal(gpu!.status, "faulted");
@@ -121,7 +122,10 @@ test("a machine that is silent is lost, its tasks end as cut off, and it is back
   await bus.set(true);
   await world.became(0, "ready");
   const again = world.run(0, "again", 2, run.task);
-  assert.equal((await world.ended(again)).status, "completed");
+  const end = await world.ended(again);
+  assert(end.status === "completed");
+  // A GPU has worked for the attempt that was lost, too.
+  assert.deepEqual([end.result.completionTokens, again.task.use!.completionTokens], [2, lost + 2]);
   assert.deepEqual(
     [...new Set(cancels)].map((key) => key.split(":").slice(0, 2)),
     [[run.task.id, "1"]],
