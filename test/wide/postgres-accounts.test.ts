@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { after, test, type TestContext } from "node:test";
 import { pino } from "pino";
@@ -278,6 +279,32 @@ test(
     assert.deepEqual(await names(accounts), ["ada"]);
   },
 );
+
+test("a start whose database says nothing any more ends with a sentence", { skip: skipOnShared }, async (t) => {
+  const folder = testFolder(t);
+  const asked = Promise.withResolvers<void>();
+  const proxy = createServer((client) => {
+    const behind = connect(join(server.folder, ".s.PGSQL.5432"));
+    for (const socket of [client, behind]) socket.on("error", () => {});
+    client.once("close", () => behind.destroy());
+    behind.pipe(client);
+    client.on("data", (bytes) => {
+      if (bytes.includes("server_version_num")) asked.resolve();
+      else behind.write(bytes);
+    });
+  }).listen(join(folder, ".s.PGSQL.5432"));
+  await once(proxy, "listening");
+  t.after(() => proxy.close());
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const opening = openAccounts({ url: server.url("postgres", folder), schema: newSchema(), earlier: NOTHING });
+  const refused = assert.rejects(opening, {
+    code: "store_unavailable",
+    message: /^PostgreSQL at .* cannot be reached: it has not answered for 10 seconds$/,
+  });
+  await asked.promise;
+  t.mock.timers.tick(10_000);
+  await refused;
+});
 
 test(
   "a database that drops packets is not waited for again, once a look has found that",

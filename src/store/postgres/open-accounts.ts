@@ -2,9 +2,10 @@
 import { AltLasError } from "../../errors.ts";
 import { type Accounts, type KeyUses, withoutDoubles } from "../accounts.ts";
 import { PostgresAccounts } from "./accounts.ts";
+import { alone } from "./alone.ts";
 import { openFailure, shownUrl } from "./failures.ts";
-import { checkServer, migrate } from "./schema.ts";
-import { Session } from "./session.ts";
+import { checkServer, migrate, missingIn } from "./schema.ts";
+import { Session, type SessionPlace } from "./session.ts";
 import { refuseUnfinished } from "./unfinished.ts";
 
 /** The users and keys of an earlier place, which are taken over where nobody has ever been added. */
@@ -28,25 +29,35 @@ export interface OpenAccountsOptions {
   readonly now?: () => number;
 }
 
-/** @throws {AltLasError} `bad_config`, `store_unavailable` */
+/** @throws {AltLasError} `bad_config`, `store_unavailable`: also where the database says nothing for 10 seconds */
 export async function openAccounts(options: OpenAccountsOptions): Promise<PostgresAccounts> {
   const { url, schema, earlier } = options;
   const shown = shownUrl(url);
   const place = { url, schema, name: "alt-las accounts" };
-  let session: Session | undefined;
   try {
-    session = await Session.open(place);
-    await checkServer(session, place, shown);
-    if (options.isCopy !== true) await refuseUnfinished(session, shown);
-    if (earlier !== undefined) await migrate(session, { schema, shown }, () => undefined);
-    else await refuseNone(session, `the schema ${schema} of ${shown}`);
+    const isPresent = await alone(place, async (session, ending) => {
+      await checkServer(session, place, shown, ending);
+      if (options.isCopy !== true) await refuseUnfinished(session, shown);
+      if (earlier !== undefined) return (await missingIn(session, schema, shown)) === 0;
+      await refuseNone(session, `the schema ${schema} of ${shown}`);
+      return true;
+    });
+    if (!isPresent) await makePresent(place, shown);
     const accounts = new PostgresAccounts(place, options.now);
     if (earlier !== undefined) await takeOver(accounts, earlier);
     return accounts;
   } catch (error) {
     throw openFailure(error, shown);
+  }
+}
+
+/** Has no time limit: a step may take long, or wait for that of another server. */
+async function makePresent(place: SessionPlace, shown: string): Promise<void> {
+  const session = await Session.open(place);
+  try {
+    await migrate(session, { schema: place.schema, shown }, () => undefined);
   } finally {
-    session?.close();
+    session.close();
   }
 }
 
