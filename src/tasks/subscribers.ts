@@ -90,8 +90,10 @@ export class Subscribers {
   /** @param before the position where it begins in this run's output */
   delta(task: Task, delta: Delta, before: number): void {
     const listeners = this.#listeners.get(task.id);
+    if (listeners === undefined) return;
+    const runs = this.#runs.get(task.id);
     // Events that come before its start is on disk, and its output whole, are told when they are.
-    if (listeners === undefined || !this.#isOnDisk(task) || !this.#isWhole(task)) return;
+    if (!isOnDisk(task, runs) || runs?.output?.isWhole === false) return;
     for (const listener of listeners) listener.delta(delta, before);
   }
 
@@ -119,15 +121,14 @@ export class Subscribers {
     return listeners;
   }
 
-  #isOnDisk(task: Task): boolean {
-    const runs = this.#runs.get(task.id);
-    // Of a task whose end is on disk, no run is kept.
-    return runs === undefined ? isFinal(task.status) : runs.onDisk === attemptNumber(task);
-  }
-
   #isPlaced(task: Task): boolean {
     // An end that is not on disk yet leaves the task as it was.
-    return task.status !== "queued" && task.gpuId !== null && task.attempts.length > 0 && this.#isOnDisk(task);
+    return (
+      task.status !== "queued" &&
+      task.gpuId !== null &&
+      task.attempts.length > 0 &&
+      isOnDisk(task, this.#runs.get(task.id))
+    );
   }
 
   #isWhole(task: Task): boolean {
@@ -165,4 +166,9 @@ export class Subscribers {
 /** @param task that a GPU has */
 function placeOf(task: Task): Place {
   return { attempt: attemptNumber(task), gpuId: task.gpuId!, model: task.ranModel };
+}
+
+/** Of a task whose end is on disk, no run is kept. */
+function isOnDisk(task: Task, runs: Runs | undefined): boolean {
+  return runs === undefined ? isFinal(task.status) : runs.onDisk === attemptNumber(task);
 }
