@@ -160,7 +160,8 @@ class ClusterServer {
       version: VERSION,
       metrics: () => metrics.scrape(),
       leader: () => (this.#leading === null ? this.#role.leader : this.#self),
-      ended: (id) => ended.get(id),
+      seesDatabase: () => this.#role.seesDatabase,
+      ended,
       texts,
     });
     live.use(usersOf(standby, log));

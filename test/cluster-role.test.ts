@@ -52,6 +52,15 @@ test("a leader that has not been seen for a while is asked nothing, until it is 
   }
 });
 
+test("it knows whether the database could be asked at the last look", () => {
+  const role = new Role(LIMITS);
+  assert.equal(role.seesDatabase, true);
+  role.failed(1);
+  assert.equal(role.seesDatabase, false);
+  role.looked(held("1"));
+  assert.equal(role.seesDatabase, true);
+});
+
 test("after another server was faster, it waits as long as for any", () => {
   const role = new Role(LIMITS);
   for (let look = 0; look < 12; look++) role.looked(held("1"));

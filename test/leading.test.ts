@@ -30,8 +30,13 @@ test("a leader that may be none any more answers only what stays as it is", asyn
   assert.deepEqual([(await health()).status, (await health()).body.role], [200, "leader"]);
   leads = false;
   assert.equal((await server.task(task_id)).status, "completed");
+  const events = await fetch(`${server.url}/api/v1/task/${task_id}/events`, {
+    headers: { authorization: `Bearer ${server.key}` },
+  });
+  assert.match(await events.text(), /^event: completed$/m);
   for (const [method, path] of [
     ["GET", `/api/v1/task/${later}`],
+    ["GET", `/api/v1/task/${later}/events`],
     ["GET", "/api/v1/tasks"],
     ["POST", "/api/v1/predict"],
     ["DELETE", `/api/v1/task/${task_id}`],
@@ -39,6 +44,7 @@ test("a leader that may be none any more answers only what stays as it is", asyn
   ] as const) {
     const { status, headers, body } = await server.request(method, path);
     assert.deepEqual([status, body.code, headers.get("retry-after")], [503, "not_ready", "1"], path);
+    assert.match(String(body.error), /^This server has not heard from the task database on PostgreSQL for 2 seconds/);
   }
   assert.equal((await health()).status, 503);
   leads = true;

@@ -19,6 +19,7 @@ import { createStandby } from "../src/http/standby/server.ts";
 import { createLogger } from "../src/log/log.ts";
 import { Output, textOf } from "../src/output.ts";
 import { BEAT } from "./helpers/cluster-world.ts";
+import { NOTHING_ENDED } from "./helpers/ended.ts";
 import { brief, LiveClient, type ServerEvent } from "./helpers/events.ts";
 import {
   aCompletedTask,
@@ -115,8 +116,9 @@ async function world(t: TestContext, ofLeader = "", own = "") {
     credentials: new Credentials({ config: config.auth, dataDir: testFolder(t), log }),
     version: "1.2.3",
     leader: () => now,
+    seesDatabase: () => true,
     texts,
-    ended: () => Promise.resolve(null),
+    ended: NOTHING_ENDED,
     metrics: () => Promise.resolve({ contentType: "text/plain", text: "" }),
   });
   t.after(() => close(server.app));

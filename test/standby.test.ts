@@ -21,6 +21,7 @@ import { readTls } from "../src/http/tls.ts";
 import { createLogger } from "../src/log/log.ts";
 import { newTask, type Task } from "../src/task.ts";
 import { newCertificate } from "./helpers/certificate.ts";
+import { NOTHING_ENDED } from "./helpers/ended.ts";
 import { Hub } from "./helpers/memory-bus.ts";
 import { testFolder } from "./helpers/store.ts";
 
@@ -32,6 +33,7 @@ interface World {
   readonly port: number;
   readonly server: StandbyServer;
   leader: LeadingServer | null;
+  seesDatabase: boolean;
 }
 
 /** @param said the errors in its log */
@@ -45,7 +47,8 @@ async function standby(t: TestContext, answer: http.RequestListener, yaml = "", 
   const config = parseConfig(`auth: { enabled: false }\n${yaml}`, "config.yaml", { port: 0 });
   const log = createLogger("error", { write: (line) => void said.push(line) });
   const { port } = leader.address() as AddressInfo;
-  const world = { leader: { id: "a", url: `http://127.0.0.1:${port}`, secret: SECRET } as LeadingServer | null };
+  const first: LeadingServer = { id: "a", url: `http://127.0.0.1:${port}`, secret: SECRET };
+  const world = { leader: first as LeadingServer | null, seesDatabase: true };
   const server = createStandby({
     config,
     live: { config, values: [], sourceOf: () => "default", patch: () => [] },
@@ -53,8 +56,9 @@ async function standby(t: TestContext, answer: http.RequestListener, yaml = "", 
     credentials: new Credentials({ config: config.auth, dataDir: testFolder(t), log }),
     version: "1.2.3",
     leader: () => world.leader,
+    seesDatabase: () => world.seesDatabase,
     texts: new TextReader({ bus: new Hub().connect(), cluster: "a" }),
-    ended: (id) => Promise.resolve(id === ENDED ? endedTask() : null),
+    ended: { ...NOTHING_ENDED, get: (id) => Promise.resolve(id === ENDED ? endedTask() : null) },
     metrics: () => Promise.resolve({ contentType: "text/plain", text: "altlas_cluster_leads 0\n" }),
   });
   t.after(() => close(server.app));
@@ -150,6 +154,11 @@ test("while nobody leads it says so, and gives out what has ended", async (t) =>
   const health = await ask(world, "/healthz");
   assert.equal(health.status, 503);
   assert.equal((JSON.parse(health.text) as { role: string }).role, "standby");
+  const reason = async (): Promise<string> =>
+    (JSON.parse((await ask(world, "/readyz")).text) as { reason: string }).reason;
+  assert.equal(await reason(), "No server leads the cluster at the moment.");
+  world.seesDatabase = false;
+  assert.match(await reason(), /^This server cannot reach the task database on PostgreSQL/);
 });
 
 test("a leader that is not there is no leader", async (t) => {

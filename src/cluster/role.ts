@@ -43,6 +43,11 @@ export class Role {
     return this.#leader;
   }
 
+  /** Whether the database could be asked at the last look. */
+  get seesDatabase(): boolean {
+    return this.#missed === 0;
+  }
+
   looked({ lease, isFree, leader }: Look): Todo {
     this.#missed = 0;
     if (lease === null || isFree) return this.#lead(lease?.expiresAt ?? null);

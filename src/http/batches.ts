@@ -1,8 +1,11 @@
 /** Batches: how far they are, what came of them, and ending them early. */
 import { once } from "node:events";
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyReply } from "fastify";
 import { AT_ONCE, nextTurn } from "../common/turns.ts";
 import { AltLasError } from "../errors.ts";
+import type { Logger } from "../log/log.ts";
+import type { Batch } from "../task.ts";
+import type { ListedSnapshot, TaskApi } from "../tasks/task-api.ts";
 import { mayChange } from "./access.ts";
 import { holdForAnswer } from "./answers.ts";
 import { tellForeignChange, tellForeignRead } from "./foreign-changes.ts";
@@ -87,27 +90,45 @@ export function resultsRoute(app: FastifyInstance, { tasks, log }: ServerParts):
     handler: async ({ caller, params, query, method }, reply) => {
       const { batch } = await batchNamed(tasks, caller, params);
       if (method === "GET") tellForeignRead(reply.request, batch, "export.results", batch.id);
-      holdForAnswer(reply, RESULTS_BYTES);
-      const read: ReadTask[] = [];
-      const gone = goneSignal(reply, () => answer.write("\n"));
-      const answer = beginLiveAnswer(reply, "application/x-ndjson; charset=utf-8");
-      if (method === "HEAD") return void answer.end();
-      try {
-        let sent = 0;
-        for await (const task of tasks.batchResults(batch.id, query.follow, gone)) {
-          if (sent++ % AT_ONCE === 0 && sent > 1) await nextTurn();
-          const line = jsonLine({ index: task.seq - batch.firstSeq, ...forReader(reply.request, viewOfTask(task)) });
-          addUnread(task, read);
-          if (!answer.write(`${line}\n`)) await once(answer, "drain", { signal: gone });
-        }
-        tellRead(tasks, reply, read);
-        answer.end();
-      } catch (error) {
-        if (gone.aborted) return;
-        log.error({ err: error, batch: batch.id }, "the results of a batch could not be sent");
-        // The status is out, so the client learns of it by an answer that breaks off.
-        answer.destroy();
-      }
+      const results = (gone: AbortSignal) => tasks.batchResults(batch.id, query.follow, gone);
+      await sendResults(reply, batch, { results, tasks, log });
     },
   });
+}
+
+export interface SentResults {
+  /** The tasks, until the signal aborts. */
+  readonly results: (gone: AbortSignal) => AsyncIterable<ListedSnapshot>;
+  /** Told of those whose texts go when they are read. */
+  readonly tasks: Pick<TaskApi, "read">;
+  readonly log: Logger;
+}
+
+/** Answers with tasks of a batch, a line each, as they come. */
+export async function sendResults(
+  reply: FastifyReply,
+  { id, firstSeq }: Pick<Batch, "id" | "firstSeq">,
+  { results, tasks, log }: SentResults,
+): Promise<void> {
+  holdForAnswer(reply, RESULTS_BYTES);
+  const read: ReadTask[] = [];
+  const gone = goneSignal(reply, () => answer.write("\n"));
+  const answer = beginLiveAnswer(reply, "application/x-ndjson; charset=utf-8");
+  if (reply.request.method === "HEAD") return void answer.end();
+  try {
+    let sent = 0;
+    for await (const task of results(gone)) {
+      if (sent++ % AT_ONCE === 0 && sent > 1) await nextTurn();
+      const line = jsonLine({ index: task.seq - firstSeq, ...forReader(reply.request, viewOfTask(task)) });
+      addUnread(task, read);
+      if (!answer.write(`${line}\n`)) await once(answer, "drain", { signal: gone });
+    }
+    tellRead(tasks, reply, read);
+    answer.end();
+  } catch (error) {
+    if (gone.aborted) return;
+    log.error({ err: error, batch: id }, "the results of a batch could not be sent");
+    // The status is out, so the client learns of it by an answer that breaks off.
+    answer.destroy();
+  }
 }

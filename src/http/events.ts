@@ -61,13 +61,16 @@ export async function streamTask(
 const EVENT_ID = /^([0-9a-f-]{36}):(?:(end)|([1-9]\d{0,8}):(\d{1,15}))$/;
 
 /** An EventSource that has heard of no event sends no header, and a page that builds its URL an empty value. */
-export function lastEventId({ headers, query }: FastifyRequest<{ Querystring: EventsQuery }>): string {
+export function lastEventId({
+  headers,
+  query,
+}: Pick<FastifyRequest<{ Querystring: Pick<EventsQuery, "last_event_id"> }>, "headers" | "query">): string {
   const header = headers["last-event-id"];
   return header === undefined ? (query.last_event_id ?? "") : String(header);
 }
 
 /** @throws {AltLasError} `invalid_input`: no event of this task has this id */
-function positionOf(id: string, given: string): Position | "end" {
+export function positionOf(id: string, given: string): Position | "end" {
   if (given === "") return BEGINNING;
   const [, task, end, attempt, offset] = EVENT_ID.exec(given) ?? [];
   if (task !== id) {

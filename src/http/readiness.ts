@@ -15,10 +15,14 @@ export interface ReadinessParts {
   readonly member?: Pick<ClusterMember, "leads"> | undefined;
 }
 
+/** The reason of a server that leads, as far as it knows. */
+export const UNSURE =
+  "This server has not heard from the task database on PostgreSQL for 2 seconds, so another one may lead the cluster by now.";
+
 /** Whether a task sent now could finish, and could be sent at all. */
 export function readinessOf({ tasks, pool, models, credentials, lost, member }: ReadinessParts): Readiness {
   if (lost.aborted) return { ready: false, reason: messageOf(lost.reason) };
-  if (member?.leads() === false) return { ready: false, reason: "Another server may lead the cluster by now." };
+  if (member?.leads() === false) return { ready: false, reason: UNSURE };
   if (!tasks.canSave) return { ready: false, reason: "Tasks cannot be written to disk." };
   const { trouble } = credentials;
   if (trouble?.isShut) return { ready: false, reason: trouble.sentence };

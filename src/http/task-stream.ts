@@ -36,19 +36,28 @@ export async function streamEvents({ tasks, pings, reply }: Live, reader: Reader
     }
     if (left) onLeft?.();
   };
-  const stream = new EventStream(
-    reply.raw,
-    id,
-    position,
-    onOver,
-    (characters) => mayHold(reply, characters),
-    languageOf(reply.request),
-  );
+  const stream = streamTo(reply, { id, position }, onOver);
   const following = tasks.follow(id, stream);
   if (following === null) return tellEnd(tasks, reply, id, stream);
   if (!reply.raw.headersSent) beginLiveAnswer(reply, EVENT_STREAM, "with events");
   stop = signsOfLife(pings, reply, stream);
   stream.start(following);
+}
+
+/** Answers with what follows a position in the events of a task that has ended, and whose texts stay. */
+export function streamEnded(reply: FastifyReply, task: TaskSnapshot, position: Position): void {
+  const stream = streamTo(reply, { id: task.id, position }, () => {});
+  beginLiveAnswer(reply, EVENT_STREAM, "with events");
+  stream.ended(task);
+}
+
+function streamTo(
+  reply: FastifyReply,
+  { id, position }: Reader,
+  onOver: ConstructorParameters<typeof EventStream>[3],
+): EventStream {
+  const hold = (characters: number): boolean => mayHold(reply, characters);
+  return new EventStream(reply.raw, id, position, onOver, hold, languageOf(reply.request));
 }
 
 /** Keeps a connection open, and finds out whether its client is still there. @returns what ends that */

@@ -3,12 +3,8 @@ import { EventEmitter, on, once } from "node:events";
 import type { Clock } from "../common/clock.ts";
 import type { BatchState, TaskStore } from "../store/tasks.ts";
 import type { Batch, BatchLines, Task } from "../task.ts";
+import { resultPages } from "./result-pages.ts";
 import type { BatchSnapshot, ListedSnapshot } from "./task-api.ts";
-
-/** Results that are read from the store at once. */
-const PAGE = 500;
-/** Characters of results in one page, which bounds what a slow reader costs; one result may be longer. */
-const PAGE_CHARACTERS = 256 * 1024;
 
 type Ended = Pick<Task, "id">;
 
@@ -145,7 +141,7 @@ export class Batches {
     const later = follow ? this.#endsFromNow(id, signal) : undefined;
     const sent = new Set<string>();
     const isNew = ({ id: taskId }: { readonly id: string }): boolean => sent.size < sent.add(taskId).size;
-    for await (const page of this.#pages(id, signal)) yield* page.filter(isNew);
+    for await (const page of resultPages(this.#store, id, signal)) yield* page.filter(isNew);
     if (later === undefined) return;
     try {
       for await (const [ended] of later) {
@@ -155,26 +151,6 @@ export class Batches {
       }
     } catch (error) {
       if (!signal.aborted) throw error;
-    }
-  }
-
-  /**
-   * The ended tasks that are stored. Those of a file come in the order of its lines: for fifty thousand, the order of the ends would have
-   * to be found anew for each page.
-   */
-  async *#pages(id: string, signal: AbortSignal): AsyncGenerator<readonly ListedSnapshot[]> {
-    const state = await this.#store.batch(id);
-    const lines = state === null || state.batch.lines === null ? null : state.batch;
-    let from = lines?.firstSeq ?? 0;
-    for (let read = 0; !signal.aborted;) {
-      const page =
-        lines === null
-          ? await this.#store.endsOf(id, read, PAGE, PAGE_CHARACTERS)
-          : await this.#store.endsIn(from, lines.firstSeq + lines.size - 1, PAGE, PAGE_CHARACTERS);
-      if (page.length === 0) return;
-      yield page;
-      read += page.length;
-      from = page.at(-1)!.seq + 1;
     }
   }
 

@@ -17,9 +17,10 @@ import { EndedTasks } from "../../src/store/postgres/ended-tasks.ts";
 import { Members } from "../../src/store/postgres/members.ts";
 import { openAccounts } from "../../src/store/postgres/open-accounts.ts";
 import { PostgresStore } from "../../src/store/postgres/postgres.ts";
+import type { Task } from "../../src/task.ts";
 import { NatsServer, NO_NATS } from "../helpers/nats.ts";
 import { connected, NO_POSTGRES, PostgresServer, PROGRAMS } from "../helpers/postgres.ts";
-import { testFolder } from "../helpers/store.ts";
+import { cancel, complete, newBatch, newTask, run, testFolder } from "../helpers/store.ts";
 
 const skip = PROGRAMS === null ? NO_POSTGRES : NO_NATS;
 const server = skip === false ? await PostgresServer.start([], "trust") : null!;
@@ -74,6 +75,43 @@ test("reads that come together when the database is back share one connection", 
   ended.close();
   await late;
   await none(client, name);
+});
+
+test("tasks and batches that have ended are read as the store of the leader has them", { skip }, async (t) => {
+  const { url, schema, leader } = await ledBy(t);
+  const batchId = randomUUID();
+  const tasks = [1, 2, 3].map((seq) => newTask(seq, { batchId }));
+  const [first, second, going] = tasks as [Task, Task, Task];
+  const long = newTask(4, { batchId: null });
+  const batch = newBatch(tasks, { id: batchId });
+  await leader.save([...tasks, long], [{ kind: "batch", batch }]);
+  const ended = new EndedTasks({ url, schema, name: "alt-las of ended" });
+  t.after(() => ended.close());
+  assert.equal(await ended.get(first.id), null);
+  assert.equal(await ended.batch(batchId), null);
+  await leader.save([complete(run(first)), cancel(second), complete(run(long))]);
+  await leader.save([run(going)]);
+  assert.equal(await ended.get(going.id), null);
+  assert.equal(await ended.batch(batchId), null, "one of its tasks runs");
+  await leader.save([complete(going)], [{ kind: "batch", batch: { ...batch, finishedAt: 1_700_000_009_000 } }]);
+  assert.deepEqual(await ended.get(first.id), await leader.tasks.get(first.id));
+  assert.deepEqual(await ended.batch(batchId), await leader.tasks.batch(batchId));
+  for (const [offset, limit, most] of [
+    [0, 10, Infinity],
+    [1, 1, Infinity],
+    [0, 10, 1],
+    [3, 5, Infinity],
+  ] as const)
+    assert.deepEqual(
+      await ended.endsOf(batchId, offset, limit, most),
+      await leader.tasks.endsOf(batchId, offset, limit, most),
+    );
+  assert.equal((await ended.endsOf(batchId, 0, 10, 1)).length, 1);
+  assert.deepEqual(await ended.endsIn(1, 3, 2), await leader.tasks.endsIn(1, 3, 2));
+  assert.equal(await ended.keepsTexts(batchId), true);
+  const other = newTask(5, { batchId: randomUUID(), texts: "until_read" });
+  await leader.save([complete(run(other))], [{ kind: "batch", batch: newBatch([other]) }]);
+  assert.equal(await ended.keepsTexts(other.batchId!), false);
 });
 
 test("a sign of life and a list of the servers share one connection", { skip }, async (t) => {

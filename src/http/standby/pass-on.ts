@@ -12,7 +12,7 @@ import http, { type ClientRequest, type IncomingMessage, type ServerResponse } f
 import https from "node:https";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { TextReader } from "../../cluster/text-reader.ts";
-import { messageOf } from "../../errors.ts";
+import { type AltLasError, messageOf } from "../../errors.ts";
 import { codeOf, SAID_OF } from "../../common/network-words.ts";
 import { inviteBody } from "../bodies.ts";
 import { onHalfClose } from "../disconnects.ts";
@@ -67,6 +67,8 @@ export interface PassOnParts {
   readonly certificate: () => Certificate;
   /** The server that leads now; null: none does. */
   readonly leader: () => LeadingServer | null;
+  /** Whether this server could ask the database, which knows that, when it last tried. */
+  readonly seesDatabase: () => boolean;
   /** Reads the text of running tasks where they run. */
   readonly texts: TextReader;
 }
@@ -121,7 +123,7 @@ export class PassOn {
   /** @throws {AltLasError} `not_ready`: it cannot be reached; `internal_error`: nobody knows whether it has done what was asked */
   async pass(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const leader = this.#parts.leader();
-    if (leader === null || request.headers[PASSED_ON] !== undefined) throw nobodyLeads();
+    if (leader === null || request.headers[PASSED_ON] !== undefined) throw this.#nobodyLeads();
     const answer = await this.#answerOf(request, reply, leader);
     reply.hijack();
     sendHead(answer, reply.raw);
@@ -159,9 +161,15 @@ export class PassOn {
         if (asked.reusedSocket && isRead && !hasBody(raw) && tries < 3 && !raw.socket.destroyed) continue;
         log.debug({ err: error, request_id: request.id }, "a request cannot be passed on");
         this.#noteMisfit(error as Error, leader, log);
-        throw isRead || headers["idempotency-key"] !== undefined || !isThere() ? nobodyLeads() : nobodyKnows(request);
+        throw isRead || headers["idempotency-key"] !== undefined || !isThere()
+          ? this.#nobodyLeads()
+          : nobodyKnows(request);
       }
     }
+  }
+
+  #nobodyLeads(): AltLasError {
+    return nobodyLeads(this.#parts.seesDatabase());
   }
 
   /** Tells the operator of a misfit that stays until it is mended: once, as each request fails by it. */

@@ -3,20 +3,17 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Caller, Credentials } from "../../auth/credentials.ts";
 import type { TextReader } from "../../cluster/text-reader.ts";
 import { AltLasError } from "../../errors.ts";
-import type { Task } from "../../task.ts";
-import { observation, reading } from "../access.ts";
+import { observation } from "../access.ts";
 import { countAnswers } from "../answers.ts";
 import { authentication } from "../authentication.ts";
 import { healthRoutes } from "../health.ts";
-import { visibleTask, type TaskPath } from "../lookup.ts";
 import type { Proxies } from "../proxies.ts";
-import { maySeeInside } from "../public-words.ts";
 import { RequestMemory } from "../request-memory.ts";
 import { openApp, setUpRequests } from "../server.ts";
 import type { AppParts, ServerParts } from "../server-parts.ts";
 import { StreamTickets } from "../tickets.ts";
-import { viewOfTask } from "../views.ts";
-import { TASK_ROUTE } from "./leading.ts";
+import { endedRoutes, type EndedStore } from "./ended.ts";
+import { whyNobodyLeads } from "./leading.ts";
 import { type LeadingServer, PassOn } from "./pass-on.ts";
 
 export interface StandbyParts extends Omit<AppParts, "member"> {
@@ -24,10 +21,11 @@ export interface StandbyParts extends Omit<AppParts, "member"> {
   readonly version: string;
   /** The server that leads now; null: none does. */
   readonly leader: () => LeadingServer | null;
+  /** Whether this server could ask the database, which knows that, when it last tried. */
+  readonly seesDatabase: () => boolean;
   /** Reads the text of running tasks where they run. */
   readonly texts: TextReader;
-  /** A task that has ended; null: there is none, or it has not. @throws {AltLasError} `store_unavailable` */
-  readonly ended: (id: string) => Promise<Task | null>;
+  readonly ended: EndedStore;
   readonly metrics: NonNullable<ServerParts["metrics"]>;
 }
 
@@ -39,13 +37,11 @@ export interface StandbyServer {
   retire(): void;
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 /** @throws {AltLasError} `bad_config`: the certificate or its key cannot be used */
 export function createStandby(parts: StandbyParts): StandbyServer {
   const { app, proxies, accessLog } = openApp(parts);
-  const { leader, texts } = parts;
-  const passOn = new PassOn({ proxies, certificate: () => app.certificateInUse(), leader, texts });
+  const { leader, seesDatabase, texts } = parts;
+  const passOn = new PassOn({ proxies, certificate: () => app.certificateInUse(), leader, seesDatabase, texts });
   let isRetired = false;
   app.addHook("onClose", async () => passOn.close());
   countAnswers(app, new RequestMemory(parts.config.limits));
@@ -63,7 +59,7 @@ export function createStandby(parts: StandbyParts): StandbyServer {
   const callerOf = callersBy(app, parts, proxies);
   healthOf(app, parts);
   metricsOf(app, parts, callerOf);
-  taskRoute(app, parts, { callerOf, pass });
+  endedRoutes(app, { ...parts, callerOf, pass });
   app.setNotFoundHandler(pass);
   return {
     app,
@@ -74,10 +70,10 @@ export function createStandby(parts: StandbyParts): StandbyServer {
   };
 }
 
-function healthOf(app: FastifyInstance, { version, leader }: StandbyParts): void {
+function healthOf(app: FastifyInstance, { version, leader, seesDatabase }: StandbyParts): void {
   const readiness = () => {
     const ready = leader() !== null;
-    return { ready, reason: ready ? null : "No server leads the cluster at the moment." };
+    return { ready, reason: ready ? null : whyNobodyLeads(seesDatabase()) };
   };
   healthRoutes(app, { version, readiness, gpus: () => [], draining: () => false, role: () => "standby" });
 }
@@ -100,28 +96,6 @@ function metricsOf(app: FastifyInstance, { config, metrics }: StandbyParts, call
 }
 
 type Pass = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
-
-/** A task that has ended is the same at every server. Whatever else there is to say is the leader's. */
-function taskRoute(
-  app: FastifyInstance,
-  parts: StandbyParts,
-  { callerOf, pass }: { readonly callerOf: CallerOf; readonly pass: Pass },
-): void {
-  const mayRead = reading("Reading this");
-  app.get<{ Params: TaskPath }>(TASK_ROUTE, async (request, reply) => {
-    const id = request.params.task_id.toLowerCase();
-    const { include } = Object(request.query) as { readonly include?: unknown };
-    const caller = include === undefined && UUID.test(id) ? await callerOf(request) : null;
-    if (caller === null) return pass(request, reply);
-    const task = await parts.ended(id).catch(() => null);
-    // One whose text goes when it is read is read at the server that removes it.
-    if (task === null || task.texts !== "keep") return pass(request, reply);
-    mayRead(request, reply, () => {});
-    return reply
-      .type("application/json; charset=utf-8")
-      .send(viewOfTask(visibleTask(task, caller, id), maySeeInside(caller)));
-  });
-}
 
 /** The caller of a request, as far as this server can tell; null: the leader has to decide. */
 function callersBy(app: FastifyInstance, parts: StandbyParts, proxies: Proxies): CallerOf {

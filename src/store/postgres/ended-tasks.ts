@@ -1,15 +1,19 @@
-/* Tasks that have ended, for a server that does not lead: they never change. */
+/* Tasks and batches that have ended, for a server that does not lead: they change no more, but that they are removed. */
+import { mapInTurns } from "../../common/turns.ts";
 import { isFinal, type Task } from "../../task.ts";
-import { taskOf } from "../thread/rows.ts";
+import { type BatchState, type ListedTask, type TaskStore, WHOLE } from "../tasks.ts";
+import type { Row } from "../thread/columns.ts";
+import { charactersOfRow, listedTaskOf, taskOf } from "../thread/rows.ts";
 import { openFailure, shownUrl } from "./failures.ts";
-import type { SessionPlace } from "./session.ts";
+import type { Session, SessionPlace } from "./session.ts";
 import { SharedSession } from "./shared-session.ts";
-import { findTask } from "./tasks.ts";
+import { batch, ends, endsIn, findTask, type Take } from "./tasks.ts";
 
-/** Milliseconds for which a row is waited for, and a connection with it. */
+/** Milliseconds for which rows are waited for, and a connection with them. */
 const PATIENCE = 5000;
+const GOING = "SELECT 1 FROM tasks WHERE batch_id = :id AND texts IS NOT NULL LIMIT 1";
 
-export class EndedTasks {
+export class EndedTasks implements Pick<TaskStore, "get" | "batch" | "endsOf" | "endsIn"> {
   readonly #shown: string;
   readonly #session: SharedSession;
 
@@ -20,9 +24,53 @@ export class EndedTasks {
 
   /** null: there is no such task, or it has not ended. @throws {AltLasError} `store_unavailable` */
   async get(id: string): Promise<Task | null> {
-    const { promise, resolve, reject } = Promise.withResolvers<Task | null>();
+    const [row] = await this.#ask((session) => findTask(session, id));
+    const task = row === undefined ? null : taskOf(row);
+    return task !== null && isFinal(task.status) ? task : null;
+  }
+
+  /** null: there is no such batch, or it has not ended. @throws {AltLasError} `store_unavailable` */
+  async batch(id: string): Promise<BatchState | null> {
+    const state = await this.#ask((session) => batch(session, id));
+    return state === null || state.batch.finishedAt === null ? null : state;
+  }
+
+  /** Whether no texts of the tasks of a batch go when they are read, or have gone. @throws {AltLasError} `store_unavailable` */
+  async keepsTexts(batchId: string): Promise<boolean> {
+    return (await this.#ask((session) => session.rows(GOING, { id: batchId }))).length === 0;
+  }
+
+  endsOf(batchId: string, offset: number, limit: number, most = WHOLE.maxCharacters): Promise<ListedTask[]> {
+    return this.#listed(most, (session, take) => ends(session, { batchId, offset, limit }, take));
+  }
+
+  endsIn(from: number, to: number, limit: number, most = WHOLE.maxCharacters): Promise<ListedTask[]> {
+    return this.#listed(most, (session, take) => endsIn(session, { from, to, limit }, take));
+  }
+
+  close(): void {
+    this.#session.close();
+  }
+
+  async #listed(most: number, read: (session: Session, take: Take) => Promise<void>): Promise<ListedTask[]> {
+    const rows: Row[] = [];
+    let left = most;
+    const take = (more: readonly Row[]): boolean => {
+      for (const row of more) {
+        if (left <= 0 && rows.length > 0) break;
+        rows.push(row);
+        left -= charactersOfRow(row);
+      }
+      return left > 0;
+    };
+    await this.#ask((session) => read(session, take));
+    return mapInTurns(rows, listedTaskOf);
+  }
+
+  async #ask<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
     const late = setTimeout(() => reject(new Error("it has not answered")), PATIENCE);
-    this.#read(id).then(resolve, reject);
+    this.#session.use(work).then(resolve, reject);
     try {
       return await promise;
     } catch (error) {
@@ -30,16 +78,5 @@ export class EndedTasks {
     } finally {
       clearTimeout(late);
     }
-  }
-
-  close(): void {
-    this.#session.close();
-  }
-
-  async #read(id: string): Promise<Task | null> {
-    const [row] = await this.#session.use((session) => findTask(session, id));
-    if (row === undefined) return null;
-    const task = taskOf(row);
-    return isFinal(task.status) ? task : null;
   }
 }
