@@ -143,7 +143,7 @@ export const SUITES: readonly Suite[] = [
   {
     name: "cluster-leader",
     beside: true,
-    tests: ["cluster-leader", "cluster-standby"],
+    tests: ["cluster-leader", "cluster-standby", "cluster-upgrade"],
     dependsOn: [
       "src/member.ts",
       "src/auth/**",
@@ -151,6 +151,7 @@ export const SUITES: readonly Suite[] = [
       "src/http/{stream-tickets,tickets}.ts",
       "src/{cluster,scheduler,tasks}/**",
       "src/store/postgres/**",
+      "test/fixtures/servers/**",
     ],
   },
   {

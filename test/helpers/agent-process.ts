@@ -14,6 +14,8 @@ export interface AgentOptions {
   readonly config?: string;
   readonly devices?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** The `bin/alt-las.js` of another version. */
+  readonly program?: string;
 }
 
 export class AgentProcess {
@@ -21,11 +23,14 @@ export class AgentProcess {
   readonly exit: Promise<number | null>;
   said = "";
 
-  private constructor({ join: url, name, config = "", devices = "simulated:1", env }: AgentOptions, folder: string) {
+  private constructor(
+    { join: url, name, config = "", devices = "simulated:1", env, program = BIN }: AgentOptions,
+    folder: string,
+  ) {
     const file = join(folder, "config.yaml");
     writeFileSync(file, config);
     const args = ["agent", "--join", url, "--name", name, "--devices", devices];
-    this.process = spawn(process.execPath, [BIN, ...args, "--config", file, "--data-dir", join(folder, "data")], {
+    this.process = spawn(process.execPath, [program, ...args, "--config", file, "--data-dir", join(folder, "data")], {
       env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });

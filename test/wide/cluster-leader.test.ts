@@ -11,7 +11,7 @@ import { type TaskView } from "../../src/http/schemas/tasks.ts";
 import { createLogger } from "../../src/log/log.ts";
 import { Changes } from "../helpers/changes.ts";
 import { LiveClient, type ServerEvent } from "../helpers/events.ts";
-import { gpus, ready, running } from "../helpers/cluster-server.ts";
+import { follow, gpus, outcome, ready, running, wholeText } from "../helpers/cluster-server.ts";
 import { startIssuer } from "../helpers/issuer.ts";
 import { NatsServer, NO_NATS } from "../helpers/nats.ts";
 import { NO_POSTGRES, PostgresServer, PROGRAMS } from "../helpers/postgres.ts";
@@ -72,31 +72,6 @@ async function several(t: Owner, schema: string, more = "", folder?: string) {
   await AgentProcess.start(t, { join: nats.url, name: "one", config: SLOW });
   await ready(first, 1);
   return { first, second, nats, config };
-}
-
-/** What a task has come to, as soon as somebody knows. */
-async function outcome(server: Server, id: string): Promise<TaskView> {
-  for (;;) {
-    const { status, headers, body } = await server.request<TaskView>("GET", `/api/v1/task/${id}?wait=20`);
-    if (status === 200 && body.finished_at !== null) return body;
-    if (status !== 200) assert.deepEqual([status, headers.get("retry-after")], [503, "1"], JSON.stringify(body));
-    if (status !== 200) await new Promise((resolve) => void setTimeout(resolve, 50));
-  }
-}
-
-/** Reads a stream of events until so many tokens have come, or to its end. */
-async function follow(server: Server, id: string, { after = "", tokens = Infinity } = {}): Promise<ServerEvent[]> {
-  const headers = { authorization: `Bearer ${server.key}`, ...(after !== "" && { "last-event-id": after }) };
-  const port = Number(new URL(server.url).port);
-  const client = await LiveClient.open(port, `/api/v1/task/${id}/events`, { headers });
-  const events: ServerEvent[] = [];
-  while (events.filter(({ event }) => event === "token").length < tokens) {
-    const event = await client.next();
-    if (event === null) break;
-    events.push(event);
-  }
-  client.leave();
-  return events;
 }
 
 test(
@@ -162,18 +137,6 @@ test(
     assert.equal((await second.task(other)).attempts.length, 1);
   },
 );
-
-/** The text of all events of a task, which follow each other. */
-function wholeText(events: readonly ServerEvent[]): string {
-  assert.deepEqual([events[0]!.event, events.at(-1)!.event], ["placed", "completed"]);
-  let offset = 0;
-  const texts = events.slice(1, -1).map(({ event, id, data }) => {
-    offset += String(data["text"]).length;
-    assert.deepEqual([event, id.split(":").slice(1)], ["token", ["1", String(offset)]]);
-    return data["text"];
-  });
-  return texts.join("");
-}
 
 async function submitStream(server: Server, body: object): Promise<ServerEvent[]> {
   const headers = { authorization: `Bearer ${server.key}`, "content-type": "application/json" };
