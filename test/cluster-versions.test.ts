@@ -1,6 +1,8 @@
 /**
  * Servers and agents of earlier versions, by what real ones have said: fixtures/cluster-messages.json was recorded from NATS, beside the
- * commits 26bab832 (version 1), 82b0fbf0 (version 2) and fe70afef (version 3, whose agents told nobody but the leader). Names of sessions and runs are those of the test.
+ * commits 26bab832 (version 1), 82b0fbf0 (version 2), fe70afef (version 3, whose agents told nobody but the leader) and ee75195d (version 3, whose
+ * agents also tell servers that stand by; what such a server and the leader say to each other over HTTP is replayed by relayed-streams.test.ts).
+ * Names of sessions and runs are those of the test.
  */
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -13,18 +15,29 @@ import {
   BEATS,
   commandsTo,
   type FromAgent,
+  type FromReader,
   type News,
   newsOf,
+  readersTo,
+  textTo,
   type ToAgent,
+  type ToReader,
 } from "../src/cluster/messages.ts";
+import { TextReader } from "../src/cluster/text-reader.ts";
 import { textOf } from "../src/output.ts";
+import { Changes } from "./helpers/changes.ts";
 import { ClusterWorld } from "./helpers/cluster-world.ts";
 import { temporaryFolder } from "./helpers/http.ts";
+import { Hub } from "./helpers/memory-bus.ts";
 
 interface Recorded {
   readonly agent1: readonly FromAgent[];
   readonly agent2: readonly FromAgent[];
   readonly agent3: readonly FromAgent[];
+  /** The state of one that tells others, too. */
+  readonly agent3tells: readonly FromAgent[];
+  readonly reader3: readonly FromReader[];
+  readonly text3: readonly ToReader[];
   readonly leader2: readonly (Beat | ToAgent)[];
   readonly leader3: readonly (Beat | ToAgent)[];
 }
@@ -37,10 +50,13 @@ const agents = [
   [1, recorded.agent1],
   [2, recorded.agent2],
   [3, recorded.agent3],
+  [3, [...recorded.agent3tells, ...recorded.agent3.slice(1)]],
 ] as const;
 
-for (const [version, messages] of agents)
-  test(`an agent of message version ${version} is understood, and serves`, async (t) => {
+for (const [version, messages] of agents) {
+  const tells = messages[0]!.state!.tells === true;
+  const which = `message version ${version}${tells ? " that tells others" : ""}`;
+  test(`an agent of ${which} is understood, and serves`, async (t) => {
     assert.deepEqual(
       messages.map((message) => [message.version, faultOf(message)]),
       messages.map(() => [version, null]),
@@ -89,8 +105,8 @@ for (const [version, messages] of agents)
     say([newsOfType("facts")], messages[0]!.state);
     await world.became(0, "ready");
     const run = world.run(0, "hello", 3);
-    // A reader at another server reads it at the leader.
-    assert.equal(world.pool.elsewhere(run.task), null);
+    // A reader at another server reads it there, or at the leader.
+    assert.equal(world.pool.elsewhere(run.task)?.machine, tells ? "old" : undefined);
     const outcome = await world.ended(run);
     assert.equal(outcome.status, "completed");
     assert.equal(run.text, (outcome as { result: { text: string } }).result.text);
@@ -100,6 +116,60 @@ for (const [version, messages] of agents)
     const types = new Set(said.flatMap(({ commands }) => commands.map(({ type }) => type)));
     assert.deepEqual([...types], version < 3 ? ["ids", "run", "forget"] : ["ids", "run", "watch", "forget"]);
   });
+}
+
+test("a server that stands by reads the text of an agent of message version 3", async (t) => {
+  const [hub, changes] = [new Hub(), new Changes()];
+  const agent = hub.connect();
+  const texts = new TextReader({ bus: hub.connect(), cluster: "the-cluster", beat: 600_000 });
+  t.after(() => texts.close());
+  agent.listen(readersTo("old"), (message) => {
+    for (const told of recorded.text3) agent.send(textTo("old", (message as FromReader).reader), told);
+  });
+  let text = "";
+  const told = () => {
+    text = reading.output.deltas.map(textOf).join("");
+    changes.tell();
+  };
+  const { key } = recorded.text3[0]!.runs[0]!;
+  const reading = texts.read({ machine: "old", key }, { caughtUp: told, delta: told, failed: () => assert.fail() });
+  await changes.until(() => text === " seven small boats past an old mill while");
+});
+
+test("a server of message version 3 that stands by is told what it reads", async (t) => {
+  const world = await ClusterWorld.start(t);
+  await world.agent("one", "engine: { simulated: { tokens_per_second: 50 } }");
+  await world.became(0, "ready");
+  const run = world.runUnread(0, "hello", 10_000);
+  const { key } = world.pool.elsewhere(run.task)!;
+  const server = world.hub.connect();
+  const [first, next, last] = recorded.reader3;
+  const said: ToReader[] = [];
+  let text = "";
+  server.listen(textTo("one", first!.reader), (message) => {
+    said.push(message as ToReader);
+    for (const { from, output } of said.at(-1)!.runs) {
+      assert(from <= text.length);
+      text = text.slice(0, from) + output.map(textOf).join("");
+    }
+    world.changes.tell();
+  });
+  const ask = ({ runs, ...message }: FromReader): void => {
+    const ours = runs.map(({ from }) => ({ key, from }));
+    server.send(readersTo("one"), { ...message, cluster: "the-cluster", runs: ours });
+  };
+  ask(first!);
+  const { from } = next!.runs[0]!;
+  await world.changes.until(() => text.length > from);
+  ask(next!);
+  const before = said.length;
+  await world.changes.until(() => said.length > before + 2);
+  ask(last!);
+  world.pool.cancel(0, run.task);
+  const ended = (await world.ended(run)) as { result: { text: string } };
+  assert(ended.result.text.startsWith(text));
+  assert.deepEqual([...new Set(said.map(({ version }) => version))], [3]);
+});
 
 /** An agent, and in the place of a server what one has said once. */
 async function recordedServer(t: TestContext) {

@@ -4,8 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import type { IncomingMessage } from "node:http";
-import type { Socket } from "node:net";
+import { readFileSync } from "node:fs";
+import { createServer, type IncomingMessage } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
 import { test, type TestContext } from "node:test";
 import { AgentReaders } from "../src/cluster/agent-readers.ts";
 import { type FromReader, readersTo, textTo, type ToReader } from "../src/cluster/messages.ts";
@@ -527,4 +528,74 @@ test("a word of the leader is none within an event that goes on in pieces", () =
   assert.equal(data.toString(), `${rest}: run {}\n\n`);
   assert.equal(data.toString("utf8", begins), ": run {}\n\n");
   assert.equal(blocks.take(Buffer.from("ng\n\n")).begins, 0);
+});
+
+/** Words of a leader and of a server that stands by, as they were said over HTTP: see cluster-versions.test.ts. */
+const { relay3 } = JSON.parse(readFileSync(new URL("fixtures/cluster-messages.json", import.meta.url), "utf8")) as {
+  readonly relay3: Readonly<Record<"relay" | "first" | "rest", string>> & { readonly asked: readonly string[] };
+};
+
+test("a leader of the first version that had such streams is understood", async (t) => {
+  const { machine, lead, open } = await world(t);
+  const [id, key] = [relay3.relay.split(":")[0]!, /"key":"(.*?)"/.exec(relay3.first)![1]!];
+  const asked: IncomingMessage["headers"][] = [];
+  const over = Promise.withResolvers<void>();
+  const earlier = createServer(async ({ headers }, response) => {
+    asked.push(headers);
+    const isFirst = asked.length === 1;
+    response.writeHead(200, {
+      "content-type": "text/event-stream; charset=utf-8",
+      ...(isFirst && { "x-alt-las-relay": relay3.relay }),
+    });
+    response.write(isFirst ? relay3.first : relay3.rest);
+    if (isFirst) await over.promise;
+    response.end();
+  });
+  t.after(() => earlier.close());
+  await once(earlier.listen(0, "127.0.0.1"), "listening");
+  const { port } = earlier.address() as AddressInfo;
+  lead({ id: "earlier", url: `http://127.0.0.1:${port}`, secret: "earlier" });
+  machine.say(" seven small boats past an old mill while", key);
+  const client = await open(EVENTS);
+  const events = await take(client, 2);
+  over.resolve();
+  events.push(...(await client.rest()));
+  assert.deepEqual(
+    events.map(({ event }) => event),
+    ["placed", "token", "completed"],
+  );
+  assert.equal(textIn(events), (events[2]!.data["result"] as { text: string }).text);
+  const pass = relay3.relay.split(" ")[1]!;
+  assert.deepEqual([asked.length, asked[1]!["last-event-id"]], [2, `${id}:1:${textIn(events).length}`]);
+  assert.match(String(asked[1]!["x-forwarded-alt-las"]), new RegExp(`^earlier \\S+ relays rest=${pass}$`));
+});
+
+function headersBy(word: string) {
+  return { authorization: `Bearer ${SUBMITS}`, "x-forwarded-alt-las": word };
+}
+
+test("a server of the first version that had such streams gets them, and the rest by its pass", async (t) => {
+  const { first } = await world(t, OF_SUBMITS);
+  first.run.elsewhere = RUN;
+  const [passedOn, forRest] = relay3.asked.map((said) => said.replace(/^\S+/, "first"));
+  const submission = await LiveClient.open(first.port, `${API}/predict`, {
+    method: "POST",
+    headers: { ...headersBy(passedOn!), "content-type": "application/json" },
+    body: JSON.stringify({ text: "hello", max_length: 8, stream: true }),
+  });
+  t.after(() => submission.leave());
+  const [at, pass] = String(submission.headers["x-alt-las-relay"]).split(" ");
+  assert.equal(at, `${ID}:0:0`);
+  first.run.place(1, 0);
+  let block = await submission.until("\n\n");
+  while (block === ": ping") block = await submission.until("\n\n");
+  const [, run] = /^: run (\{.*\})$/.exec(block!)!;
+  assert.deepEqual(JSON.parse(run!), { ...RUN, attempt: 1, gpu_id: 0 });
+  first.end("a b");
+  assert.deepEqual(await submission.rest(), []);
+  const rest = await LiveClient.open(first.port, EVENTS, {
+    headers: { ...headersBy(forRest!.replace(/\S+$/, `rest=${pass}`)), "last-event-id": `${ID}:1:1` },
+  });
+  t.after(() => rest.leave());
+  assert.deepEqual(brief(await rest.rest()), ["token  b", "completed"]);
 });
