@@ -6,7 +6,7 @@ import { LiveClient, type ServerEvent } from "./events.ts";
 import { type Server } from "./server.ts";
 
 export async function gpus(server: Server): Promise<GpusAnswer["gpus"]> {
-  return (await server.request<GpusAnswer>("GET", "/api/v1/gpus")).body.gpus;
+  return (await ask<GpusAnswer>(server, "GET", "/api/v1/gpus")).gpus;
 }
 
 /** Waits until so many GPUs are ready. */
@@ -14,9 +14,23 @@ export async function ready(server: Server, count: number): Promise<void> {
   while ((await gpus(server)).filter(({ status }) => status === "ready").length < count) await pause();
 }
 
+/** Waits until a task runs, or has ended since. */
 export async function running(server: Server, id: string): Promise<void> {
-  while ((await server.request<{ status: string }>("GET", `/api/v1/task/${id}`)).body.status !== "running")
+  for (;;) {
+    const { status, body } = await server.request<TaskView>("GET", `/api/v1/task/${id}`);
+    if (status === 200 && body.status !== "queued") return;
     await pause();
+  }
+}
+
+/** Asks again while no server leads, or the one that does is not sure of it. */
+export async function ask<Body = unknown>(server: Server, method: string, path: string, body?: object): Promise<Body> {
+  for (;;) {
+    const answer = await server.request<Body>(method, path, { body });
+    if (answer.status === 200) return answer.body;
+    assert.equal(answer.status, 503, JSON.stringify(answer.body));
+    await pause();
+  }
 }
 
 function pause(): Promise<void> {
