@@ -1,7 +1,6 @@
 /** How calls of OpenAI's API end that do not simply run: failures, second attempts, readers that leave or are slow. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { type AddressInfo, connect, type Socket } from "node:net";
 import { test, type TestContext } from "node:test";
 import { LiveClient } from "./helpers/events.ts";
 import { aCompletedTask, AS, aTask, FakeRun, ID, listening, OTHER_ID, testConfig, testServer } from "./helpers/http.ts";
@@ -66,30 +65,6 @@ async function rest(client: LiveClient): Promise<string[]> {
 }
 
 const ROLE = '0 {"role":"assistant","content":""}';
-
-test("the head of a streamed answer goes out together with its first words", async (t) => {
-  const { app, run } = await followable(t);
-  const { port } = app.server.address() as AddressInfo;
-  const writes: string[] = [];
-  app.server.once("connection", (socket: Socket) => {
-    const write = Reflect.get(socket, "_writev") as NonNullable<Socket["_writev"]>;
-    Reflect.set(socket, "_writev", (...[chunks, done]: Parameters<typeof write>) => {
-      writes.push(chunks.map(({ chunk }) => String(chunk)).join(""));
-      write.call(socket, chunks, done);
-    });
-  });
-  const socket = connect(port, "127.0.0.1");
-  t.after(() => socket.destroy());
-  const body = JSON.stringify({ messages: MESSAGES, stream: true });
-  const head = [`POST ${CHAT} HTTP/1.1`, "host: localhost", `authorization: ${AS.user.authorization}`];
-  head.push("content-type: application/json", `content-length: ${body.length}`);
-  socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
-  await followed(run);
-  run.place(1, 3);
-  run.say("Once ");
-  await once(socket, "data");
-  assert.match(writes[0] ?? "", /^HTTP\/1\.1 200 OK\r\n[^]*"content":"Once "/);
-});
 
 test("a chat is streamed as it comes, what a model reasons in a field of its own", async (t) => {
   const { run, open } = await followable(t);

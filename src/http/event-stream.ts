@@ -33,6 +33,9 @@ export interface Position {
 
 export const BEGINNING: Position = { attempt: 0, offset: 0 };
 
+/** Milliseconds that the event of a task's place waits for its first text: each write costs a twentieth of all that a short task does. */
+const PATIENCE = 5;
+
 /**
  * Nothing is buffered here for a reader that is slow: while the connection takes no more, only the position is kept, and then the
  * output from there on goes out together.
@@ -56,6 +59,8 @@ export class EventStream implements Listener {
   #over = false;
   /** It has ended, and the reader has not been told yet. */
   #final: TaskSnapshot | null = null;
+  /** The way to begin the answer, and the events that wait for that; null: it has begun. */
+  #beginning: { readonly begin: () => void; readonly timer: NodeJS.Timeout; events: string } | null = null;
 
   /**
    * @param onOver called once, with whether the reader went before the task had ended, and with its end
@@ -79,9 +84,14 @@ export class EventStream implements Listener {
     this.#onOver = onOver;
   }
 
-  /** Sends what the reader has missed; from now on it gets what comes. */
-  start(following: Pick<Following, "now" | "stop">): void {
+  /**
+   * Sends what the reader has missed; from now on it gets what comes.
+   * @param begin begins the answer, with the first text or after some milliseconds; absent: it has begun
+   */
+  start(following: Pick<Following, "now" | "stop">, begin?: () => void): void {
     this.#following = following;
+    if (begin !== undefined)
+      this.#beginning = { begin, timer: setTimeout(() => this.#send(this.#begun()), PATIENCE), events: "" };
     this.#raw.on("drain", () => this.#drained());
     this.#raw.once("close", () => {
       if (!this.#over) this.#release(this.#final === null);
@@ -106,7 +116,7 @@ export class EventStream implements Listener {
 
   placed(attempt: number, gpuId: number): void {
     if (this.#blocked || this.#over) return;
-    if (attempt !== this.#attempt) this.#write(this.#place(attempt, gpuId));
+    if (attempt !== this.#attempt) this.#write(this.#place(attempt, gpuId), true);
     this.#catchUp();
   }
 
@@ -147,7 +157,8 @@ export class EventStream implements Listener {
     if (!this.#isChecked && now.attempt === this.#attempt && !canCut(now.output, this.#offset)) this.#attempt = 0;
     this.#isChecked = true;
     const placed = now.attempt === this.#attempt ? "" : this.#place(now.attempt, now.gpuId);
-    this.#write(placed + this.#eventsOf(wholeCharacters(after(now.output, this.#offset))));
+    const text = this.#eventsOf(wholeCharacters(after(now.output, this.#offset)));
+    this.#write(placed + text, text === "");
   }
 
   /** The rest, and the end, at once: it is no more than the task itself. */
@@ -184,13 +195,31 @@ export class EventStream implements Listener {
     return `${this.#taskId}:${this.#attempt}:${this.#offset}`;
   }
 
-  #write(events: string): void {
+  /** @param mayWait for the first text */
+  #write(events: string, mayWait = false): void {
+    if (events === "") return;
+    if (mayWait && this.#beginning !== null) this.#beginning.events += events;
+    else this.#send(this.#begun() + events);
+  }
+
+  #send(events: string): void {
     if (events === "") return;
     if (this.#hold(events.length)) this.#blocked = !this.#raw.write(events);
     else this.#raw.destroy();
   }
 
-  #finish(last = ""): void {
+  /** Begins the answer, if it has not begun. @returns what has waited for that */
+  #begun(): string {
+    const beginning = this.#beginning;
+    if (beginning === null) return "";
+    this.#beginning = null;
+    clearTimeout(beginning.timer);
+    beginning.begin();
+    return beginning.events;
+  }
+
+  #finish(end = ""): void {
+    const last = this.#begun() + end;
     this.#release(false);
     if (this.#hold(last.length)) this.#raw.end(last);
     else this.#raw.destroy();
@@ -198,6 +227,7 @@ export class EventStream implements Listener {
 
   #release(left: boolean): void {
     this.#over = true;
+    clearTimeout(this.#beginning?.timer);
     this.#following?.stop();
     this.#onOver(left, this.#final);
   }

@@ -39,9 +39,13 @@ export async function streamEvents({ tasks, pings, reply }: Live, reader: Reader
   const stream = streamTo(reply, { id, position }, onOver);
   const following = tasks.follow(id, stream);
   if (following === null) return tellEnd(tasks, reply, id, stream);
-  if (!reply.raw.headersSent) beginLiveAnswer(reply, EVENT_STREAM, "with events");
+  const begin = (): void => void beginLiveAnswer(reply, EVENT_STREAM, "with events");
+  // Other readers begin at once: from then on they are cut off when their key ends, which a submission's reader never is.
+  const isSubmission = reply.request.method === "POST" && !reply.raw.headersSent;
+  if (isSubmission) reply.hijack();
+  else if (!reply.raw.headersSent) begin();
   stop = signsOfLife(pings, reply, stream);
-  stream.start(following);
+  stream.start(following, isSubmission ? begin : undefined);
 }
 
 /** Answers with what follows a position in the events of a task that has ended, and whose texts stay. */

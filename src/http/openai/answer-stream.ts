@@ -198,10 +198,9 @@ export class AnswerStream {
     const last = this.#writerFor(choice).last(choice.index, ended);
     if (!this.#choices.every(({ done }) => done)) return this.#write(first + rest + last);
     const results = this.#choices.map(({ final }) => final!.result!);
-    this.#write(first + rest + last + this.#writerFor(choice).end(results));
     this.#release();
     this.#tellRead(this.#choices.map(({ final }) => final!));
-    this.#reply.raw.end();
+    this.#end(first + rest + last + this.#writerFor(choice).end(results));
   }
 
   #piecesOf(choice: Choice, deltas: readonly Delta[]): string {
@@ -235,6 +234,13 @@ export class AnswerStream {
     if (!this.#live) this.#begin();
     const { raw } = this.#reply;
     if (mayHold(this.#reply, text.length)) this.#blocked = !raw.write(text);
+    else raw.destroy();
+  }
+
+  #end(text: string): void {
+    if (!this.#live) this.#begin();
+    const { raw } = this.#reply;
+    if (mayHold(this.#reply, text.length)) raw.end(text);
     else raw.destroy();
   }
 
