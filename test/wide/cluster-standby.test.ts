@@ -130,6 +130,16 @@ test("a sign of life and a list of the servers share one connection", { skip }, 
   assert.equal((await client.query("SELECT 1 FROM servers")).rowCount, 0);
 });
 
+test("a lease whose holder is changing the schema is another server's", { skip }, async (t) => {
+  const { url, schema, client } = await ledBy(t);
+  const { rows } = await client.query<{ stale: string }>("SELECT expires_at::text AS stale FROM lease");
+  await client.query("BEGIN; SELECT FROM lease FOR UPDATE");
+  const member = { id: randomUUID(), stale: rows[0]!.stale };
+  const other = new PostgresStore({ url, schema, dataDir: testFolder(t), member });
+  t.after(() => other.close());
+  await assert.rejects(other.open(), { code: "conflict", message: /is in use by another server: process \d+/ });
+});
+
 /** A server that stands by, and what it logs. */
 async function standby(t: TestContext, { url, schema }: { readonly url: string; readonly schema: string }) {
   const nats = await NatsServer.start(t);

@@ -1,13 +1,15 @@
 /** Servers and agents of two versions beside each other: real processes. The earlier ones are those of fixtures/servers. */
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
+import { PostgresStore } from "../../src/store/postgres/postgres.ts";
 import { AgentProcess } from "../helpers/agent-process.ts";
 import { ask, follow, gpus, outcome, ready, running, wholeText } from "../helpers/cluster-server.ts";
 import { earlierServer } from "../helpers/earlier-server.ts";
 import { type ServerEvent } from "../helpers/events.ts";
 import { NatsServer, NO_NATS } from "../helpers/nats.ts";
-import { NO_POSTGRES, PostgresServer, PROGRAMS } from "../helpers/postgres.ts";
+import { connected, NO_POSTGRES, PostgresServer, PROGRAMS } from "../helpers/postgres.ts";
 import { newFolder, type Owner, Server } from "../helpers/server.ts";
 
 const skip = NO_NATS === false && PROGRAMS === null ? NO_POSTGRES : NO_NATS;
@@ -196,6 +198,47 @@ test(
     await assertEnded(second, new Map(ids.map((id, index) => [id, batch[index]!.max_length])));
   },
 );
+
+test("an old leader that wakes while a new one changes the schema leads no more", { skip }, async (t) => {
+  const schema = "schema_changes";
+  const { old } = await place(t, schema);
+  const first = await Server.start(t, old);
+  const database = await connected(t, postgres.url());
+  first.signal("SIGSTOP");
+  const lease = `SELECT expires_at::text AS stale FROM ${schema}.lease`;
+  const { stale } = (await database.query<{ stale: string }>(lease)).rows[0]!;
+  await database.query(`BEGIN; LOCK TABLE ${schema}.tasks IN ACCESS SHARE MODE`);
+  const opened = openNext(t, { url: postgres.url(), schema, stale });
+  const waits = `SELECT 1 FROM pg_locks WHERE relation = '${schema}.tasks'::regclass AND NOT granted`;
+  while ((await database.query(waits)).rowCount === 0) await pause(20);
+  // It renews its lease, if it can, and says that it is there, both each second.
+  const seen = async () => JSON.stringify((await database.query(`SELECT seen_at FROM ${schema}.servers`)).rows);
+  for (let count = 0, last = await seen(); count < 3; count++) {
+    if (count === 0) first.signal("SIGCONT");
+    while ((await seen()) === last && (await seen()) !== "[]") await pause(20);
+    last = await seen();
+  }
+  await database.query("COMMIT");
+  await opened;
+  assert.deepEqual(await first.exit, { code: 1, signal: null });
+});
+
+/** As a server does that stands by: again when it waits too long for a step of the schema. */
+async function openNext(
+  t: Owner,
+  { url, schema, stale }: { readonly url: string; readonly schema: string; readonly stale: string },
+): Promise<void> {
+  for (;;) {
+    const store = new PostgresStore({ url, schema, dataDir: newFolder(t), member: { id: randomUUID(), stale } });
+    try {
+      await store.open();
+      return t.after(() => store.close());
+    } catch (error) {
+      await store.close();
+      assert.equal((error as { code?: unknown }).code, "store_unavailable");
+    }
+  }
+}
 
 /** Clients that submit one task after the other, each once, at one server after the other. */
 class Load {

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import type { Client } from "pg";
 import { steadyTime } from "../../src/common/clock.ts";
 import { hold, PATIENCE } from "../../src/store/postgres/hold.ts";
+import { openAccounts } from "../../src/store/postgres/open-accounts.ts";
 import { PostgresStore } from "../../src/store/postgres/postgres.ts";
 import { connected, PASSWORD, PostgresServer, PROGRAMS, NO_POSTGRES, storeIn } from "../helpers/postgres.ts";
 import { CommitCutter, type Cut } from "../helpers/postgres-proxy.ts";
@@ -139,6 +140,11 @@ test(
     const newer = new PostgresStore({ url, schema, dataDir });
     await assert.rejects(newer.open(), { code: "conflict", message });
     await newer.close();
+    // Nor does its command that adds a user.
+    const earlier = { accounts: () => null, uses: () => new Map<string, string>(), taken: () => {} };
+    const accounts = await openAccounts({ url, schema, earlier });
+    assert.deepEqual((await accounts.read()).users, []);
+    accounts.close();
     await client.query(`INSERT INTO ${schema}.migrations VALUES ($1, $2, $3, $4)`, Object.values(rows[0]));
     await first.save([newTask(1)]);
     await first.close();

@@ -1,7 +1,7 @@
 /* Takes a database for this process alone: nothing of it is read or written before. */
 import type { News, Place } from "../thread/messages.ts";
 import { openFailure, shownUrl } from "./failures.ts";
-import { newHolder, sessionName, takeLease, whenFree } from "./lease.ts";
+import { keepLease, newHolder, sessionName, takeLease } from "./lease.ts";
 import { Link } from "./link.ts";
 import { checkServer, migrate, missingIn } from "./schema.ts";
 import { Session } from "./session.ts";
@@ -22,7 +22,7 @@ export interface Held {
 }
 
 /**
- * Checks the server, brings the database to the present schema, and takes the lease.
+ * Checks the server, takes the lease, and brings the database to the present schema.
  * @param look may refuse it, before anything is written, and again when nobody else writes
  * @throws {AltLasError} `conflict`: another server has it; `bad_config`, `store_unavailable`
  */
@@ -45,10 +45,13 @@ export async function hold(
     const missing = await missingIn(session, schema, shown);
     // Then it takes as long as it takes.
     if (missing !== 0) limit.end();
-    // One that is refused must not have changed the schema below a server that lives.
-    if (missing !== null && missing > 0) await whenFree(session, about, shown);
-    if (missing !== 0) await migrate(session, { schema, shown }, tellOf(shown, send));
-    const { epoch, idle } = await takeLease(session, holder, about, shown);
+    // No server of before wakes, or begins to lead, on a schema that changes.
+    const take = () => takeLease(session, holder, about, shown);
+    const taken = missing !== null && missing > 0 ? await take() : null;
+    const keep = taken === null ? undefined : () => keepLease(session, holder, shown);
+    if (missing !== 0) await migrate(session, { schema, shown, keep }, tellOf(shown, send));
+    await keep?.();
+    const { epoch, idle } = taken ?? (await take());
     await look(session, shown);
     const link = new Link(place, holder, session, send);
     return { session, link, writer: new Writer(link, epoch), idle };

@@ -17,7 +17,8 @@ export const HELD = `
     (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'alt-las ' || holder AND datname = current_database()),
     extract(epoch FROM clock_timestamp() - CASE
       WHEN isfinite(expires_at) THEN expires_at - interval '${LASTS}' WHEN lease.process = 0 THEN lease.since END)::float8`;
-const READ = `SELECT ${HELD} FROM lease FOR UPDATE`;
+const SEE = `SELECT ${HELD} FROM lease`;
+const READ = `${SEE} FOR UPDATE`;
 const TAKE = `
   INSERT INTO lease (holder, host, process, data_dir, since, expires_at)
     VALUES (:holder, :host, :process, :dataDir, clock_timestamp(), clock_timestamp() + interval '${LASTS}')
@@ -80,7 +81,7 @@ export async function takeLease(session: Session, holder: string, about: About, 
   const held = await whenFree(session, about, shown, take);
   const epoch = await raiseEpoch(session, held?.holder ?? "");
   // To end the others may have taken longer than the lease lasts.
-  if (!(await renewLease(session, holder))) throw inUse(heldOf((await session.rows(READ))[0])!, shown);
+  await keepLease(session, holder, shown);
   return { epoch, idle: held?.idle ?? null };
 }
 
@@ -90,17 +91,17 @@ export async function takeLease(session: Session, holder: string, about: About, 
  * @returns the lease before
  * @throws {AltLasError} `conflict`: another server has it, and renews it
  */
-export async function whenFree(
+async function whenFree(
   session: Session,
   about: About,
   shown: string,
-  work: () => Promise<unknown> = () => Promise.resolve(),
+  work: () => Promise<unknown>,
 ): Promise<Held | null> {
   const stale = about.member?.stale ?? null;
   let seen: string | undefined;
   for (let look = 0; ; look++) {
     await session.run("BEGIN");
-    const held = heldOf((await session.rows(READ))[0]);
+    const held = await lockLease(session, shown);
     const isFree = held === null || held.expiresAt === stale || isGivenUp(held, about);
     if (!isFree && about.member !== undefined) throw inUse(held, shown);
     if (!isFree && seen !== undefined && seen !== held.expiresAt) throw inUse(held, shown);
@@ -112,6 +113,17 @@ export async function whenFree(
     await session.run("COMMIT");
     seen = held.expiresAt;
     await pause(LOOK);
+  }
+}
+
+/** @throws {AltLasError} `conflict`: its holder is changing the schema (`migrate`) */
+async function lockLease(session: Session, shown: string): Promise<Held | null> {
+  try {
+    return heldOf((await session.rows(READ))[0]);
+  } catch (error) {
+    if (codeOf(error) !== LOCK_NOT_AVAILABLE) throw error;
+    await session.run("ROLLBACK");
+    throw inUse(heldOf((await session.rows(SEE))[0])!, shown);
   }
 }
 
@@ -127,6 +139,11 @@ function isAlive(id: number): boolean {
   } catch (error) {
     return (error as { code?: unknown }).code !== "ESRCH";
   }
+}
+
+/** @throws {AltLasError} `conflict`: another server has taken it */
+export async function keepLease(session: Session, holder: string, shown: string): Promise<void> {
+  if (!(await renewLease(session, holder))) throw inUse(heldOf((await session.rows(READ))[0])!, shown);
 }
 
 /** @returns false: another server has taken it */

@@ -75,14 +75,16 @@ async function processOf(session: Session): Promise<number | undefined> {
 /**
  * Makes the schema, and applies the migrations that are missing, each in a transaction of its own. Servers that start together do so one
  * after the other.
+ * @param place `keep` keeps the lease, which nobody else can take or renew from then until the end of the transaction; absent: no server has led
  * @param tell hears of each that is applied to a database that has some
  * @throws {AltLasError} `bad_config` when it is of another program or a newer version; nothing is written then
  */
 export async function migrate(
   session: Session,
-  { schema, shown }: { readonly schema: string; readonly shown: string },
+  place: { readonly schema: string; readonly shown: string; readonly keep?: (() => Promise<void>) | undefined },
   tell: (step: number, last: number, file: string) => void,
 ): Promise<void> {
+  const { schema, shown, keep } = place;
   const files = migrations();
   for (let done = 0; done < files.length; done++) {
     // Another one may bring a million rows to a new schema meanwhile.
@@ -95,10 +97,13 @@ export async function migrate(
     done = present;
     const file = files[present];
     if (file !== undefined) {
+      await keep?.();
       if (present > 0) tell(present + 1, files.length, file);
       await session.run(readFileSync(join(MIGRATIONS, file), "utf8"));
       const noted = "INSERT INTO migrations (number, name, version) VALUES (:number, :file, :version)";
       await session.change(noted, { number: present + 1, file, version: VERSION });
+      // The step may have taken longer than it lasts.
+      await keep?.();
     }
     await session.run("COMMIT");
   }
