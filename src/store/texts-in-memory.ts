@@ -83,7 +83,13 @@ export class TextsInMemory implements Store {
     return this.#store.open();
   }
 
-  async save(tasks: readonly Task[], records?: readonly StoreRecord[], when?: When): Promise<void> {
+  save(tasks: readonly Task[], records?: readonly StoreRecord[], when?: When): Promise<void> {
+    // Nearly all: another promise for each would be more than all else here.
+    if (!tasks.some(isUnstored)) return this.#store.save(tasks, records, when);
+    return this.#saveWithout(tasks, records, when);
+  }
+
+  async #saveWithout(tasks: readonly Task[], records?: readonly StoreRecord[], when?: When): Promise<void> {
     const added = tasks.filter((task) => isUnstored(task) && this.#texts.note(task));
     try {
       await this.#store.save(tasks, records, when);

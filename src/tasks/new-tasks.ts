@@ -154,7 +154,8 @@ export function newBatch(tasks: readonly Task[], webhook: Webhook | null): Batch
 /** The notes of new tasks, as far as they are to be stored. @param tasks in the order of `inputs` */
 export function notesOf(inputs: readonly TaskInput[], tasks: readonly Task[]): NoteRecord[] {
   const notes: NoteRecord[] = [];
-  for (const [index, { note }] of inputs.entries()) {
+  for (let index = 0; index < inputs.length; index++) {
+    const { note } = inputs[index]!;
     const { seq, texts } = tasks[index]!;
     if (note !== undefined && texts !== "never") notes.push({ kind: "note", seq, note });
   }

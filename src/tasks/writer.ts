@@ -71,7 +71,7 @@ export class Writer {
     // Their present states; changes during the write are written afterwards.
     const attempts = tasks.map(attemptNumber);
     try {
-      await this.#parts.store.save(tasks, [...records, ...tasks.flatMap(this.#parts.recordsOf)]);
+      await this.#parts.store.save(tasks, this.#withRecordsOf(tasks, records));
     } catch (error) {
       this.#onFailure(error);
       for (const task of tasks) this.#withdraw(task);
@@ -86,6 +86,16 @@ export class Writer {
       if (changed === true) this.#changedMeanwhile(task);
     }
     this.#parts.admitted(tasks);
+  }
+
+  /** Most tasks have none: their admissions make no list. */
+  #withRecordsOf(tasks: readonly Task[], records: readonly StoreRecord[]): readonly StoreRecord[] {
+    let all: StoreRecord[] | null = null;
+    for (const task of tasks) {
+      const own = this.#parts.recordsOf(task);
+      if (own.length > 0) (all ??= [...records]).push(...own);
+    }
+    return all ?? records;
   }
 
   /**

@@ -33,10 +33,9 @@ export function rowMaker<T, Beside = void>(columns: Columns<T, Beside>): (from: 
   };
 }
 
-/** Cuts them off that array. */
-export function withoutLastNulls(row: Value[]): Row {
+export function withoutLastNulls(row: Row): Row {
   let length = row.length;
   while (length > 0 && row[length - 1] === null) length--;
-  row.length = length;
-  return row;
+  // A copy: to set the length of an array takes V8 longer.
+  return length === row.length ? row : row.slice(0, length);
 }

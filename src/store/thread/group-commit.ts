@@ -102,8 +102,12 @@ export class GroupCommit {
   /** Never rejects: each save gets the outcome. */
   async #commit(saves: readonly Save[]): Promise<void> {
     try {
-      const tasks = new Set(saves.flatMap((save) => save.tasks));
-      const records = saves.flatMap((save) => save.records);
+      const tasks = new Set<Task>();
+      const records: StoreRecord[] = [];
+      for (const save of saves) {
+        for (const task of save.tasks) tasks.add(task);
+        for (const record of save.records) records.push(record);
+      }
       await this.#parts.write(tasks, records);
     } catch (error) {
       this.#writing = false;
@@ -156,5 +160,7 @@ export class GroupCommit {
 }
 
 function waitedFor(saves: readonly Save[]): number {
-  return saves.filter(({ when }) => when === "now").length;
+  let count = 0;
+  for (const { when } of saves) if (when === "now") count++;
+  return count;
 }

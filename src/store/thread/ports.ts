@@ -1,7 +1,7 @@
 /* The ports on the caller's side: each asks the storage thread, and turns its rows into the types of the rest of the server. */
 import { mapInTurns } from "../../common/turns.ts";
 import type { Request } from "../../request.ts";
-import type { Task, TaskStatus } from "../../task.ts";
+import type { Task } from "../../task.ts";
 import type { AuditEntry, AuditFilter, AuditStore } from "../audit.ts";
 import type { BatchFile, BatchFileFilter, BatchFileStore, OutputFilter, RefusedLine } from "../batch-files.ts";
 import type { FileFilter, FileIdentity, FileLimits, FileStore, FileTotal, StoredFile } from "../files.ts";
@@ -29,6 +29,7 @@ import type { Exchange, Kind } from "./messages.ts";
 import { deliveryOf } from "./records.ts";
 import { charactersOfRow, listedTaskOf, requestOf, taskOf } from "./rows.ts";
 import type { Answer } from "./storage-thread.ts";
+import type { StoredStatuses } from "./stored-statuses.ts";
 import { usageOfRow } from "./usage-rows.ts";
 
 /** Asks the storage thread. @throws {AltLasError} `store_unavailable` */
@@ -36,12 +37,11 @@ type Ask = <K extends Kind>(kind: K, request: Exchange[K]["request"]) => Promise
 
 export class StoredTasks implements TaskStore {
   readonly #ask: Ask;
-  /** The status in the row of each task that has one. */
-  readonly #stored: Pick<WeakMap<Task, TaskStatus>, "set">;
+  readonly #stored: Pick<StoredStatuses, "set">;
   /** The scan before the next one: two at a time would make a write wait for two windows. */
   #scans: Promise<unknown> = Promise.resolve();
 
-  constructor(ask: Ask, stored: Pick<WeakMap<Task, TaskStatus>, "set">) {
+  constructor(ask: Ask, stored: Pick<StoredStatuses, "set">) {
     this.#ask = ask;
     this.#stored = stored;
   }

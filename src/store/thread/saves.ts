@@ -1,9 +1,10 @@
 /* One call of `save` that waits for its write, and the grouping of several. */
 import { charactersOfRequest } from "../../request.ts";
-import type { Task, TaskStatus } from "../../task.ts";
+import type { Task } from "../../task.ts";
 import { recordKey } from "./records.ts";
 import type { Row } from "./columns.ts";
 import { changedRow, type NewRow, newRow } from "./rows.ts";
+import type { StoredStatuses } from "./stored-statuses.ts";
 import type { StoreRecord, When } from "../store.ts";
 
 export interface Save {
@@ -43,11 +44,11 @@ const LONG = 1024;
 
 /**
  * The rows of tasks in their present states.
- * @param stored the status in the row of each task that has one @returns also the buffers to hand over instead of copying
+ * @returns also the buffers to hand over instead of copying
  */
 export function rowsOf(
   tasks: ReadonlySet<Task>,
-  stored: Pick<ReadonlyMap<Task, TaskStatus>, "get">,
+  stored: Pick<StoredStatuses, "get">,
 ): { readonly inserts: readonly NewRow[]; readonly updates: readonly Row[]; readonly transfer: ArrayBuffer[] } {
   const inserts: NewRow[] = [];
   const updates: Row[] = [];

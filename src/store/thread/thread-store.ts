@@ -27,6 +27,7 @@ import { recordRow } from "./records.ts";
 import { Restoring } from "./restoring.ts";
 import { rowsOf } from "./saves.ts";
 import { type Answer, StorageThread } from "./storage-thread.ts";
+import { storedStatuses } from "./stored-statuses.ts";
 import { endedUsage } from "./usage-rows.ts";
 
 export type ThreadStoreLog = StoreLog & { info(fields: object, message: string): void };
@@ -76,8 +77,7 @@ export class ThreadStore implements Store {
   #away: AltLasError | null = null;
   /** Ends the wait for a write, at a close; undefined: nothing waits. */
   #giveUp: (() => void) | undefined;
-  /** The status in the row of each task that has one. Weak, so that finished tasks can be forgotten. */
-  readonly #stored = new WeakMap<Task, TaskStatus>();
+  readonly #stored = storedStatuses();
 
   constructor(options: ThreadStoreOptions) {
     this.#options = options;
@@ -214,11 +214,12 @@ export class ThreadStore implements Store {
     const { inserts, updates, transfer } = rowsOf(tasks, this.#stored);
     const usage = endedUsage(tasks, this.#stored);
     // They may change while they are written.
-    const written = Array.from(tasks, (task) => [task, task.status] as const);
+    const statuses = statusesOf(tasks);
     this.written.transactions++;
     const started = performance.now();
     await this.ask("write", { inserts, updates, usage, records: records.map(recordRow) }, transfer);
-    for (const [task, status] of written) this.#stored.set(task, status);
+    let index = 0;
+    for (const task of tasks) this.#stored.set(task, statuses[index++]!);
     this.written.inserts += inserts.length;
     this.written.updates += updates.length;
     const took = performance.now() - started;
@@ -251,4 +252,10 @@ export class ThreadStore implements Store {
     this.#refusal ??= error;
     this.#lost.abort(error);
   }
+}
+
+function statusesOf(tasks: Iterable<Task>): readonly TaskStatus[] {
+  const statuses: TaskStatus[] = [];
+  for (const { status } of tasks) statuses.push(status);
+  return statuses;
 }

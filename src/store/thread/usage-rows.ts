@@ -1,7 +1,8 @@
 /* The hourly rows of usage: how the ends of tasks are counted, and what rows that are read say. */
-import { isFinal, type Task, type TaskStatus } from "../../task.ts";
+import { isFinal, type Task } from "../../task.ts";
 import { queuedSeconds } from "../../task-use.ts";
 import { addUsage, type UsageRow, type UsageSums } from "../usage.ts";
+import type { StoredStatuses } from "./stored-statuses.ts";
 import { type Columns, namesOf, placesOf, type Row, rowMaker, type Value } from "./columns.ts";
 
 /** Milliseconds. */
@@ -38,9 +39,8 @@ const rowOf = rowMaker<UsageRow>({ ...KEY, ...SUMS });
 
 /**
  * The usage of those among some tasks that end with this write: one row for all that have the same key.
- * @param stored the status in the row of each task that has one
  */
-export function endedUsage(tasks: Iterable<Task>, stored: Pick<ReadonlyMap<Task, TaskStatus>, "get">): Row[] {
+export function endedUsage(tasks: Iterable<Task>, stored: Pick<StoredStatuses, "get">): Row[] {
   // Few: one commit has tasks of some users, on some GPUs. A name for each task's key would cost more than looking through them.
   const rows: UsageRow[] = [];
   for (const task of tasks) {
