@@ -11,6 +11,7 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
+import { onceClosed } from "./closing.ts";
 
 /** Requests of one connection that may wait for the answers before them. */
 export const MOST_AHEAD = 32;
@@ -61,17 +62,11 @@ class Lines {
   readonly #lines = new WeakMap<Socket, Line>();
   /** Those whose next request may be handed on. */
   readonly #ready: Line[] = [];
-  /** One function for all answers: this is called for every request. */
-  readonly #onClose: (this: ServerResponse) => void;
   #waiting = 0;
 
   constructor(handlers: readonly RequestListener[], watcher: Watcher) {
     this.#handlers = handlers;
     this.#watcher = watcher;
-    const answered = (socket: Socket): void => this.#answered(socket);
-    this.#onClose = function (this: ServerResponse) {
-      answered(this.req.socket);
-    };
   }
 
   take(request: IncomingMessage, response: ServerResponse): void {
@@ -91,13 +86,13 @@ class Lines {
 
   #handle(line: Line, request: IncomingMessage, response: ServerResponse): void {
     line.busy = true;
-    this.#watcher.busy(request.socket);
-    response.on("close", this.#onClose);
+    const { socket } = request;
+    this.#watcher.busy(socket);
+    onceClosed(response, () => this.#answered(line, socket));
     for (const handler of this.#handlers) handler(request, response);
   }
 
-  #answered(socket: Socket): void {
-    const line = this.#lines.get(socket)!;
+  #answered(line: Line, socket: Socket): void {
     if (line.waiting.length === 0) {
       line.busy = false;
       return this.#watcher.quiet(socket);

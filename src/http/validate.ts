@@ -101,6 +101,15 @@ const asItIs: Dropper = (value) => value;
 /** @returns the value, or a copy: `delete` would leave an object that is slow to read for good */
 type Dropper = (value: unknown) => unknown;
 
+/** Some fields of a body. By hand: nearly each body of some clients has nulls, and `Object.fromEntries` takes several times as long. */
+function only(names: readonly string[], fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  // To set this one would give the copy another prototype.
+  if (names.includes("__proto__")) return Object.fromEntries(names.map((name) => [name, fields[name]]));
+  const some: Record<string, unknown> = {};
+  for (const name of names) some[name] = fields[name];
+  return some;
+}
+
 /**
  * Leaves out optional fields that are null, which count as absent. It goes where the schema goes and no deeper, so that a body of a
  * million nested lists costs nothing; and a required null stays, because the sentence about it is better than "is missing".
@@ -124,7 +133,7 @@ function nullDropper(schema: Shape): Dropper | null {
     let fields = value as Record<string, unknown>;
     const names = Object.keys(fields);
     const stay = names.filter((name) => fields[name] !== null || kept.has(name));
-    if (stay.length < names.length) fields = Object.fromEntries(stay.map((name) => [name, fields[name]]));
+    if (stay.length < names.length) fields = only(stay, fields);
     for (const { name, drop } of inner) if (Object.hasOwn(fields, name)) fields[name] = drop(fields[name]);
     return fields;
   };

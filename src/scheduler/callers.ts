@@ -164,9 +164,11 @@ export class Callers {
 
   /** Counts one submission. @param team of the user @throws {AltLasError} `rate_limited` */
   countRequest(user: string, team: string | null = null): void {
+    const limits = [this.of({ user }), this.teams.of({ team })];
+    if (limits.every((one) => one === null || one.perMinute.requests === null)) return;
     this.refuseOverRequests(user, team);
-    this.of({ user }).perMinute.requests?.take(1, this.#now());
-    this.teams.of({ team })?.perMinute.requests?.take(1, this.#now());
+    const now = this.#now();
+    for (const one of limits) one?.perMinute.requests?.take(1, now);
   }
 
   /** @throws {AltLasError} `rate_limited`: the user, or its team, may submit nothing more in this minute */
