@@ -2,7 +2,8 @@
  * How much memory a model would take, before anything of it is loaded: for the decision which models are on a card together. A worker plans
  * exactly when it loads, and takes no more than there is.
  */
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
+import { startThread } from "../common/threads.ts";
 import { startedModule } from "../common/started-module.ts";
 import type { EngineOptions, PlannedMemory } from "./engine.ts";
 import { engineTraits } from "./kinds.ts";
@@ -89,13 +90,17 @@ class Shapes {
     if (known !== undefined) return known.promise;
     const asked = Promise.withResolvers<FileShape | null>();
     this.#asked.set(path, asked);
-    this.#thread ??= this.#start();
-    this.#thread.postMessage(path, []);
+    try {
+      this.#thread ??= this.#start();
+      this.#thread.postMessage(path, []);
+    } catch {
+      this.#answered(path, null);
+    }
     return asked.promise;
   }
 
   #start(): Worker {
-    const thread = new Worker(startedModule("./llama/header-thread", import.meta.url));
+    const thread = startThread(startedModule("./llama/header-thread", import.meta.url));
     thread.on("message", ({ path, shape }: FileShapeAnswer) => this.#answered(path, shape));
     thread.on("error", () => {
       if (this.#thread === thread) for (const path of this.#asked.keys()) this.#answered(path, null);

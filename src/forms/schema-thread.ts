@@ -1,5 +1,6 @@
 /** A thread that looks at schemas, seen from outside. Schemas are strangers', and may take for ever. */
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
+import { startThread } from "../common/threads.ts";
 import { startedModule } from "../common/started-module.ts";
 import { messageOf } from "../errors.ts";
 import type { Question, Ready, Reply } from "./messages.ts";
@@ -71,7 +72,12 @@ export class SchemaThread<Asks = Question, Answers extends { readonly kind: stri
     this.#waiting.delete(by);
     if (others.length > 0) this.#waiting.set(by, others);
     this.#asked = asked!;
-    this.#worker ??= this.#start();
+    try {
+      this.#worker ??= this.#start();
+    } catch (error) {
+      // Else whoever asks next would wait for this one.
+      return this.#lose(error as Error);
+    }
     this.#worker.ref();
     if (this.#isReady) this.#give(asked!);
   }
@@ -84,7 +90,7 @@ export class SchemaThread<Asks = Question, Answers extends { readonly kind: stri
 
   #start(): Worker {
     const resourceLimits = { maxOldGenerationSizeMb: this.#limits.heap, stackSizeMb: this.#limits.stack };
-    const worker = new Worker(this.#program, { resourceLimits });
+    const worker = startThread(this.#program, { resourceLimits });
     worker.on("message", (reply: Answers | Ready) => {
       if (worker === this.#worker) this.#heard(reply);
     });

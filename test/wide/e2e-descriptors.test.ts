@@ -1,10 +1,13 @@
 /** A real process that may have few files open, and somebody who opens connections and keeps them. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { chmodSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { Agent, setGlobalDispatcher } from "undici";
-import { BIN, deadline, Server } from "../helpers/server.ts";
+import { temporaryFolder } from "../helpers/http.ts";
+import { BIN, deadline, runProgram, Server } from "../helpers/server.ts";
 
 const FEW = 128;
 const IDLE = 160;
@@ -68,4 +71,23 @@ test("idle connections take no descriptor from those who have work here, and the
   assert.equal((await server.run({ text: "as before", max_length: 3 })).status, "completed");
   server.signal("SIGTERM");
   assert.deepEqual(await server.exit, { code: 0, signal: null });
+});
+
+/** Threads that Node itself begins with, but for some, without which it goes on. */
+const NO_MORE = 6;
+
+test("a start that may start no thread ends with a sentence that says what to raise", async (t) => {
+  // The system bounds the threads of all but root, and Node has to be let in elsewhere.
+  if (process.getuid?.() !== 0) return t.skip("only root can start a program as a user that has no other process");
+  const folder = temporaryFolder(t);
+  chmodSync(folder, 0o777);
+  const nobody = ["--reuid=65533", "--clear-groups", "prlimit", `--nproc=${NO_MORE}`, process.execPath, BIN];
+  const args = ["serve", "--port", "0", "--devices", "simulated:1", "--data-dir", join(folder, "data")];
+  const { code, stderr } = await runProgram("setpriv", [...nobody, ...args], { cwd: folder });
+  assert.equal(code, 1, stderr);
+  assert.match(
+    stderr,
+    /^The system lets this server start no more threads \(.*\): raise .* \(ulimit -u, TasksMax\)\.$/m,
+  );
+  assert.doesNotMatch(stderr, /^ +at /m);
 });

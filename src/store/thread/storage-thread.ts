@@ -1,4 +1,5 @@
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
+import { startThread } from "../../common/threads.ts";
 import { InFlight } from "../../common/in-flight.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import type { Exchange, Failure, Kind, News, Reply, Request, Value } from "./messages.ts";
@@ -45,9 +46,10 @@ export class StorageThread {
   readonly #questions = new InFlight<number, Question>();
   #asked = 0;
 
+  /** @throws {AltLasError} `overloaded`: it cannot be started */
   constructor(program: URL, events: StorageEvents) {
     this.#events = events;
-    const worker = new Worker(program);
+    const worker = startThread(program);
     this.#worker = worker;
     const exit = Promise.withResolvers<void>();
     this.exited = exit.promise;
