@@ -42,7 +42,7 @@ export function beginLiveAnswer(
 type Chunked = ServerResponse & { [HAS_TEXT]?: boolean };
 
 const NODE = http.ServerResponse.prototype;
-const HAS_TEXT = Symbol("has text");
+const HAS_TEXT = Symbol("hasText");
 const LAST_CHUNK = "0\r\n\r\n";
 
 function waitForText(raw: Chunked, socket: Socket): void {
