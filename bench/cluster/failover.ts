@@ -21,13 +21,8 @@ const SLOW = "engine: { simulated: { tokens_per_second: 20 } }";
 const env = { ALT_LAS_API_KEY: "altlas_0123456789012345678901234567890123456789abc" };
 
 export async function failover({ quick }: Extent): Promise<Section> {
-  await using postgresql = await startPostgres();
-  const { server: postgres } = postgresql;
-  const rows = await rowsOf(postgres, 0, quick);
-  if (!quick) {
-    await fill(postgres, STORED);
-    rows.push(...(await rowsOf(postgres, STORED, quick)));
-  }
+  const rows = await rowsOf(0, quick);
+  if (!quick) rows.push(...(await rowsOf(STORED, quick)));
   return {
     name: "cluster: failover",
     about: `Two servers with PostgreSQL, NATS and an agent that runs ${TASKS} tasks. The server that leads is killed or frozen, and the other one is asked for a running task until it answers. The tasks end with the attempts that they had.`,
@@ -43,7 +38,10 @@ export async function failover({ quick }: Extent): Promise<Section> {
 }
 
 /** @param stored ended tasks in the database */
-async function rowsOf(postgres: PostgresServer, stored: number, quick: boolean) {
+async function rowsOf(stored: number, quick: boolean) {
+  await using postgresql = await startPostgres();
+  const { server: postgres } = postgresql;
+  if (stored > 0) await fill(postgres, stored);
   const rows = [];
   for (const signal of ["SIGKILL", "SIGSTOP"] as const) {
     const found: { readonly seconds: number; readonly attempts: number }[] = [];
