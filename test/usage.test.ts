@@ -42,6 +42,8 @@ gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 1 } }`;
   const server = await startLocalServer(t, { config, devices: "simulated:1" });
   await server.loaded();
   const running = await server.predict({ text: "long", max_length: 20 });
+  // It does not end meanwhile, however slow the machine is.
+  server.signalWorker(0, "SIGSTOP");
   const waiting = await server.predict({ text: "waits" });
   const soFar = await server.task(waiting.task_id);
   assert.ok(soFar.timing.queued >= 0);
