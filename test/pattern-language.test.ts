@@ -46,6 +46,9 @@ test("what is looked for ahead may be at the very beginning of a text, and at it
 
 test("beginnings and ends may be within what is repeated", () => {
   const sources = [
+    "^(?:a(?:b|$)){3}$",
+    "^(?:^a){0}b$",
+    "^(?:^a|b){0}a$",
     "^(?:a(?:b|$))+$",
     "(?:^|b)+a$",
     "^(?:(?:^|b)a)+$",
@@ -66,7 +69,7 @@ const pieces = fc.letrec<{ pattern: string; atom: string }>((tie) => ({
     tie("pattern").map((pattern) => `(?:${pattern})`),
     fc.tuple(fc.constantFrom("?=", "?!"), tie("pattern")).map(([kind, pattern]) => `(${kind}${pattern})`),
     fc
-      .tuple(tie("pattern"), fc.constantFrom("*", "+", "?", "{2}", "{0,2}", "{1,}", "{1}"))
+      .tuple(tie("pattern"), fc.constantFrom("*", "+", "?", "{2}", "{0,2}", "{0}", "{1,}", "{1}"))
       .map(([pattern, times]) => `(?:${pattern})${times}`),
   ),
   pattern: fc

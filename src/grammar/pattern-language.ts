@@ -39,7 +39,7 @@ class Builder {
   build(pattern: Pattern): Language {
     const ends = repeatedEnds(pattern);
     if (ends > MOST_ENDS || (ends > 0 && has(pattern, isForbidden)))
-      throw new PatternError("an end within what is repeated, as it stands there");
+      throw new PatternError("an end ($) within what is repeated, where it may be met several times");
     const languages = this.#languages;
     const { whole, rest } = this.#before(pattern, both(languages.everything));
     // Before the place where it is found, no text has ended yet.
@@ -83,6 +83,7 @@ class Builder {
   #repeated(pattern: Pattern & { readonly kind: "repeat" }, then: Texts): Texts {
     const { of, min, max } = pattern;
     const languages = this.#languages;
+    if (max === 0) return then;
     if (max === 1) {
       const once = this.#before(of, then);
       return min === 1
@@ -156,7 +157,8 @@ function repeatedEnds(pattern: Pattern, within = false): number {
       return repeatedEnds(pattern.of, within);
     case "repeat": {
       const ends = repeatedEnds(pattern.of, within || pattern.max > 1);
-      return ends > 0 && pattern.min > 1 ? Infinity : ends;
+      // A time that has to take a character comes after no end, so only the last one has ends.
+      return ends > 0 && pattern.min > 1 && canBeEmpty(pattern.of) ? Infinity : ends;
     }
     default:
       return 0;
