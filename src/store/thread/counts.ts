@@ -18,7 +18,10 @@ export interface Counted {
 
 type ByStatus = Map<TaskStatus, number>;
 
-/** The number of tasks of each user and of each team in each status, so that a total costs the same however many rows there are. */
+/**
+ * The number of tasks of each user and of each team in each status, so that a total costs the same however many rows there are. Names are as
+ * databases keep them: half a surrogate pair is U+FFFD.
+ */
 export class Counts {
   readonly #all: ByStatus = new Map();
   readonly #byUser = new Map<string, ByStatus>();
@@ -26,8 +29,8 @@ export class Counts {
 
   add({ user, team }: Owner, status: TaskStatus, difference: number): void {
     addTo(this.#all, status, difference);
-    addTo(countsOf(this.#byUser, user), status, difference);
-    if (team !== null) addTo(countsOf(this.#byTeam, team), status, difference);
+    addTo(countsOf(this.#byUser, user.toWellFormed()), status, difference);
+    if (team !== null) addTo(countsOf(this.#byTeam, team.toWellFormed()), status, difference);
   }
 
   /** Takes what is stored. */
@@ -42,8 +45,9 @@ export class Counts {
 
   /** Tasks of that user or that team, one of them alone, or of everybody, in that status (undefined: any). */
   total({ user, team }: { readonly [Of in keyof Owner]?: string | undefined }, status: TaskStatus | undefined): number {
-    const counts =
-      team !== undefined ? this.#byTeam.get(team) : user !== undefined ? this.#byUser.get(user) : this.#all;
+    let counts: ByStatus | undefined = this.#all;
+    if (team !== undefined) counts = this.#byTeam.get(team.toWellFormed());
+    else if (user !== undefined) counts = this.#byUser.get(user.toWellFormed());
     const wanted: readonly TaskStatus[] = status === undefined ? TASK_STATUSES : [status];
     return wanted.reduce<number>((sum, one) => sum + (counts?.get(one) ?? 0), 0);
   }
