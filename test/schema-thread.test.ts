@@ -69,6 +69,28 @@ test("a thread that cannot be started is no verdict about a schema", async () =>
   await assert.rejects(thread.ask(compile(true), "ada"), /failed: broken/);
 });
 
+test("a system that lets no thread start is not told to clients", async (t) => {
+  if (process.platform === "win32") return t.skip("Windows gives a thread less room than it is asked for");
+  // More room than there are addresses.
+  const thread = new SchemaThread({ stack: 1e9 });
+  const refused = { name: "Error", message: /^The system lets this server start no more threads / };
+  await assert.rejects(thread.ask(compile(true), "ada"), refused);
+  await assert.rejects(new Verdicts(thread).of("true", "ada") as Promise<unknown>, refused);
+});
+
+test("when the next thread does not start, all that wait hear of it at once, however many they are", async () => {
+  const program = new URL("data:text/javascript,");
+  const thread = new SchemaThread({}, program);
+  const asked = Array.from({ length: 20_000 }, (_, index) => thread.ask(compile(true), `user ${index % 100}`));
+  program.href = "https://localhost/no-program";
+  const [first, ...others] = await Promise.allSettled(asked);
+  assert.match(String((first as PromiseRejectedResult).reason), /ended: exit code 0/);
+  assert.deepEqual(new Set(others.map(({ status }) => status)), new Set(["rejected"]));
+  assert.equal(new Set(others.map((one) => (one as PromiseRejectedResult).reason as unknown)).size, 1);
+  program.href = new URL("../src/forms/thread.ts", import.meta.url).href;
+  assert.equal((await thread.ask(compile(true), "ada")).kind, "verdict");
+});
+
 test("users take turns, however many schemas one of them has sent", async () => {
   const thread = new SchemaThread();
   const ended: string[] = [];

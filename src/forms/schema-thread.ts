@@ -75,8 +75,8 @@ export class SchemaThread<Asks = Question, Answers extends { readonly kind: stri
     try {
       this.#worker ??= this.#start();
     } catch (error) {
-      // Else whoever asks next would wait for this one.
-      return this.#lose(error as Error);
+      // A plain error is logged, and hidden from clients: what is said of threads is for operators.
+      return this.#refuseAll(new Error(messageOf(error), { cause: error }));
     }
     this.#worker.ref();
     if (this.#isReady) this.#give(asked!);
@@ -126,6 +126,14 @@ export class SchemaThread<Asks = Question, Answers extends { readonly kind: stri
     this.#isReady = false;
     this.#settle()?.reject(error);
     this.#next();
+  }
+
+  /** No thread starts: another try for each that waits would only take longer. The next question is the next try. */
+  #refuseAll(error: Error): void {
+    const waiting = [...this.#waiting.values()].flat();
+    this.#waiting.clear();
+    this.#settle()?.reject(error);
+    for (const { reject } of waiting) reject(error);
   }
 
   #settle(): Asked<Asks, Answers> | null {
