@@ -4,6 +4,8 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { test, type TestContext } from "node:test";
+import { fastify } from "fastify";
+import { beginLiveAnswer } from "../src/http/live-answer.ts";
 import { aCompletedTask, API, AS, aTask, FakeRun, ID, listening, testServer } from "./helpers/http.ts";
 
 const PREDICT = { path: `${API}/predict`, body: { text: "x", stream: true } };
@@ -127,4 +129,32 @@ test("a client that leaves before the head is out is not followed for", async (t
   client.destroy();
   await stopped;
   assert.equal(run.readers.size, 0);
+});
+
+test("a slow reader gets every byte in order, and neither text of no length nor a second end makes a chunk", async (t) => {
+  // More than what the system keeps of a connection on both sides.
+  const lines = Array.from({ length: 400 }, (_, index) => `${index} ${"ä".repeat(25_000)}\n`);
+  const app = fastify();
+  t.after(() => app.close());
+  const said: boolean[] = [];
+  const written = Promise.withResolvers<void>();
+  app.get("/", async (_request, reply) => {
+    const answer = beginLiveAnswer(reply, "text/plain; charset=utf-8", "with events");
+    said.push(answer.write(""));
+    for (const line of lines) answer.write(line);
+    said.push(answer.write(""), answer.write("last\n"));
+    const drained = once(answer, "drain");
+    written.resolve();
+    await drained;
+    said.push(answer.write(""));
+    answer.end("end\n");
+    answer.end("more\n");
+  });
+  const client = connect(await listening(app), "127.0.0.1");
+  t.after(() => client.destroy());
+  client.write("GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+  await written.promise;
+  const answer = await text(client);
+  assert.equal(unchunked(answer.slice(answer.indexOf("\r\n\r\n") + 4)), `${lines.join("")}last\nend\n`);
+  assert.deepEqual(said, [true, false, false, true]);
 });

@@ -16,6 +16,12 @@ const LIVE = {
   "x-accel-buffering": "no",
 };
 
+/** The response of an answer that goes out as it comes about. It takes nothing but text. */
+export interface LiveAnswer extends Omit<ServerResponse, "write" | "end"> {
+  write(text: string): boolean;
+  end(text?: string): unknown;
+}
+
 /**
  * Begins an answer that goes out as it comes about, with the headers that the reply has so far. From here on it belongs to whoever
  * called this: the framework neither buffers nor ends it.
@@ -26,7 +32,7 @@ export function beginLiveAnswer(
   reply: FastifyReply,
   contentType: string,
   head: "at once" | "with events" = "at once",
-): ServerResponse {
+): LiveAnswer {
   const { server, request } = reply;
   server.addRates?.(reply);
   // A submission is answered to its end, also when its key ends meanwhile.
@@ -64,10 +70,13 @@ function waitForText(raw: Chunked, socket: Socket): void {
 const CHUNKS = {
   chunkedEncoding: false,
   write(this: Chunked, text: string): boolean {
+    // A chunk without text would be the last one.
+    if (text === "") return !this.writableNeedDrain;
     this[HAS_TEXT] = true;
     return NODE.write.call(this, chunkOf(text), "utf8");
   },
   end(this: Chunked, text = ""): ServerResponse {
+    if (this.writableEnded) return this;
     this[HAS_TEXT] = true;
     return NODE.end.call(this, (text === "" ? "" : chunkOf(text)) + LAST_CHUNK, "utf8");
   },
