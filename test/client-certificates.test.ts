@@ -2,12 +2,15 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
-import { request } from "node:https";
+import { createServer, request } from "node:https";
+import type { AddressInfo } from "node:net";
 import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { test } from "node:test";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
+import { ask, type Remote } from "../src/cli/remote/client.ts";
 import { parseConfig } from "../src/config/config.ts";
+import type { DoctorReport } from "../src/doctor/section.ts";
 import { type Certified, newCertificate } from "./helpers/certificate.ts";
 import { runCommand } from "./helpers/command.ts";
 import { temporaryFolder } from "./helpers/http.ts";
@@ -103,6 +106,7 @@ test("commands show the certificate that is named, and say so where one is wante
   }
   assert.equal((await command(["gpus", "--client-cert", cert, "--client-key", key])).code, 0);
   assert.equal((await command(["ready"], { ALT_LAS_CLIENT_CERT: cert, ALT_LAS_CLIENT_KEY: key })).code, 0);
+  assert.equal((await command(["ready", "--client-cert", cert], { ALT_LAS_CLIENT_KEY: key })).code, 0);
   assert.equal((await command(["tasks"], { ALT_LAS_CLIENT_CERT: both, ALT_LAS_CLIENT_KEY: "" })).code, 0);
   assert.equal((await command(["predict", "hello", "--max-length", "3", "--client-cert", both])).code, 0);
   const foreign = newCertificate("robot", others);
@@ -127,6 +131,46 @@ test("commands show the certificate that is named, and say so where one is wante
     assert.equal(code, 1);
     assert.match(text, sentence);
   }
+});
+
+test("a server that has taken a certificate, and then closes a connection, is not said to want another one", async (t) => {
+  const authorities = getCACertificates("default");
+  t.after(() => setDefaultCACertificates(authorities));
+  setDefaultCACertificates([...authorities, site.cert]);
+  let isThere = false;
+  const server = createServer({ cert: site.cert, key: site.key }, (asking, answer) => {
+    if (isThere) answer.end('{"gpus":[]}');
+    else asking.socket.destroy();
+  });
+  t.after(() => server.close());
+  await once(server.listen(0, "localhost"), "listening");
+  const url = `https://localhost:${(server.address() as AddressInfo).port}`;
+  const { cert, key: itsKey } = newCertificate("robot", ours);
+  const certificates: readonly Pick<Remote, "certificate">[] = [{}, { certificate: { cert, key: itsKey } }];
+  for (const shown of certificates) {
+    const gpus = () => ask({ url, key: "k", ...shown }, "gpus", "gpus");
+    isThere = false;
+    await assert.rejects(gpus(), ({ message, cause }: Error) => {
+      assert.match(message, /^The server at \S+ has closed the connection.*server\.tls\.client_ca/);
+      return cause instanceof Error;
+    });
+    isThere = true;
+    await gpus();
+    isThere = false;
+    await assert.rejects(gpus(), /There is no answer from https:/);
+  }
+});
+
+test("doctor goes on without a certificate that cannot be read, and names it", async (t) => {
+  const folder = temporaryFolder(t);
+  const config = join(folder, "config.yaml");
+  writeFileSync(config, "{ server: { port: 0 }, gpu: { devices: simulated:1 }, engine: { kind: simulated } }");
+  const args = ["doctor", "--json", "--config", config, "--data-dir", join(folder, "data")];
+  const { code, stdout } = await runCommand(args, { env: { ALT_LAS_CLIENT_CERT: join(folder, "gone") } });
+  assert.equal(code, 1);
+  const { ok, problems, facts } = JSON.parse(stdout) as DoctorReport;
+  assert.match(problems[0]!.problem, /^The client certificate .*gone cannot be read: ENOENT/);
+  assert.deepEqual([ok, "server" in facts], [false, true]);
 });
 
 test("server.tls.client_ca without TLS is refused", () => {

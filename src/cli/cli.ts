@@ -15,7 +15,7 @@ import type { Options } from "./context.ts";
 import type { Origin } from "./greeting.ts";
 import { AltLasError } from "../errors.ts";
 import { addStore } from "./store.ts";
-import { addRemote, certificateOf, located, type RemoteFlags } from "./remote/commands.ts";
+import { addRemote, located, type RemoteFlags } from "./remote/commands.ts";
 import type { Logger } from "../log/log.ts";
 import type { MaybeTerminal } from "./remote/terminal.ts";
 import { ALT_LAS } from "../common/paste.ts";
@@ -255,8 +255,7 @@ function addDiagnosis(cli: Command, io: Io): void {
     .option("--json", "print it as JSON")
     .action(async ({ config, url, json = false, ...flags }: Options & RemoteFlags, command: Command) => {
       const { doctorCommand } = await import("./doctor.ts");
-      const certificate = await certificateOf(flags);
-      const { text, ok } = await doctorCommand({ config, url, certificate, dataDir: dataDirOf(command) }, json);
+      const { text, ok } = await doctorCommand({ config, url, flags, dataDir: dataDirOf(command) }, json);
       io.log(text);
       // Printed already.
       if (!ok) throw new CommanderError(1, "alt-las.wrong", "");

@@ -1,20 +1,23 @@
 /** `alt-las doctor`. */
-import type { ClientCertificate } from "../common/client-certificate.ts";
+import type { CertificateFlags, ClientCertificate } from "../common/client-certificate.ts";
 import { doctorReport } from "../doctor/doctor.ts";
 import { doctorPage } from "../doctor/page.ts";
 import type { DataDir } from "./data-dir.ts";
 import { hostsOf } from "../config/config.ts";
+import { AltLasError } from "../errors.ts";
 import { serverUrl } from "./remote/client.ts";
+import { certificateOf } from "./remote/commands.ts";
 
 export interface DoctorFlags {
   readonly config: string | undefined;
   readonly url: string | undefined;
-  readonly certificate: ClientCertificate | undefined;
+  /** Options of a certificate. */
+  readonly flags: CertificateFlags;
   readonly dataDir: DataDir;
 }
 
 /** @returns the page, or with `json` what it is made of; and whether nothing is wrong */
-export async function doctorCommand({ config, url, certificate, dataDir }: DoctorFlags, json: boolean) {
+export async function doctorCommand({ config, url, flags, dataDir }: DoctorFlags, json: boolean) {
   const { path, why, notes } = dataDir;
   const report = await doctorReport({
     dataDir: path,
@@ -23,8 +26,20 @@ export async function doctorCommand({ config, url, certificate, dataDir }: Docto
     config,
     // Port 0 is any, so nobody knows where a server would be.
     urlOf: ({ server }) => url ?? (server.port === 0 && hostsOf(server).length > 0 ? null : serverUrl(server)),
-    certificate,
+    ...(await shownCertificate(flags)),
     environment: process.env,
   });
   return { text: json ? JSON.stringify(report, null, 2) : doctorPage(report), ok: report.ok };
+}
+
+/** A certificate that cannot be shown is one of the things that are wrong. */
+async function shownCertificate(
+  flags: CertificateFlags,
+): Promise<{ readonly certificate?: ClientCertificate | undefined; readonly noCertificate?: string }> {
+  try {
+    return { certificate: await certificateOf(flags) };
+  } catch (error) {
+    if (!(error instanceof AltLasError)) throw error;
+    return { noCertificate: error.message };
+  }
 }

@@ -26,7 +26,7 @@ export function certificateIn(
 ): ClientCertificate | undefined {
   // Set to nothing counts as not set.
   const certFile = clientCert ?? (ALT_LAS_CLIENT_CERT || undefined);
-  const keyFile = clientKey ?? (clientCert === undefined ? ALT_LAS_CLIENT_KEY || undefined : undefined);
+  const keyFile = clientKey ?? (ALT_LAS_CLIENT_KEY || undefined);
   if (certFile === undefined) {
     if (keyFile === undefined) return undefined;
     refuse(`The key ${keyFile} is for a client certificate, and none is named: --client-cert FILE does.`);
@@ -55,16 +55,18 @@ export interface Shown {
   readonly url: string;
   /** undefined: none. */
   readonly certificate?: ClientCertificate | undefined;
+  /** Whether it has answered so before: then it is no certificate that it wants when it only closes the connection. */
+  readonly hasAnswered?: boolean;
 }
 
 /**
  * Says that a server has ended a connection before it answered, as it wants another certificate; null: that is not why, as far as one can tell.
  * Some clients hear of the alert, others only that the connection is closed.
  */
-export function wantsCertificate({ url, certificate }: Shown, error: unknown): string | null {
+export function wantsCertificate({ url, certificate, hasAnswered = false }: Shown, error: unknown): string | null {
   const { code = "" } = error as NodeJS.ErrnoException;
   const isAsked = ALERTS.test(`${code} ${messageOf(error)}`);
-  if (!isAsked && !(CLOSED.test(code) && url.startsWith("https:"))) return null;
+  if (!isAsked && (hasAnswered || !CLOSED.test(code) || !url.startsWith("https:"))) return null;
   if (certificate !== undefined)
     return `The server at ${url} has closed the connection: perhaps no authority of its server.tls.client_ca has signed the client certificate.`;
   return isAsked

@@ -10,7 +10,7 @@ import { cards, type DeviceOptions, devicesAtAStart } from "./cards.ts";
 import { data } from "./data.ts";
 import { disk, limits, packages, system, versions } from "./machine.ts";
 import { secretsOf, withoutSecrets } from "./secrets.ts";
-import type { DoctorReport, Section } from "./section.ts";
+import type { DoctorReport, Problem, Section } from "./section.ts";
 import { server } from "./server.ts";
 import { settings } from "./settings.ts";
 
@@ -26,6 +26,8 @@ export interface DoctorOptions {
   readonly urlOf: (config: NonNullable<ReturnType<typeof settings>["config"]>) => string | null;
   /** Shown to a server that wants one of its clients; absent: there is none. */
   readonly certificate?: ClientCertificate | undefined;
+  /** Why the one that is named cannot be shown. */
+  readonly noCertificate?: string;
   readonly environment: NodeJS.ProcessEnv;
   /** Ask the drivers and llama.cpp; only a test has others. */
   readonly look?: typeof cards;
@@ -36,6 +38,10 @@ export interface DoctorOptions {
 async function onPostgres({ store }: Config, runs: boolean): Promise<Section> {
   const { postgres } = await import("./postgres.ts");
   return postgres(store, runs);
+}
+
+function unusable({ noCertificate }: DoctorOptions): readonly Problem[] {
+  return noCertificate === undefined ? [] : [{ problem: noCertificate, mend: null }];
 }
 
 function shownAt(url: string | null, { certificate }: DoctorOptions): Shown | null {
@@ -68,7 +74,7 @@ export async function doctorReport(options: DoctorOptions): Promise<DoctorReport
       a_start: await devicesAtAStart({ config, dataDir, cards: found, environment, ...(probe && { probe }) }),
     }),
   };
-  const problems = Object.values(sections).flatMap((section) => section.problems);
+  const problems = [...unusable(options), ...Object.values(sections).flatMap((section) => section.problems)];
   const report = {
     at: wallTimeText(),
     ok: problems.length === 0,

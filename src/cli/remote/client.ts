@@ -143,6 +143,9 @@ export async function* eventsFrom(remote: Remote, path: string, question: Questi
   }
 }
 
+/** The certificates that a server has answered to, or its address where it was shown none. */
+const answered = new Set<ClientCertificate | string>();
+
 async function send(
   { url, key, certificate, language = languageOfTerminal(process.env) }: Remote,
   path: string,
@@ -155,18 +158,21 @@ async function send(
     ...(body !== undefined && { "content-type": "application/json" }),
   };
   const dispatcher = await dispatcherFor(socketIn(url), certificate);
+  const asker = certificate ?? url;
   try {
-    return await fetch(new URL(`api/v1/${path}`, base), {
+    const response = await fetch(new URL(`api/v1/${path}`, base), {
       method,
       headers,
       ...(dispatcher !== null && { dispatcher }),
       ...(body !== undefined && { body: JSON.stringify(body) }),
       ...(signal !== undefined && { signal }),
     });
+    answered.add(asker);
+    return response;
   } catch (error) {
     const { cause = error } = error as Error;
-    const wanted = wantsCertificate({ url, certificate }, cause);
-    throw wanted === null ? error : new AltLasError("bad_config", wanted);
+    const wanted = wantsCertificate({ url, certificate, hasAnswered: answered.has(asker) }, cause);
+    throw wanted === null ? error : new AltLasError("bad_config", wanted, { cause: error });
   }
 }
 
