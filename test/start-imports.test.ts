@@ -1,9 +1,9 @@
 /** What the server's process loads before anybody asks for anything: each library in it costs time and memory at every start. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { cachedDataVersionTag, setFlagsFromString } from "node:v8";
 import { ROOT } from "./helpers/server.ts";
 
 /** An import as it stands when types were taken out: one of types alone still loads its file, unless it is an `import type`. */
@@ -35,10 +35,16 @@ test("the server loads no library at its start but those that it always needs", 
 
 test("the flags that a start sets let V8 take the code that was compiled under its own", () => {
   const set = [...readFileSync(join(ROOT, "bin", "alt-las.js"), "utf8").matchAll(/setFlagsFromString\("([^"]+)"\)/g)];
-  const before = cachedDataVersionTag();
   assert.equal(set.length, 1);
-  for (const [, flag = ""] of set) setFlagsFromString(flag);
-  assert.equal(cachedDataVersionTag(), before);
+  // A flag holds for all of a process, to its end.
+  const program = `
+    const { cachedDataVersionTag, setFlagsFromString } = require("node:v8");
+    const before = cachedDataVersionTag();
+    for (const flag of process.argv.slice(1)) setFlagsFromString(flag);
+    console.log(cachedDataVersionTag() === before);`;
+  const flags = set.map(([, flag = ""]) => flag);
+  const { stdout, stderr } = spawnSync(process.execPath, ["-e", program, "--", ...flags], { encoding: "utf8" });
+  assert.deepEqual({ stdout, stderr }, { stdout: "true\n", stderr: "" });
 });
 
 test("no file makes a formatter of Intl while it is loaded: the first one takes V8 as long as twenty files", () => {

@@ -1,4 +1,4 @@
-/** How V8 is to treat the memory of a process that has started. Its modules of Node are looked for then only: a start need not wait for them. */
+/** How V8 treats the memory of a process that has started. Node's modules are loaded where they are used: imports would make a start longer. */
 
 /** Milliseconds between two looks. */
 const LOOK = 1000;

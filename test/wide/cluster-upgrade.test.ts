@@ -211,11 +211,13 @@ test("an old leader that wakes while a new one changes the schema leads no more"
   const opened = openNext(t, { url: postgres.url(), schema, stale });
   const waits = `SELECT 1 FROM pg_locks WHERE relation = '${schema}.tasks'::regclass AND NOT granted`;
   while ((await database.query(waits)).rowCount === 0) await pause(20);
-  // It renews its lease, if it can, and says that it is there, both each second.
+  const over = new AbortController();
+  void first.exit.then(() => over.abort());
+  // It renews its lease, if it can, and says that it is there, both each second, unless it has ended already.
   const seen = async () => JSON.stringify((await database.query(`SELECT seen_at FROM ${schema}.servers`)).rows);
-  for (let count = 0, last = await seen(); count < 3; count++) {
+  for (let count = 0, last = await seen(); count < 3 && !over.signal.aborted; count++) {
     if (count === 0) first.signal("SIGCONT");
-    while ((await seen()) === last && (await seen()) !== "[]") await pause(20);
+    while ((await seen()) === last && (await seen()) !== "[]" && !over.signal.aborted) await pause(20);
     last = await seen();
   }
   await database.query("COMMIT");

@@ -81,9 +81,12 @@ test("a start that may start no thread ends with a sentence that says what to ra
   if (process.getuid?.() !== 0) return t.skip("only root can start a program as a user that has no other process");
   const folder = temporaryFolder(t);
   chmodSync(folder, 0o777);
-  const nobody = ["--reuid=65533", "--clear-groups", "prlimit", `--nproc=${NO_MORE}`, process.execPath, BIN];
+  const nobody = ["--reuid=65533", "--clear-groups"];
+  const version = await runProgram("setpriv", [...nobody, process.execPath, BIN, "version"], { cwd: folder });
+  assert.equal(version.code, 0, `User 65533 has to be able to read Node and the program: ${version.stderr}`);
+  const start = [...nobody, "prlimit", `--nproc=${NO_MORE}`, process.execPath, BIN];
   const args = ["serve", "--port", "0", "--devices", "simulated:1", "--data-dir", join(folder, "data")];
-  const { code, stderr } = await runProgram("setpriv", [...nobody, ...args], { cwd: folder });
+  const { code, stderr } = await runProgram("setpriv", [...start, ...args], { cwd: folder });
   assert.equal(code, 1, stderr);
   assert.match(
     stderr,

@@ -6,7 +6,7 @@ export interface StoredStatuses {
   set(task: Task, status: TaskStatus): void;
 }
 
-/** Is the object that it is given, to which a class that extends it so adds its private fields. */
+/** A constructor that returns the object that it is given. A class that extends it adds its private fields to that object. */
 const Given = function (given: object) {
   return given;
 } as unknown as new (given: object) => object;
