@@ -4,6 +4,7 @@ import { once } from "node:events";
 import http, { type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
+import { keysAdd, keysRevoke, usersAdd } from "../src/auth/commands.ts";
 import { Credentials } from "../src/auth/credentials.ts";
 import { TextReader } from "../src/cluster/text-reader.ts";
 import { close, listen } from "../src/http/listen.ts";
@@ -20,12 +21,15 @@ const [BATCH, UNREAD, STRANGE, GOING] = [1, 2, 3, 4].map((n) => `01890000-0000-7
   ...[string, string, string, string],
 ];
 
-/** A server that stands by, with tasks of the users `user` and `ada`. */
-async function world(t: TestContext) {
+/**
+ * A server that stands by, with tasks of the users `user` and `ada`.
+ * @param yaml what its configuration has beside its users
+ */
+async function world(t: TestContext, yaml = "") {
   const { store } = await opened(t, STORES["SqliteStore"]!);
   const own = { user: "user" };
   const done = complete(run(newTask(1, own)));
-  const strange = complete(run(newTask(2)));
+  const strange = complete(run(newTask(2, { team: "research" })));
   const unread = complete(run(newTask(3, { ...own, texts: "until_read" })));
   const going = run(newTask(4, own));
   const batches = [
@@ -47,32 +51,59 @@ async function world(t: TestContext) {
   });
   const { port } = leader.address() as AddressInfo;
   const state = { leader: null as LeadingServer | null, seesDatabase: true };
-  const config = testConfig("server: { port: 0 }");
+  const config = testConfig(`server: { port: 0 }\n${yaml}`);
   const log = createLogger("fatal", { write: () => {} });
+  const dataDir = testFolder(t);
+  const ended = endedIn(store);
+  // Results come in pages of one, and with a slow database the second only when the test says so.
+  const rest = Promise.withResolvers<void>();
+  const pages = { areSlow: false, goOn: () => rest.resolve() };
+  const endsOf: typeof ended.endsOf = async (id, offset) => {
+    if (pages.areSlow && offset > 0) await rest.promise;
+    return ended.endsOf(id, offset, 1);
+  };
   const server = createStandby({
     config,
     live: { config, values: [], sourceOf: () => "default", patch: () => [] },
     log,
-    credentials: new Credentials({ config: config.auth, dataDir: testFolder(t), log }),
+    credentials: new Credentials({ config: config.auth, dataDir, log }),
     version: "1.2.3",
     leader: () => state.leader,
     seesDatabase: () => state.seesDatabase,
     texts: new TextReader({ bus: new Hub().connect(), cluster: "a" }),
-    ended: endedIn(store),
+    ended: { ...ended, endsOf },
     metrics: () => Promise.resolve({ contentType: "text/plain", text: "" }),
   });
-  t.after(() => close(server.app));
+  t.after(() => {
+    pages.goOn();
+    return close(server.app);
+  });
   const { url } = await listen(server.app, config.server, log, true);
-  const ask = async (path: string, headers: Record<string, string> = AS.user, method = "GET") => {
+  const begin = async (path: string, headers: Record<string, string> = AS.user, method = "GET") => {
     const sent = http.request(`${url}${API}${path}`, { method, headers, agent: false });
     sent.end();
     const [response] = (await once(sent, "response")) as [IncomingMessage];
+    return response.setEncoding("utf8");
+  };
+  const ask = async (...asked: Parameters<typeof begin>) => {
+    const response = await begin(...asked);
     let text = "";
-    for await (const chunk of response.setEncoding("utf8")) text += chunk as string;
+    for await (const chunk of response) text += chunk as string;
     return { status: response.statusCode!, type: response.headers["content-type"], text, headers: response.headers };
   };
   const lead = (): void => void (state.leader = { id: "a", url: `http://127.0.0.1:${port}`, secret: "s" });
-  return { ask, lead, state, done, strange, unread, going };
+  const accounts = { config: config.auth, dataDir };
+  return { ask, begin, pages, accounts, server, lead, state, done, strange, unread, going };
+}
+
+/** The headers of somebody with a key of its own. */
+async function newCaller(
+  accounts: Parameters<typeof keysAdd>[0],
+  { team, scopes, role = "user" }: { team?: string; scopes?: string; role?: "user" | "viewer" },
+): Promise<{ authorization: string }> {
+  await usersAdd(accounts, { name: "eve", role, team });
+  const key = (await keysAdd(accounts, { user: "eve", name: "eves", scopes })).split("\n").at(-1)!;
+  return { authorization: `Bearer ${key}` };
 }
 
 test("the events of a task that has ended come from the store while nobody leads", async (t) => {
@@ -149,4 +180,69 @@ test("while the database is away a server says so, and not that nobody leads", a
   const turkish = await ask("/cluster", { ...AS.admin, "accept-language": "tr" });
   assert.match(turkish.text, /PostgreSQL'deki görev veritabanına erişemiyor.*yeniden deneyin/);
   assert.equal(turkish.headers["retry-after"], "1");
+});
+
+test("results that are being read break off when the key is revoked, and those of other keys go on", async (t) => {
+  const { ask, begin, pages, accounts, server } = await world(t);
+  pages.areSlow = true;
+  const key = (await keysAdd(accounts, { user: "user", name: "users" })).split("\n").at(-1)!;
+  const path = `/batch/${BATCH}/results`;
+  const [mine, others] = await Promise.all([begin(path, { authorization: `Bearer ${key}` }), begin(path)]);
+  const lines = [mine, others].map((response) => response[Symbol.asyncIterator]());
+  for (const line of lines) assert.match((await line.next()).value as string, /"status":"canceled"/);
+  assert.equal(server.app.liveReaders?.size, 2);
+  await keysRevoke(accounts, "users");
+  // The next request of anybody finds the file changed.
+  assert.equal((await ask(`/batch/${BATCH}`)).status, 200);
+  await assert.rejects(lines[0]!.next(), { code: "ECONNRESET" });
+  assert.equal(server.app.liveReaders?.size, 1);
+  pages.goOn();
+  assert.match((await lines[1]!.next()).value as string, /"status":"completed"/);
+});
+
+test("a caller has as many requests open as the limit says, also where no leader counts them", async (t) => {
+  const { ask, begin, pages, done } = await world(t, "limits: { max_open_requests: 1 }");
+  pages.areSlow = true;
+  const reading = await begin(`/batch/${BATCH}/results`);
+  for (const path of [`/task/${done.id}`, `/task/${done.id}/events`, `/batch/${BATCH}`, `/batch/${BATCH}/results`]) {
+    const { status, text } = await ask(path);
+    assert.equal(status, 429, path);
+    assert.match(text, /user has 1 requests open, and limits\.max_open_requests allows no more/);
+  }
+  assert.equal((await ask(`/task/${done.id}`, AS.admin)).status, 200);
+  pages.goOn();
+  let text = "";
+  for await (const chunk of reading) text += chunk as string;
+  assert.equal(text.trim().split("\n").length, 2);
+});
+
+test("a viewer of a team sees what its members have, and nothing else", async (t) => {
+  const { ask, accounts, done, strange } = await world(t);
+  const viewer = await newCaller(accounts, { role: "viewer", team: "research" });
+  const seen = JSON.parse((await ask(`/task/${strange.id}`, viewer)).text) as { task_id: string };
+  assert.equal(seen.task_id, strange.id);
+  assert.equal((await ask(`/task/${strange.id}/events`, viewer)).status, 200);
+  for (const path of [`/task/${done.id}`, `/task/${done.id}/events`, `/batch/${BATCH}`, `/batch/${BATCH}/results`])
+    assert.equal((await ask(path, viewer)).status, 503, path);
+});
+
+test("a key that may not read is refused, whether or not a server leads", async (t) => {
+  const { ask, accounts, lead, done } = await world(t);
+  const submitter = await newCaller(accounts, { scopes: "submit" });
+  const refuse = async (): Promise<void> => {
+    for (const path of [`/task/${done.id}`, `/task/${done.id}/events`, `/batch/${BATCH}`, `/batch/${BATCH}/results`]) {
+      const { status, text } = await ask(path, submitter);
+      assert.equal(status, 403, path);
+      assert.match(text, /Reading this needs a key with the scope read; the key eves has submit/);
+    }
+  };
+  await refuse();
+  lead();
+  await refuse();
+});
+
+test("the head of results is that of an answer that goes out as it comes", async (t) => {
+  const { ask } = await world(t);
+  const head = await ask(`/batch/${BATCH}/results`, AS.user, "HEAD");
+  assert.deepEqual([head.status, head.type, head.text], [200, "application/x-ndjson; charset=utf-8", ""]);
 });

@@ -37,8 +37,8 @@ export interface EndedStore extends ResultStore {
 export interface EndedParts {
   readonly ended: EndedStore;
   readonly log: Logger;
-  /** The caller of a request, as far as this server can tell; null: the leader has to decide. */
-  readonly callerOf: (request: FastifyRequest) => Promise<Caller | null>;
+  /** The caller of a request, as far as this server can tell; null: the leader has to decide. @throws {AltLasError} `rate_limited` */
+  readonly callerOf: (request: FastifyRequest, reply: FastifyReply) => Promise<Caller | null>;
   readonly pass: (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
 }
 
@@ -110,7 +110,7 @@ async function* resultsOf(ended: EndedStore, id: string, gone: AbortSignal): Asy
   for await (const page of resultPages(ended, id, gone)) yield* page;
 }
 
-/** null: it is for the leader to answer. @throws {AltLasError} `forbidden`: the caller's key may not read */
+/** null: it is for the leader to answer. @throws {AltLasError} `forbidden`: the caller's key may not read; `rate_limited` */
 async function endedTask(
   parts: EndedParts,
   request: FastifyRequest<{ Params: TaskPath }>,
@@ -145,7 +145,7 @@ async function isKnown(
 ): Promise<boolean> {
   const query = Object.entries(Object(request.query) as Readonly<Record<string, unknown>>);
   const isClear = query.every(([name, value]) => typeof value === "string" && known.get(name)?.test(value) === true);
-  if (!isClear || !UUID.test(id) || (await callerOf(request)) === null) return false;
+  if (!isClear || !UUID.test(id) || (await callerOf(request, reply)) === null) return false;
   MAY_READ(request, reply, () => {});
   return true;
 }

@@ -4,9 +4,10 @@ import type { Caller, Credentials } from "../../auth/credentials.ts";
 import type { TextReader } from "../../cluster/text-reader.ts";
 import { AltLasError } from "../../errors.ts";
 import { observation } from "../access.ts";
-import { countAnswers } from "../answers.ts";
+import { boundOpenRequests, countAnswers } from "../answers.ts";
 import { authentication } from "../authentication.ts";
 import { healthRoutes } from "../health.ts";
+import { LiveReaders } from "../live-readers.ts";
 import type { Proxies } from "../proxies.ts";
 import { RequestMemory } from "../request-memory.ts";
 import { openApp, setUpRequests } from "../server.ts";
@@ -78,14 +79,14 @@ function healthOf(app: FastifyInstance, { version, leader, seesDatabase }: Stand
   healthRoutes(app, { version, readiness, gpus: () => [], draining: () => false, role: () => "standby" });
 }
 
-type CallerOf = (request: FastifyRequest) => Promise<Caller | null>;
+type CallerOf = (request: FastifyRequest, reply: FastifyReply) => Promise<Caller | null>;
 
 /** About this server itself, as each one is scraped. */
 function metricsOf(app: FastifyInstance, { config, metrics }: StandbyParts, callerOf: CallerOf): void {
   const mayRead = observation("Reading metrics");
   app.get("/metrics", async (request, reply) => {
     if (!config.metrics.public) {
-      if ((await callerOf(request)) === null)
+      if ((await callerOf(request, reply)) === null)
         throw new AltLasError("unauthorized", "Metrics need a key that this server knows.");
       mayRead(request, reply, () => {});
     }
@@ -97,14 +98,26 @@ function metricsOf(app: FastifyInstance, { config, metrics }: StandbyParts, call
 
 type Pass = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
 
-/** The caller of a request, as far as this server can tell; null: the leader has to decide. */
+/**
+ * The caller of a request, as far as this server can tell; null: the leader has to decide. Rejects with `rate_limited` where the caller has
+ * too many requests open here.
+ */
 function callersBy(app: FastifyInstance, parts: StandbyParts, proxies: Proxies): CallerOf {
   const tickets = new StreamTickets({ credentials: parts.credentials });
-  app.addHook("onClose", async () => tickets.close());
+  const readers = new LiveReaders(parts.credentials);
+  app.decorate("liveReaders", readers);
+  app.addHook("onClose", async () => {
+    tickets.close();
+    readers.close();
+  });
   const authenticate = authentication(parts, proxies, tickets);
-  return (request) =>
-    new Promise((resolve) => {
-      const done = (error?: Error): void => resolve(error === undefined ? request.caller : null);
-      authenticate(request, undefined as never, done);
+  const bound = boundOpenRequests(parts.live);
+  return async (request, reply) => {
+    const isKnown = await new Promise((resolve) => {
+      authenticate(request, reply, (error) => resolve(error === undefined));
     });
+    if (isKnown !== true) return null;
+    bound(request, reply, () => {});
+    return request.caller;
+  };
 }
