@@ -56,6 +56,12 @@ export interface BatchState {
   readonly unbound: number;
 }
 
+/** A batch whose tasks have all ended. */
+export interface EndedBatch extends BatchState {
+  /** Whether no texts of its tasks go when they are read, or have gone. */
+  readonly keepsTexts: boolean;
+}
+
 /** Before which ends tasks are too old, by the server's clock. */
 export interface EndLimits {
   readonly endedBefore: number;

@@ -8,7 +8,6 @@ import { EVERYTHING } from "./store.ts";
 export const NOTHING_ENDED: EndedStore = {
   get: () => Promise.resolve(null),
   batch: () => Promise.resolve(null),
-  keepsTexts: () => Promise.resolve(true),
   endsOf: () => Promise.resolve([]),
   endsIn: () => Promise.resolve([]),
 };
@@ -22,11 +21,9 @@ export function endedIn({ tasks }: Pick<Store, "tasks">): EndedStore {
     },
     batch: async (id) => {
       const state = await tasks.batch(id);
-      return state?.batch.finishedAt === null ? null : state;
-    },
-    keepsTexts: async (batchId) => {
-      const { tasks: all } = await tasks.list({ ...EVERYTHING, batchId });
-      return all.every(({ texts }) => texts === "keep");
+      if (state === null || state.batch.finishedAt === null) return null;
+      const { tasks: all } = await tasks.list({ ...EVERYTHING, batchId: id });
+      return { ...state, keepsTexts: all.every(({ texts }) => texts === "keep") };
     },
     endsOf: (...asked) => tasks.endsOf(...asked),
     endsIn: (...asked) => tasks.endsIn(...asked),

@@ -9,7 +9,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Caller } from "../../auth/credentials.ts";
 import type { Logger } from "../../log/log.ts";
-import type { BatchState } from "../../store/tasks.ts";
+import type { EndedBatch } from "../../store/tasks.ts";
 import type { Task } from "../../task.ts";
 import { statusOf } from "../../tasks/batches.ts";
 import { resultPages, type ResultStore } from "../../tasks/result-pages.ts";
@@ -30,8 +30,7 @@ import { EVENTS_ROUTE, TASK_ROUTE } from "./leading.ts";
 /** The database, as far as things there have ended. null: there is no such thing, or it has not. @throws {AltLasError} `store_unavailable` */
 export interface EndedStore extends ResultStore {
   get(id: string): Promise<Task | null>;
-  /** Whether no texts of the tasks of a batch go when they are read, or have gone. */
-  keepsTexts(batchId: string): Promise<boolean>;
+  batch(id: string): Promise<EndedBatch | null>;
 }
 
 export interface EndedParts {
@@ -98,16 +97,20 @@ function resultsRoute(app: FastifyInstance, parts: EndedParts): void {
   const { ended, log, pass } = parts;
   app.get<{ Params: BatchPath }>(`${BATCH_ROUTE}/results`, { config: TAKES_TICKETS }, async (request, reply) => {
     const state = await endedBatch(parts, request, reply, FOLLOW);
-    if (state === null || state.batch.user !== request.caller.name) return pass(request, reply);
-    const { batch } = state;
-    if (!(await ended.keepsTexts(batch.id).catch(() => false))) return pass(request, reply);
-    const results = (gone: AbortSignal) => resultsOf(ended, batch.id, gone);
-    await sendResults(reply, batch, { results, tasks: { read: () => {} }, log });
+    if (state?.keepsTexts !== true || state.batch.user !== request.caller.name) return pass(request, reply);
+    const results = (gone: AbortSignal) => resultsOf(ended, state, gone);
+    await sendResults(reply, state.batch, { results, tasks: { read: () => {} }, log });
   });
 }
 
-async function* resultsOf(ended: EndedStore, id: string, gone: AbortSignal): AsyncGenerator<ListedSnapshot> {
-  for await (const page of resultPages(ended, id, gone)) yield* page;
+/** @param state as it was found, since to count its tasks takes as long as to read many of them */
+async function* resultsOf(ended: EndedStore, state: EndedBatch, gone: AbortSignal): AsyncGenerator<ListedSnapshot> {
+  const store: ResultStore = {
+    batch: () => Promise.resolve(state),
+    endsOf: (...asked) => ended.endsOf(...asked),
+    endsIn: (...asked) => ended.endsIn(...asked),
+  };
+  for await (const page of resultPages(store, state.batch.id, gone)) yield* page;
 }
 
 /** null: it is for the leader to answer. @throws {AltLasError} `forbidden`: the caller's key may not read; `rate_limited` */
@@ -129,7 +132,7 @@ async function endedBatch(
   request: FastifyRequest<{ Params: BatchPath }>,
   reply: FastifyReply,
   known: Known,
-): Promise<BatchState | null> {
+): Promise<EndedBatch | null> {
   const id = request.params.batch_id.toLowerCase();
   if (!(await isKnown(parts, request, reply, { id, known }))) return null;
   const state = await parts.ended.batch(id).catch(() => null);

@@ -1,17 +1,16 @@
 /* Tasks and batches that have ended, for a server that does not lead: they change no more, but that they are removed. */
 import { mapInTurns } from "../../common/turns.ts";
 import { isFinal, type Task } from "../../task.ts";
-import { type BatchState, type ListedTask, type TaskStore, WHOLE } from "../tasks.ts";
+import { type EndedBatch, type ListedTask, type TaskStore, WHOLE } from "../tasks.ts";
 import type { Row } from "../thread/columns.ts";
 import { charactersOfRow, listedTaskOf, taskOf } from "../thread/rows.ts";
 import { openFailure, shownUrl } from "./failures.ts";
 import type { Session, SessionPlace } from "./session.ts";
 import { SharedSession } from "./shared-session.ts";
-import { batch, ends, endsIn, findTask, type Take } from "./tasks.ts";
+import { batchWithTexts, ends, endsIn, findTask, type Take } from "./tasks.ts";
 
 /** Milliseconds for which rows are waited for, and a connection with them. */
 const PATIENCE = 5000;
-const GOING = "SELECT 1 FROM tasks WHERE batch_id = :id AND texts IS NOT NULL LIMIT 1";
 
 export class EndedTasks implements Pick<TaskStore, "get" | "batch" | "endsOf" | "endsIn"> {
   readonly #shown: string;
@@ -30,14 +29,10 @@ export class EndedTasks implements Pick<TaskStore, "get" | "batch" | "endsOf" | 
   }
 
   /** null: there is no such batch, or it has not ended. @throws {AltLasError} `store_unavailable` */
-  async batch(id: string): Promise<BatchState | null> {
-    const state = await this.#ask((session) => batch(session, id));
-    return state === null || state.batch.finishedAt === null ? null : state;
-  }
-
-  /** Whether no texts of the tasks of a batch go when they are read, or have gone. @throws {AltLasError} `store_unavailable` */
-  async keepsTexts(batchId: string): Promise<boolean> {
-    return (await this.#ask((session) => session.rows(GOING, { id: batchId }))).length === 0;
+  async batch(id: string): Promise<EndedBatch | null> {
+    const found = await this.#ask((session) => batchWithTexts(session, id));
+    if (found === null || found.state.batch.finishedAt === null) return null;
+    return { ...found.state, keepsTexts: found.keepsTexts };
   }
 
   endsOf(batchId: string, offset: number, limit: number, most = WHOLE.maxCharacters): Promise<ListedTask[]> {

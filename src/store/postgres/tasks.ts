@@ -39,7 +39,7 @@ const NEWEST = `
   SELECT greatest((SELECT max(finished_at) FROM tasks WHERE finished_at IS NOT NULL),
     (SELECT coalesce(created_clock, created_at) FROM tasks ORDER BY seq DESC LIMIT 1))`;
 const BATCH_COUNTS = `
-  SELECT status, count(*), count(*) FILTER (WHERE status = 'queued' AND gpu_id IS NULL)
+  SELECT status, count(*), count(*) FILTER (WHERE status = 'queued' AND gpu_id IS NULL), count(texts)
   FROM tasks WHERE batch_id = :id GROUP BY status`;
 
 /** Takes rows. @returns whether more are wanted */
@@ -130,15 +130,25 @@ export function readListed(session: Session, found: readonly Found[], take: Take
 }
 
 export async function batch(session: Session, id: string): Promise<BatchState | null> {
+  return (await batchWithTexts(session, id))?.state ?? null;
+}
+
+/** A batch, and whether no texts of its tasks go when they are read, or have gone. */
+export async function batchWithTexts(
+  session: Session,
+  id: string,
+): Promise<{ readonly state: BatchState; readonly keepsTexts: boolean } | null> {
   const [row] = await session.rows(`${BATCHES} WHERE id = :id`, { id });
   if (row === undefined) return null;
   const counts: Record<TaskStatus, number> = { queued: 0, running: 0, completed: 0, failed: 0, canceled: 0 };
   let unbound = 0;
-  for (const [status, count, withoutGpu] of await session.rows(BATCH_COUNTS, { id })) {
+  let keepsTexts = true;
+  for (const [status, count, withoutGpu, going] of await session.rows(BATCH_COUNTS, { id })) {
     counts[status as TaskStatus] = count as number;
     unbound += withoutGpu as number;
+    keepsTexts &&= going === 0;
   }
-  return withLines({ batch: batchOf(row), counts, unbound });
+  return { state: withLines({ batch: batchOf(row), counts, unbound }), keepsTexts };
 }
 
 /** The ended tasks of a batch, in the order of their ends. */
