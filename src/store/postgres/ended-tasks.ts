@@ -9,7 +9,7 @@ import type { Session, SessionPlace } from "./session.ts";
 import { SharedSession } from "./shared-session.ts";
 import { batchWithTexts, ends, endsIn, findTask, type Take } from "./tasks.ts";
 
-/** Milliseconds for which rows are waited for, and a connection with them. */
+/** Milliseconds for which rows are waited for, and before them a connection. */
 const PATIENCE = 5000;
 
 export class EndedTasks implements Pick<TaskStore, "get" | "batch" | "endsOf" | "endsIn"> {
@@ -48,30 +48,30 @@ export class EndedTasks implements Pick<TaskStore, "get" | "batch" | "endsOf" | 
   }
 
   async #listed(most: number, read: (session: Session, take: Take) => Promise<void>): Promise<ListedTask[]> {
-    const rows: Row[] = [];
-    let left = most;
-    const take = (more: readonly Row[]): boolean => {
-      for (const row of more) {
-        if (left <= 0 && rows.length > 0) break;
-        rows.push(row);
-        left -= charactersOfRow(row);
-      }
-      return left > 0;
+    const listed = async (session: Session): Promise<Row[]> => {
+      const rows: Row[] = [];
+      let left = most;
+      await read(session, (more) => {
+        for (const row of more) {
+          if (left <= 0 && rows.length > 0) break;
+          rows.push(row);
+          left -= charactersOfRow(row);
+        }
+        return left > 0;
+      });
+      return rows;
     };
-    await this.#ask((session) => read(session, take));
+    // The answer has begun, and the connection is everybody's: it ends with a read of anybody that takes too long, a restart of the database,
+    // and tables that an upgrade has changed.
+    const rows = await this.#ask(listed).catch(() => this.#ask(listed));
     return mapInTurns(rows, listedTaskOf);
   }
 
   async #ask<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const late = setTimeout(() => reject(new Error("it has not answered")), PATIENCE);
-    this.#session.use(work).then(resolve, reject);
     try {
-      return await promise;
+      return await this.#session.use(work);
     } catch (error) {
       throw openFailure(error, this.#shown);
-    } finally {
-      clearTimeout(late);
     }
   }
 }
