@@ -26,6 +26,7 @@ export class Link {
   #beating = false;
   /** Resolves when the database is back; null: it is not away. */
   #back: PromiseWithResolvers<void> | null = null;
+  #reach = new AbortController();
   #lost: StoreLost | null = null;
   /** Aborted when it is closed. */
   readonly #ending = new AbortController();
@@ -44,6 +45,11 @@ export class Link {
 
   get isClosed(): boolean {
     return this.#ending.signal.aborted;
+  }
+
+  /** Aborted when the database is away; a new one when it is back. */
+  get reach(): AbortSignal {
+    return this.#reach.signal;
   }
 
   /**
@@ -164,6 +170,7 @@ export class Link {
     if (this.#back !== null || this.isClosed || this.#lost !== null) return;
     this.#back = Promise.withResolvers();
     this.#back.promise.catch(() => undefined);
+    this.#reach.abort(unreachable());
     const message = `the task database cannot be reached: ${reason}; nothing is stored until it can, which is tried all the time`;
     this.#send({ kind: "line", level: "error", fields: {}, message });
     this.#send({ kind: "away", sentence: unreachable().message });
@@ -175,6 +182,7 @@ export class Link {
     this.#send({ kind: "line", level: "info", fields: {}, message: "the task database can be reached again" });
     this.#back.resolve();
     this.#back = null;
+    this.#reach = new AbortController();
   }
 
   #loseTo(by: string): StoreLost {

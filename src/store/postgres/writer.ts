@@ -103,9 +103,23 @@ export class Writer {
     return this.#inTurn(this.#attempt((session) => session.atOnce(changes), atOnce, committed));
   }
 
-  /** Does something while no transaction is under way, and none in doubt. */
-  between<T>(work: () => Promise<T>): Promise<T> {
-    return this.#inTurn(work);
+  /**
+   * Does something while no transaction is under way, and none in doubt.
+   * @throws {AltLasError} `store_unavailable`: the database was away before that, and nothing was done, nor will be
+   */
+  async between<T>(work: () => Promise<T>): Promise<T> {
+    const { reach } = this.#link;
+    reach.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => reject(reach.reason as Error);
+      reach.addEventListener("abort", giveUp);
+      const begin = (): Promise<T> => {
+        reach.removeEventListener("abort", giveUp);
+        reach.throwIfAborted();
+        return work();
+      };
+      this.#inTurn(begin).then(resolve, reject);
+    });
   }
 
   /** Removes the rows of transactions that are long over. */
