@@ -1,7 +1,7 @@
 /* Takes a database for this process alone: nothing of it is read or written before. */
 import type { News, Place } from "../thread/messages.ts";
 import { openFailure, shownUrl } from "./failures.ts";
-import { keepLease, newHolder, sessionName, takeLease } from "./lease.ts";
+import { keepLease, newHolder, putBackLease, sessionName, type Taken, takeLease } from "./lease.ts";
 import { Link } from "./link.ts";
 import { checkServer, migrate, missingIn } from "./schema.ts";
 import { Session } from "./session.ts";
@@ -36,6 +36,7 @@ export async function hold(
   const place = { url, schema, name: sessionName(holder) };
   const limit = new Limit();
   let opened: Session | undefined;
+  let early: Taken | null = null;
   try {
     const session = await Session.open(place, limit.over);
     opened = session;
@@ -47,15 +48,16 @@ export async function hold(
     if (missing !== 0) limit.end();
     // No server of before wakes, or begins to lead, on a schema that changes.
     const take = () => takeLease(session, holder, about, shown);
-    const taken = missing !== null && missing > 0 ? await take() : null;
-    const keep = taken === null ? undefined : () => keepLease(session, holder, shown);
+    if (missing !== null && missing > 0) early = await take();
+    const keep = early === null ? undefined : () => keepLease(session, holder, shown);
     if (missing !== 0) await migrate(session, { schema, shown, keep }, tellOf(shown, send));
     await keep?.();
-    const { epoch, idle } = taken ?? (await take());
+    const { epoch, idle } = early ?? (await take());
     await look(session, shown);
     const link = new Link(place, holder, session, send);
     return { session, link, writer: new Writer(link, epoch), idle };
   } catch (error) {
+    if (early !== null) await putBackLease(opened!, holder, early.before);
     opened?.destroy();
     throw openFailure(limit.over.aborted ? limit.over.reason : error, shown);
   } finally {

@@ -16,7 +16,8 @@ export const HELD = `
   holder, lease.host, lease.process, lease.data_dir, expires_at::text,
     (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'alt-las ' || holder AND datname = current_database()),
     extract(epoch FROM clock_timestamp() - CASE
-      WHEN isfinite(expires_at) THEN expires_at - interval '${LASTS}' WHEN lease.process = 0 THEN lease.since END)::float8`;
+      WHEN isfinite(expires_at) THEN expires_at - interval '${LASTS}' WHEN lease.process = 0 THEN lease.since END)::float8,
+    lease.since::text`;
 const SEE = `SELECT ${HELD} FROM lease`;
 const READ = `${SEE} FOR UPDATE`;
 const TAKE = `
@@ -28,6 +29,11 @@ const RENEW = `UPDATE lease SET expires_at = clock_timestamp() + interval '${LAS
 const RELEASED = "-infinity";
 /** It says since when; the process tells it from a release by an earlier version, which left `since` as it was. */
 const RELEASE = `UPDATE lease SET expires_at = '${RELEASED}', process = 0, since = clock_timestamp() WHERE holder = :holder`;
+/** As it was for those who ask since when nobody has had it: how it was left, and when. */
+const PUT_BACK = `
+  UPDATE lease SET expires_at = :expiresAt::timestamptz, since = :since::timestamptz,
+    process = CASE WHEN :process::bigint = 0 THEN 0 ELSE process END WHERE holder = :holder`;
+const REMOVE = "DELETE FROM lease WHERE holder = :holder";
 /** Connections of the holder before. They are named after it; this server may have had the lease before, and failed. */
 const OTHERS = `
   FROM pg_stat_activity
@@ -52,12 +58,16 @@ export interface Held {
   readonly isConnected: boolean;
   /** Milliseconds since it was renewed or given back, by the database's clock; null: not known. */
   readonly idle: number | null;
+  /** When it was taken, or given back. */
+  readonly since: string;
 }
 
 /** The lease, as a server has taken it. */
 export interface Taken {
   readonly epoch: number;
   readonly idle: number | null;
+  /** null: there was none. */
+  readonly before: Held | null;
 }
 
 /** A new name for a start of a server. */
@@ -79,10 +89,27 @@ export async function takeLease(session: Session, holder: string, about: About, 
   const { host, process, dataDir } = about;
   const take = (): Promise<unknown> => session.change(TAKE, { holder, host, process, dataDir });
   const held = await whenFree(session, about, shown, take);
-  const epoch = await raiseEpoch(session, held?.holder ?? "");
-  // To end the others may have taken longer than the lease lasts.
-  await keepLease(session, holder, shown);
-  return { epoch, idle: held?.idle ?? null };
+  try {
+    const epoch = await raiseEpoch(session, held?.holder ?? "");
+    // To end the others may have taken longer than the lease lasts.
+    await keepLease(session, holder, shown);
+    return { epoch, idle: held?.idle ?? null, before: held };
+  } catch (error) {
+    await putBackLease(session, holder, held);
+    throw error;
+  }
+}
+
+/** Of a server that could not start after all: the next one is to see for how long none has run. */
+export async function putBackLease(session: Session, holder: string, before: Held | null): Promise<void> {
+  try {
+    await session.run("ROLLBACK");
+    if (before === null) return void (await session.change(REMOVE, { holder }));
+    const { expiresAt, process: id, since } = before;
+    await session.change(PUT_BACK, { expiresAt, process: id, since, holder });
+  } catch {
+    // The connection is lost, or the database: then it stays.
+  }
 }
 
 /**
@@ -178,11 +205,11 @@ async function raiseEpoch(session: Session, holder: string): Promise<number> {
 
 export function heldOf(row: readonly unknown[] | undefined): Held | null {
   if (row === undefined) return null;
-  const [holder, host, id, dataDir, expiresAt, connections, seconds] = row as [
-    ...[string, string, number, string, string, number, number | null],
+  const [holder, host, id, dataDir, expiresAt, connections, seconds, since] = row as [
+    ...[string, string, number, string, string, number, number | null, string],
   ];
   const idle = seconds === null ? null : Math.max(0, Math.round(seconds * 1000));
-  return { holder, host, process: id, dataDir, expiresAt, isConnected: connections > 0, idle };
+  return { holder, host, process: id, dataDir, expiresAt, isConnected: connections > 0, idle, since };
 }
 
 function inUse(held: Held, shown: string): AltLasError {
