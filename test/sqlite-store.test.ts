@@ -18,6 +18,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { completionOf } from "../src/request.ts";
 import { openOrReplace } from "../src/store/sqlite/quarantine.ts";
 import { briefly, toldToOperators } from "./helpers/operators.ts";
@@ -76,6 +77,25 @@ async function checkAcknowledged(path: string, acknowledged: ReadonlyMap<number,
     assert.ok(TASK_STATUSES.indexOf(found) >= TASK_STATUSES.indexOf(status), `task ${seq} was ${status}, is ${found}`);
   }
 }
+
+test("a thread that has died before its store is opened is replaced", async (t) => {
+  const [path, program] = [databasePath(t), join(testFolder(t), "thread.mjs")];
+  const died = Promise.withResolvers<void>();
+  class Prepared extends SqliteStore {
+    protected override onThreadEnd(): void {
+      died.resolve();
+    }
+  }
+  writeFileSync(program, "");
+  const store = new Prepared({ path, thread: pathToFileURL(program) });
+  store.prepare();
+  await died.promise;
+  writeFileSync(program, `import ${JSON.stringify(new URL("../src/store/sqlite/thread.ts", import.meta.url).href)};`);
+  await store.open();
+  await store.save([newTask(1)]);
+  assert.deepEqual(await storedSeqs(store), [1]);
+  await store.close();
+});
 
 test("a process that closes its store writes what is pending and ends by itself", async (t) => {
   const path = databasePath(t);

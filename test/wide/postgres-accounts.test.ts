@@ -269,6 +269,17 @@ test(
     const accounts = await opened(t, schema);
     await add(accounts, "ada");
     const client = await connected(t, url);
+    const earlier = newSchema();
+    (await openedIn(earlier)).close();
+    // As a server of the version before has left it.
+    await client.query(
+      `SET search_path = ${earlier}; DROP TABLE accounts_version; DELETE FROM migrations WHERE number > 7`,
+    );
+    await client.query("INSERT INTO lease VALUES (true, 'a', 'far', 1, '/data', now(), now())");
+    await assert.rejects(openAccounts({ url, schema: earlier, earlier: NOTHING }), {
+      code: "bad_config",
+      message: /an earlier version .* start the server of this version first/,
+    });
     await client.query("ALTER DATABASE postgres SET default_transaction_read_only = on");
     t.after(async () => {
       const last = await connected(t, url);

@@ -41,7 +41,7 @@ export async function openAccounts(options: OpenAccountsOptions): Promise<Postgr
       const missing = earlier === undefined ? 0 : await missingIn(session, schema, shown);
       // The next server that leads changes the schema of one that may lead now.
       const isLed = missing !== null && missing > 0 && (await session.rows("SELECT 1 FROM lease")).length > 0;
-      if (earlier === undefined || isLed) await refuseNone(session, `the schema ${schema} of ${shown}`);
+      if (earlier === undefined || isLed) await refuseNone(session, `the schema ${schema} of ${shown}`, isLed);
       return missing === 0 || isLed;
     });
     if (!isPresent) await makePresent(place, shown);
@@ -78,9 +78,11 @@ async function takeOver(accounts: PostgresAccounts, { accounts: earlier, uses, t
 }
 
 /** @throws {AltLasError} `bad_config` */
-async function refuseNone(session: Session, shown: string): Promise<void> {
+async function refuseNone(session: Session, shown: string, isLed: boolean): Promise<void> {
   const [[isThere] = []] = await session.rows("SELECT to_regclass('accounts_version') IS NOT NULL");
   if ((isThere as unknown) === true) return;
-  const sentence = `There are no users and keys in ${shown} yet: the first start of the server makes their tables, and so does adding a user.`;
+  const sentence = isLed
+    ? `There are no users and keys in ${shown} yet, which an earlier version of ALT_LAS has made: start the server of this version first, which makes their tables.`
+    : `There are no users and keys in ${shown} yet: the first start of the server makes their tables, and so does adding a user.`;
   throw new AltLasError("bad_config", sentence);
 }

@@ -98,8 +98,12 @@ export class ThreadStore implements Store {
 
   /** Starts the thread, which loads its program, for an opening that has no time for that. */
   prepare(): void {
-    const events = { ended: (error: AltLasError) => this.onThreadEnd(error), news: (news: News) => this.onNews(news) };
-    this.#thread ??= new StorageThread(this.#options.program, events);
+    const ended = (error: AltLasError): void => {
+      // The opening that it was prepared for starts another one.
+      if (this.#opening === undefined) this.#thread = undefined;
+      this.onThreadEnd(error);
+    };
+    this.#thread ??= new StorageThread(this.#options.program, { ended, news: (news) => this.onNews(news) });
   }
 
   /** @throws {AltLasError} `conflict` when another server uses the database, `bad_config` when it cannot be used as it is */
