@@ -53,3 +53,11 @@ test("no file makes a formatter of Intl while it is loaded: the first one takes 
   const makes = files.filter((file) => /^(?:export )?const .*new Intl\./m.test(readFileSync(join(ROOT, file), "utf8")));
   assert.deepEqual(makes, []);
 });
+
+test("a command that asks no server loads no TLS", () => {
+  const tell = "data:text/javascript,process.on('exit',()=>console.log(process.moduleLoadList.join()))";
+  const { stdout } = spawnSync(process.execPath, ["--import", tell, join(ROOT, "bin", "alt-las.js"), "version"]);
+  const loaded = String(stdout).split(/[\n,]/);
+  assert.ok(loaded.includes("NativeModule path"), String(stdout));
+  assert.ok(!loaded.includes("NativeModule tls"));
+});
