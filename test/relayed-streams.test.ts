@@ -141,7 +141,7 @@ async function world(t: TestContext, ofLeader = "", own = "") {
   return { hub, machine, first, lead, open, port: Number(new URL(url).port) };
 }
 
-/** A client goes, as any that sends no more: each server finds out by what it does not take. */
+/** A client stops reading and goes. Each server notices only that it takes nothing more. */
 async function leaves(
   t: TestContext,
   client: LiveClient,

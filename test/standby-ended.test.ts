@@ -164,7 +164,7 @@ test("all else is passed on, and looks alike while nobody leads: what is not the
     answers.add(text);
   }
   assert.equal(answers.size, 1);
-  // Whoever has proven nothing learns nothing here.
+  // A caller that has proven nothing learns nothing here.
   assert.equal((await ask(`/task/${done.id}/events`, {})).status, 503);
   lead();
   for (const path of paths) assert.equal((await ask(path)).text, OTHERS, path);

@@ -1,12 +1,11 @@
 /** `alt-las doctor`. */
-import type { CertificateFlags, ClientCertificate } from "../common/client-certificate.ts";
+import { type CertificateFlags, certificateIn, type ClientCertificate } from "../common/client-certificate.ts";
 import { doctorReport } from "../doctor/doctor.ts";
 import { doctorPage } from "../doctor/page.ts";
 import type { DataDir } from "./data-dir.ts";
 import { hostsOf } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { serverUrl } from "./remote/client.ts";
-import { certificateOf } from "./remote/commands.ts";
 
 export interface DoctorFlags {
   readonly config: string | undefined;
@@ -26,18 +25,19 @@ export async function doctorCommand({ config, url, flags, dataDir }: DoctorFlags
     config,
     // Port 0 is any, so nobody knows where a server would be.
     urlOf: ({ server }) => url ?? (server.port === 0 && hostsOf(server).length > 0 ? null : serverUrl(server)),
-    ...(await shownCertificate(flags)),
+    ...shownCertificate(flags),
     environment: process.env,
   });
   return { text: json ? JSON.stringify(report, null, 2) : doctorPage(report), ok: report.ok };
 }
 
 /** A certificate that cannot be shown is one of the things that are wrong. */
-async function shownCertificate(
-  flags: CertificateFlags,
-): Promise<{ readonly certificate?: ClientCertificate | undefined; readonly noCertificate?: string }> {
+function shownCertificate(flags: CertificateFlags): {
+  readonly certificate?: ClientCertificate | undefined;
+  readonly noCertificate?: string;
+} {
   try {
-    return { certificate: await certificateOf(flags) };
+    return { certificate: certificateIn(flags, process.env) };
   } catch (error) {
     if (!(error instanceof AltLasError)) throw error;
     return { noCertificate: error.message };

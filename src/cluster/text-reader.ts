@@ -19,7 +19,7 @@ export interface TextListener {
 export interface Reading {
   /** As far as it has come; it is live. */
   readonly output: Output;
-  /** Whether that is as much as any reader before may have had, whichever server that has asked. */
+  /** Whether that is at least as much as any earlier reader can have had, at any server. */
   readonly isThere: boolean;
   stop(): void;
 }

@@ -24,12 +24,11 @@ export function certificateIn(
   { ALT_LAS_CLIENT_CERT, ALT_LAS_CLIENT_KEY }: NodeJS.ProcessEnv,
 ): ClientCertificate | undefined {
   // Set to nothing counts as not set.
+  if (!(clientCert ?? clientKey ?? (ALT_LAS_CLIENT_CERT || ALT_LAS_CLIENT_KEY))) return undefined;
   const certFile = clientCert ?? (ALT_LAS_CLIENT_CERT || undefined);
   const keyFile = clientKey ?? (ALT_LAS_CLIENT_KEY || undefined);
-  if (certFile === undefined) {
-    if (keyFile === undefined) return undefined;
+  if (certFile === undefined)
     refuse(`The key ${keyFile} is for a client certificate, and none is named: --client-cert FILE does.`);
-  }
   const certificate = {
     cert: read(certFile, (why) => `The client certificate ${certFile} cannot be read: ${why}.`),
     key: read(keyFile ?? certFile, (why) => `The key ${keyFile} of the client certificate cannot be read: ${why}.`),

@@ -168,7 +168,7 @@ test("a database tells for how long no server has run, by its own clock", { skip
   };
   /** As after a start of a newer version that could not change the schema. */
   const idleAfterFailure = async (): Promise<number | undefined> => {
-    // What it makes is there already.
+    // The last step makes what is there already.
     const last = `number = (SELECT max(number) FROM ${schema}.migrations)`;
     const { rows } = await client.query(`DELETE FROM ${schema}.migrations WHERE ${last} RETURNING *`);
     await assert.rejects(idleOf(), { code: "store_unavailable", message: /already exists/ });

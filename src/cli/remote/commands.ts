@@ -3,7 +3,7 @@ import { said } from "../../words/terminal.ts";
 import { text as textOf } from "node:stream/consumers";
 import type { Readable } from "node:stream";
 import { Argument, type Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import type { CertificateFlags, ClientCertificate } from "../../common/client-certificate.ts";
+import { type CertificateFlags, certificateIn } from "../../common/client-certificate.ts";
 import { CONFIG_WORDS } from "../../config/place.ts";
 import { PRIORITIES, STRATEGIES, TASK_STATUSES } from "../../task.ts";
 import type { FormFlags } from "./answer-form.ts";
@@ -63,13 +63,6 @@ export function located(command: Command): Command {
     .option("--client-key <file>", "its key (default: ALT_LAS_CLIENT_KEY, or the file of the certificate)");
 }
 
-/** undefined: none is named. @throws {AltLasError} `bad_config` */
-export async function certificateOf(flags: CertificateFlags): Promise<ClientCertificate | undefined> {
-  const { ALT_LAS_CLIENT_CERT: cert, ALT_LAS_CLIENT_KEY: key } = process.env;
-  if (!(flags.clientCert ?? flags.clientKey ?? (cert || key))) return undefined;
-  return (await import("../../common/client-certificate.ts")).certificateIn(flags, process.env);
-}
-
 async function urlOf({ url, config }: RemoteFlags): Promise<string> {
   if (url !== undefined) return url;
   const { loadConfig } = await import("../../config/config.ts");
@@ -77,7 +70,7 @@ async function urlOf({ url, config }: RemoteFlags): Promise<string> {
 }
 
 export async function remoteOf({ keyFile, ...flags }: RemoteFlags): Promise<Remote> {
-  const certificate = await certificateOf(flags);
+  const certificate = certificateIn(flags, process.env);
   return {
     url: await urlOf(flags),
     ...(certificate !== undefined && { certificate }),
@@ -103,7 +96,7 @@ function addReady(cli: Command, io: RemoteIo): void {
     cli.command("ready").description("say whether a running server is ready, or why not; the exit status is 1 then"),
   ).action(async (flags: RemoteFlags) => {
     const { readyCommand } = await import("./ready.ts");
-    const at = { url: await urlOf(flags), certificate: await certificateOf(flags) };
+    const at = { url: await urlOf(flags), certificate: certificateIn(flags, process.env) };
     placesOf(io).out.write(`${said(await readyCommand(at))}\n`);
   });
 }

@@ -5,7 +5,7 @@
  *  2. Events that the leader sends go on as they come, whole ones only. Their ids, and those of our own, say how much the reader has.
  *  3. When the leader says no more, for whatever reason, whoever leads then is asked for what is behind that position: of a task that has ended,
  *     the rest and its end, as they are stored. Until it is found, the text goes on; while it answers, nothing is told twice, as nothing is told.
- *  4. Where no text comes from the agent, the leader is asked for the events as anybody asks, until the next attempt or the next leader. A
+ *  4. Where no text comes from the agent, the leader is asked for the events, as a client asks, until the next attempt or the next leader. A
  *     submission stays open meanwhile: with it, its client would seem to have left.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
