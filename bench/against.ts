@@ -10,9 +10,12 @@ const CONNECTIONS = [1, 16, 64];
 const SECONDS = 0.5;
 const PAIRS = { quick: 20, whole: 60 };
 /** Turns of a pair of servers before both are started anew: two servers of one program differ by several per cent from start to start. */
-const PAIRS_A_START = 12;
-/** Seconds before the first turn in which each server gets nearly as fast as it will be: after 4, V8 has compiled half of what it will. */
-const WARM_UP = 12;
+const PAIRS_A_START = 20;
+/**
+ * Seconds of turns before the first one that counts, in which each server gets as fast as it will be: after 12, what is longer is still being
+ * compiled. They take turns here, too: V8 gives up much of what it has compiled while a server has nothing to do.
+ */
+const WARM_UP = 40;
 /** What this checkout may do of what the other one does, in tasks a second. */
 const LEAST = 0.97;
 
@@ -65,7 +68,7 @@ async function compare(program: string, pairs: number, comparisons: readonly Com
   await using servers = new AsyncDisposableStack();
   const theirs = servers.adopt(await startServer({ ...options, program }), (server) => server.stop());
   const ours = servers.adopt(await startServer(options), (server) => server.stop());
-  for (const server of [theirs, ours]) await turn(server, 64, WARM_UP);
+  for (let done = 0; done < WARM_UP; done += SECONDS) for (const server of [theirs, ours]) await turn(server, 64);
   for (const { connections, rates, costs } of comparisons) {
     for (let pair = 0; pair < pairs; pair++) {
       // Neither is always the first one.

@@ -27,7 +27,7 @@ const PAIRS = { quick: 6, whole: 40 };
 const TIMED = { quick: 2, whole: 4 };
 /** Turns before both servers are started anew: two servers of one program differ by several per cent from start to start. */
 const TURNS_A_START = 10;
-/** Tasks of each way before the first turn: V8 compiles what it will by the first 20,000, however long they take. */
+/** Tasks of each way, about, before the first turn: V8 compiles what it will by the first 20,000, however long they take. */
 const WARM_UP = { quick: 3000, whole: 15_000 };
 /** The processor time that a task may take of what it takes in the other checkout. */
 const MOST = 1.03;
@@ -141,20 +141,37 @@ async function measure(figures: Figures, { program, profile, pairs, timed, warmU
           ["theirs", theirs],
           ["ours", ours],
         ];
-  for (const [, server] of servers)
-    for (const way of ALL_WAYS)
-      for (let done = 0; done < warmUp;) done += (await ask(server, way, CONNECTIONS, 2 * SECONDS)).accepted;
+  const ways = { direct: ALL_WAYS, theirs: theirs === null ? [] : await waysOf(theirs), ours: ALL_WAYS };
+  // By turns as well: V8 gives up much of what it has compiled while a server has nothing to do.
+  for (let done = 0; done < warmUp;)
+    for (const [side, server] of servers)
+      for (const way of ways[side])
+        done += (await ask(server, way, CONNECTIONS, SECONDS)).accepted / servers.length / ways[side].length;
   for (let turn = 0; turn < pairs; turn++) {
     // Neither is always the first one.
     for (const [side, server] of turn % 2 === 0 ? servers : servers.toReversed())
-      for (const way of ALL_WAYS) await priced(server, way, figures[way][side]);
+      for (const way of ways[side]) await priced(server, way, figures[way][side]);
   }
   const all: [Side, Target][] = [["direct", direct], ...servers];
   for (let turn = 0; turn < timed; turn++)
     for (const connections of ADDED.keys())
       for (const [side, target] of turn % 2 === 0 ? all : all.toReversed())
-        for (const way of ALL_WAYS)
+        for (const way of ways[side])
           figures[way][side].firsts.get(connections)!.push((await ask(target, way, connections)).first);
+}
+
+/** Those that a server has: an early commit has no chat. */
+async function waysOf(server: BenchServer): Promise<Way[]> {
+  const headers = { authorization: server.authorization, "content-type": "application/json" };
+  const has = async (way: Way): Promise<boolean> => {
+    const { path, body } = WAYS[way];
+    const url = `http://${server.host}:${server.port}${path}`;
+    const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+    await answer.arrayBuffer();
+    return answer.status !== 404;
+  };
+  const found = await Promise.all(ALL_WAYS.map(async (way) => ({ way, isThere: await has(way) })));
+  return found.filter(({ isThere }) => isThere).map(({ way }) => way);
 }
 
 async function priced(server: BenchServer, way: Way, { rates, cpu }: Found): Promise<void> {
@@ -176,19 +193,24 @@ async function ask(target: Target, way: Way, connections: number, seconds = SECO
 }
 
 function rowOf(way: Way, { direct, theirs, ours }: Figures[Way], isBeside: boolean): Row {
+  const isCompared = isBeside && theirs.rates.length > 0;
   const price = (of: (one: Found["cpu"][number]) => number): number => Math.round(median(ours.cpu.map(of)));
   return {
     way,
     "tasks/s": Math.round(median(ours.rates)),
-    ...(isBeside && { ratio: shown(centreOf(ours.rates.map((rate, turn) => rate / theirs.rates[turn]!))) }),
+    ...(isBeside && {
+      ratio: isCompared ? shown(centreOf(ours.rates.map((rate, turn) => rate / theirs.rates[turn]!))) : "",
+    }),
     µs: price(({ all }) => all),
-    ...(isBeside && { "µs, ratio": shown(cpuRatio(ours, theirs)) }),
+    ...(isBeside && { "µs, ratio": isCompared ? shown(cpuRatio(ours, theirs)) : "" }),
     "main µs": price(({ main }) => main),
     "threads µs": price(({ threads }) => threads),
     "workers µs": price(({ workers }) => workers),
     "added ms": [...ADDED.keys()].map((count) => rounded(added(ours, direct, count), 1)).join(" / "),
     ...(isBeside && {
-      "theirs added ms": [...ADDED.keys()].map((count) => rounded(added(theirs, direct, count), 1)).join(" / "),
+      "theirs added ms": isCompared
+        ? [...ADDED.keys()].map((count) => rounded(added(theirs, direct, count), 1)).join(" / ")
+        : "",
     }),
   };
 }
