@@ -6,8 +6,10 @@ const LOOK = 1000;
 /** Share of its time at most that an event loop works which has nothing to do. */
 const IDLE = 0.05;
 
-/** Share of its time from which on one is busy, and looks at which it was, after which it has more to do than to start. */
+/** Share of its time from which on an event loop is busy. */
 const BUSY = 0.25;
+
+/** Looks that found it busy: so many are more than a start has to do. */
 const BUSY_LOOKS = 5;
 
 let looking: NodeJS.Timeout | undefined;
@@ -15,8 +17,8 @@ let looking: NodeJS.Timeout | undefined;
 /**
  * V8 keeps the room that loading hundreds of modules took, and gives nothing back while nothing happens: a third of what an idle process holds.
  * This gives it back at the first quiet second from now on: that takes tens of milliseconds, for which nobody is to wait. It keeps no process alive.
- * One that was busy first keeps it: V8 would forget the shapes of all objects that are gone, and compile anew what was fast, which costs a fifth
- * of the speed for the next 20 seconds (bench/results/2026-11-30-one-machine.md met it).
+ * A server that was busy first keeps it: V8 would forget the shapes of all objects that are gone, and compile again what was fast. That costs a
+ * fifth of the speed for the next 20 seconds.
  */
 export function releaseStartMemory(): void {
   clearInterval(looking);
