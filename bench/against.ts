@@ -9,13 +9,16 @@ const CONNECTIONS = [1, 16, 64];
 /** Of one turn. Many short turns tell more than few long ones: what disturbs a machine lasts for seconds. */
 const SECONDS = 0.5;
 const PAIRS = { quick: 20, whole: 60 };
-/** Turns of a pair of servers before both are started anew: two servers of one program differ by several per cent from start to start. */
-const PAIRS_A_START = 20;
 /**
- * Seconds of turns before the first one that counts, in which each server gets as fast as it will be: after 12, what is longer is still being
- * compiled. They take turns here, too: V8 gives up much of what it has compiled while a server has nothing to do.
+ * Turns of a pair of servers before both are started anew. Two servers of one program differ by five per cent from start to start, and by
+ * less from turn to turn: many starts tell more than many turns, and one figure is made of each.
  */
-const WARM_UP = 40;
+const PAIRS_A_START = 5;
+/**
+ * Seconds of turns before the first one that counts, in which each server gets as fast as it will be.
+ * They take turns here, too: V8 gives up much of what it has compiled while a server has nothing to do.
+ */
+const WARM_UP = 15;
 /** What this checkout may do of what the other one does, in tasks a second. */
 const LEAST = 0.97;
 
@@ -44,7 +47,7 @@ export async function against({ quick, checkout, connections: counts = CONNECTIO
     name: "against",
     about:
       `POST /api/v1/predict to this checkout and to ${checkout}, in turns of ${SECONDS} s; both are started anew after ${PAIRS_A_START} pairs of them. Ratios are this checkout's figure to the ` +
-      "other's of the same pair of turns; ± is the interval of 95 %.",
+      "other's of the same pair of turns. Each start has one, the centre of its pairs; ± is the interval of 95 % over the starts.",
     rows: found.map(({ row }) => row),
     bars: found.map(({ row, rate }) => ({
       what: `tasks/s at ${row.connections} connections, ratio`,
@@ -55,21 +58,23 @@ export async function against({ quick, checkout, connections: counts = CONNECTIO
   };
 }
 
-/** The ratios of this checkout's figures to the other's, one for each pair of turns. */
+/** The ratios of this checkout's figures to the other's, one for each start. */
 interface Comparison {
   readonly connections: number;
   readonly rates: number[];
   readonly costs: number[];
 }
 
-/** Starts both servers and adds so many pairs of turns to each comparison. */
+/** Starts both servers, and adds to each comparison what so many pairs of turns come to. */
 async function compare(program: string, pairs: number, comparisons: readonly Comparison[]): Promise<void> {
   const options = { devices: "simulated:4", config: { engine: { simulated: { tokens_per_second: 0 } } } };
   await using servers = new AsyncDisposableStack();
   const theirs = servers.adopt(await startServer({ ...options, program }), (server) => server.stop());
   const ours = servers.adopt(await startServer(options), (server) => server.stop());
   for (let done = 0; done < WARM_UP; done += SECONDS) for (const server of [theirs, ours]) await turn(server, 64);
-  for (const { connections, rates, costs } of comparisons) {
+  for (const { connections, ...all } of comparisons) {
+    const rates: number[] = [];
+    const costs: number[] = [];
     for (let pair = 0; pair < pairs; pair++) {
       // Neither is always the first one.
       const oursFirst = pair % 2 === 0;
@@ -79,6 +84,8 @@ async function compare(program: string, pairs: number, comparisons: readonly Com
       rates.push(own.rate / other.rate);
       if (own.cpu !== null && other.cpu !== null) costs.push(own.cpu / other.cpu);
     }
+    all.rates.push(centreOf(rates).value);
+    if (costs.length > 0) all.costs.push(centreOf(costs).value);
   }
 }
 
