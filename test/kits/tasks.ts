@@ -369,7 +369,7 @@ function anyTask(): fc.Arbitrary<Task> {
     reason: text,
     candidates: fc.array(plain({ gpuId, score: maybe(real) }), { maxLength: 8 }),
     others: fc.dictionary(text, fc.nat(100), { noNullPrototype: true, maxKeys: 5 }),
-  });
+  }).chain((values) => fc.constantFrom(values, { ...values, expectedTokens: 7 }));
   const result = plain({
     text,
     executionTime: real,
@@ -427,10 +427,12 @@ function anyTask(): fc.Arbitrary<Task> {
     keyName: maybe(text),
     team: maybe(text),
     use: maybe(use),
-  }).map((task) => ({
+    isUsual: fc.boolean(),
+  }).map(({ isUsual, ...task }) => ({
     ...task,
     ...factsOf(task.request),
     ...placeOf(task),
+    ...(isUsual && withOneAttempt(task)),
     sampling: task.request.sampling,
     waitsSince: task.createdClock,
     finishedClock: task.finishedAt === null ? null : task.finishedClock,
@@ -442,6 +444,14 @@ function placeOf(task: Pick<Task, "startedAt" | "gpuId" | "boundTo" | "pinnedGpu
   const { startedAt, gpuId, boundTo, pinnedGpuId, wholeBatch } = task;
   if (startedAt === null) return { gpuId: null, boundTo };
   return { gpuId, boundTo: wholeBatch ? gpuId : pinnedGpuId };
+}
+
+/** Its one attempt tells nothing that the task does not tell. */
+function withOneAttempt({ startedAt, gpuId, finishedAt }: Pick<Task, "startedAt" | "gpuId" | "finishedAt">) {
+  const status = finishedAt === null ? ("running" as const) : ("completed" as const);
+  const reason = finishedAt === null ? null : ("completed" as const);
+  if (startedAt === null) return { status: "queued" as const, finishedAt, attempts: [] };
+  return { status, attempts: [{ gpuId: gpuId!, startedAt, endedAt: finishedAt, reason }] };
 }
 
 /** Bytes by user. */

@@ -96,7 +96,7 @@ export function advance(run: Run, tokens: number, hasOutput: boolean, now: numbe
   use.completionTokens += tokens;
   if (!hasOutput) return;
   run.outputAt = now;
-  if (use.firstOutput === null) use.firstOutput = use.lastOutput = (now - run.takenAt) / 1000;
+  if (use.firstOutput === null) use.firstOutput = use.lastOutput = secondsTo(run, now);
 }
 
 /** Adds to the use of its task what has come since the last time. */
@@ -107,7 +107,12 @@ export function addUp(run: Run): void {
   run.gpuSeconds = 0;
   if (run.isMeasured) use.energyJoules = (use.energyJoules ?? 0) + run.joules;
   run.joules = 0;
-  if (use.firstOutput !== null) use.lastOutput = (run.outputAt - run.takenAt) / 1000;
+  if (use.firstOutput !== null) use.lastOutput = secondsTo(run, run.outputAt);
+}
+
+/** From the moment that a run was taken. More than six decimals would tell nothing, and take more room in each row. */
+function secondsTo({ takenAt }: Run, now: number): number {
+  return Math.round((now - takenAt) * 1000) / 1e6;
 }
 
 /** Takes over into the use of a run's task what an engine tells only at its end, or counts otherwise than the steps did. */

@@ -1,8 +1,8 @@
 /* The columns of a task whose texts are removed, as far as they are left. */
 import type { ErrorCode } from "../../errors.ts";
-import { attemptsWithoutText, errorWithoutText } from "../../gone-texts.ts";
+import { errorWithoutText } from "../../gone-texts.ts";
 import type { Sampling } from "../../request.ts";
-import type { Attempt } from "../../task.ts";
+import { withoutErrors } from "./attempts.ts";
 import { parsed, withoutStop } from "./rows.ts";
 
 /** The columns that are emptied. */
@@ -24,7 +24,7 @@ export interface Worded {
 export function withoutWords({ attempts, sampling, error_code: code, error_sentence: sentence }: Worded) {
   const drawn = parsed<Sampling>(sampling);
   return {
-    attempts: JSON.stringify(attemptsWithoutText(JSON.parse(attempts) as Attempt[])),
+    attempts: withoutErrors(attempts),
     sampling: drawn && JSON.stringify(withoutStop(drawn)),
     error: code && errorWithoutText({ code, sentence: sentence ?? "" }).sentence,
   };

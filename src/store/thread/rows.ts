@@ -4,10 +4,8 @@ import { type Need, PLAIN_NEEDS, sharedNeeds, type Request, type Sampling } from
 import type { TokenLogprob } from "../../output.ts";
 import type { ListedTask } from "../tasks.ts";
 import {
-  type Attempt,
   attemptNumber,
   type FinishReason,
-  type Placement,
   type Priority,
   shownGpuId,
   type StrategyName,
@@ -16,9 +14,11 @@ import {
   type TaskStatus,
   type Webhook,
 } from "../../task.ts";
-import { attemptsWithoutText, errorWithoutText } from "../../gone-texts.ts";
+import { errorWithoutText } from "../../gone-texts.ts";
 import type { TaskTexts } from "../../texts.ts";
 import type { CountChange, Owner } from "./counts.ts";
+import { attemptsOf, storedAttempts } from "./attempts.ts";
+import { placementOf, storedPlacement } from "./placements.ts";
 import { storedUse, useOf } from "./uses.ts";
 import { type Columns, namesOf, placesOf, type Row, rowMaker, type Value, withoutLastNulls } from "./columns.ts";
 
@@ -81,10 +81,10 @@ const FACTS = {
 /** Columns that change while a task waits and runs. */
 const STATE = {
   status: ({ status }) => status,
-  attempts: ({ attempts, texts }) => JSON.stringify(texts === "never" ? attemptsWithoutText(attempts) : attempts),
+  attempts: (task) => storedAttempts(task),
   gpu_id: (task) => shownGpuId(task),
   started_at: ({ startedAt }) => startedAt,
-  placement: ({ placement }) => jsonOf(placement),
+  placement: ({ placement }) => storedPlacement(placement),
   ran_model: ({ ranModel }) => ranModel,
   used: ({ use }) => use && storedUse(use),
 } as const satisfies Columns<Task>;
@@ -127,7 +127,7 @@ const CHANGED_COLUMNS = {
   seq: ({ seq }) => seq,
   ...STATE,
   // The largest part of the row, which only another attempt changes.
-  placement: (task, was) => (was === "running" && attemptNumber(task) === 1 ? null : jsonOf(task.placement)),
+  placement: (task, was) => (was === "running" && attemptNumber(task) === 1 ? null : storedPlacement(task.placement)),
   ...END,
   ...SELDOM_STATE,
   ...SELDOM_END,
@@ -226,6 +226,7 @@ export function listedTaskOf(row: Row): ListedTask {
   const createdAt = row[READ.created_at] as number;
   const createdClock = (row[READ.created_clock] as number | null) ?? createdAt;
   const finishedClock = row[READ.finished_at] as number | null;
+  const life = lifeOf(row);
   return {
     id: row[READ.id] as string,
     seq: row[READ.seq] as number,
@@ -249,16 +250,22 @@ export function listedTaskOf(row: Row): ListedTask {
     webhook: parsed<Webhook>(row[READ.webhook]),
     endsWithClient: row[READ.ends_with_client] === 1,
     texts: (row[READ.texts] as TaskTexts | null) ?? "keep",
-    status: row[READ.status] as TaskStatus,
-    ...gpusOf(row),
-    startedAt: row[READ.started_at] as number | null,
-    finishedAt: (row[READ.finished_shown] as number | null) ?? finishedClock,
+    ...life,
     finishedClock,
-    attempts: JSON.parse(row[READ.attempts] as string) as Attempt[],
-    placement: parsed<Placement>(row[READ.placement]),
+    attempts: attemptsOf(row[READ.attempts] as string, life),
+    placement: placementOf(row[READ.placement]),
     result: resultOf(row),
     error: errorOf(row),
     use: useOf(row[READ.used]),
+  };
+}
+
+function lifeOf(row: Row): Pick<Task, "status" | "boundTo" | "gpuId" | "startedAt" | "finishedAt"> {
+  return {
+    status: row[READ.status] as TaskStatus,
+    ...gpusOf(row),
+    startedAt: row[READ.started_at] as number | null,
+    finishedAt: (row[READ.finished_shown] ?? row[READ.finished_at]) as number | null,
   };
 }
 

@@ -1,0 +1,2 @@
+-- No change of the tables: from here on `attempts` may be [1] (src/store/thread/attempts.ts), and `placement` a list (placements.ts), which
+-- earlier versions cannot read.
