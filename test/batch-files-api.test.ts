@@ -70,6 +70,32 @@ test("each line becomes a task; results and errors come as files, in the order o
   assert.match(errors[1]!.response!.body.error!.message, /^temperature must be /);
 });
 
+test("one Idempotency-Key makes one batch, however often it is sent and whatever has become of the batch", async () => {
+  const { id: input_file_id } = await upload(server, "ada", { content: linesText([chatLine("once")]) });
+  const body = { input_file_id, endpoint: CHAT, completion_window: "24h", metadata: { run: "once" } };
+  const ask = async (fields: object = {}, key = "nightly"): Promise<Response> => {
+    const { headers, ...init } = post({ ...body, ...fields });
+    return batchCall(server, "ada", "", { ...init, headers: { ...headers, "idempotency-key": key } });
+  };
+  const answers = await Promise.all([ask(), ask(), ask()]);
+  const made = await Promise.all(answers.map(async (answer) => (await answer.json()) as BatchFileView));
+  assert.equal(new Set(made.map(({ id }) => id)).size, 1, JSON.stringify(made));
+  const replayed = answers.map(({ headers }) => headers.get("idempotent-replayed"));
+  assert.deepEqual(replayed.toSorted(), [null, "true", "true"]);
+  const ended = await endedBatch(server, "ada", made[0]!.id);
+  const later = await ask();
+  assert.equal(later.headers.get("idempotent-replayed"), "true");
+  assert.deepEqual(await later.json(), ended);
+  // Of another body, of another user, and of no key.
+  const refused = await refusalOf(await ask({ completion_window: "1h" }));
+  assert.deepEqual([refused.status, refused.code], [409, "conflict"]);
+  const other = (await (await ask({}, "weekly")).json()) as BatchFileView;
+  assert.notEqual(other.id, ended.id);
+  const unfit = await refusalOf(await ask({}, "n\u00e4chtlich"));
+  assert.deepEqual([unfit.status, unfit.code], [400, "invalid_input"]);
+  await endedBatch(server, "ada", other.id);
+});
+
 test("the batch is one of the task API, too: its tasks, its counts and its results", async () => {
   const made = await makeBatch(server, "ada", [chatLine("a"), chatLine("b", { stream: true }), chatLine("c")]);
   await endedBatch(server, "ada", made.id);

@@ -327,7 +327,7 @@ test("each route is documented with the statuses that it can answer with, and no
     "get /v1/files/{file_id}": reading,
     "delete /v1/files/{file_id}": controlling,
     "get /v1/files/{file_id}/content": reading,
-    "post /v1/batches": "200 400 401 403 404 405 413 415 417 429 500 503",
+    "post /v1/batches": "200 400 401 403 404 405 409 413 415 417 429 500 503",
     "get /v1/batches": "200 400 401 403 405 429 500 503",
     "get /v1/batches/{batch_id}": "200 400 401 403 404 405 429 500 503",
     "post /v1/batches/{batch_id}/cancel": "200 400 401 403 404 405 409 413 415 417 429 500 503",

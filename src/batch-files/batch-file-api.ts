@@ -2,6 +2,7 @@
 import type { FileInfo } from "../files/source.ts";
 import type { BatchFile, BatchFileFilter, BatchProgress } from "../store/batch-files.ts";
 import type { BatchState } from "../store/tasks.ts";
+import type { SubmitOptions } from "../tasks/task-api.ts";
 
 /** A client's request for a batch. */
 export interface NewBatchFile {
@@ -27,6 +28,12 @@ export interface BatchFileState {
   readonly progress: BatchProgress | null;
 }
 
+/** One that was asked for. */
+export interface CreatedBatchFile extends BatchFileState {
+  /** Set when an earlier request with this key made it. */
+  readonly replayed: boolean;
+}
+
 /** The progress of a batch that has tasks. */
 export function progressOf({ batch, counts }: BatchState): BatchProgress {
   const { completed, failed, canceled } = counts;
@@ -35,8 +42,12 @@ export function progressOf({ batch, counts }: BatchState): BatchProgress {
 }
 
 export interface BatchFileApi {
-  /** @throws {AltLasError} `rate_limited`: its user has too many; `not_found`: the file was just removed; `store_unavailable` */
-  create(asked: NewBatchFile): Promise<BatchFileState>;
+  /**
+   * @param idempotency with the same, no second one is made: the first is returned, as it is by then
+   * @throws {AltLasError} `rate_limited`: its user has too many; `not_found`: the file was just removed, or the first one was since;
+   * `conflict`: the key belongs to another request; `store_unavailable`
+   */
+  create(asked: NewBatchFile, idempotency?: SubmitOptions["idempotency"]): Promise<CreatedBatchFile>;
   /** One, whoever it belongs to. */
   find(id: string): Promise<BatchFileState | null>;
   /** Newest first. */

@@ -7,8 +7,16 @@ import { setTimeout as timeout } from "node:timers/promises";
 import { Mutex } from "../common/mutex.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { BatchFile, BatchFileFilter } from "../store/batch-files.ts";
-import { StoreLost } from "../store/store.ts";
-import { type BatchFileApi, type BatchFileState, type NewBatchFile, progressOf } from "./batch-file-api.ts";
+import { StoreLost, type StoreRecord } from "../store/store.ts";
+import { Idempotency } from "../tasks/idempotency.ts";
+import type { SubmitOptions } from "../tasks/task-api.ts";
+import {
+  type BatchFileApi,
+  type BatchFileState,
+  type CreatedBatchFile,
+  type NewBatchFile,
+  progressOf,
+} from "./batch-file-api.ts";
 import { BatchRun } from "./batch-run.ts";
 import type { BatchFilesParts } from "./parts.ts";
 
@@ -25,10 +33,12 @@ export class BatchFiles implements BatchFileApi {
   /** Decisions about one batch follow each other. */
   readonly #turns = new Mutex();
   readonly #longLines = new Mutex();
+  readonly #idempotency: Idempotency<Made>;
   readonly #stopping = new AbortController();
 
   constructor(parts: BatchFilesParts) {
     this.#parts = parts;
+    this.#idempotency = new Idempotency(parts.store.idempotency, () => parts.clock.now());
   }
 
   /** Goes on with the batches of an earlier run; the task book has taken over its tasks by now. */
@@ -42,18 +52,31 @@ export class BatchFiles implements BatchFileApi {
     await Promise.all([...this.#runs.values()].map(({ done }) => done));
   }
 
-  async create(asked: NewBatchFile): Promise<BatchFileState> {
-    this.#refuseTooMany(asked.user);
+  async create(asked: NewBatchFile, idempotency: SubmitOptions["idempotency"] = null): Promise<CreatedBatchFile> {
     const file = this.#newFile(asked);
+    const made: Made = { id: file.id, replayed: false };
+    const begin = async (records: readonly StoreRecord[]): Promise<Made> => {
+      await this.#begin(file, records);
+      return made;
+    };
+    const { id, replayed } =
+      idempotency === null
+        ? await begin([])
+        : await this.#idempotency.once(asked.user, idempotency, (recordOf) => begin([recordOf(made)]));
+    const state = replayed ? await this.find(id) : { file, progress: null };
+    if (state === null) throw new AltLasError("not_found", "The batch that this request made before was removed.");
+    return { ...state, replayed };
+  }
+
+  /** @param records written together with it */
+  async #begin(file: BatchFile, records: readonly StoreRecord[]): Promise<void> {
+    this.#refuseTooMany(file.user);
     const { store, files } = this.#parts;
     this.#created.add(file);
     try {
       await store.save(
         [],
-        [
-          { kind: "batch_file", file },
-          { kind: "file_hold", id: file.inputFile, holder: file.id },
-        ],
+        [{ kind: "batch_file", file }, { kind: "file_hold", id: file.inputFile, holder: file.id }, ...records],
       );
     } catch (error) {
       if ((await files.find(file.inputFile)) !== null) throw error;
@@ -62,7 +85,6 @@ export class BatchFiles implements BatchFileApi {
       this.#created.delete(file);
     }
     this.#run(file);
-    return { file, progress: null };
   }
 
   async find(id: string): Promise<BatchFileState | null> {
@@ -176,6 +198,12 @@ export class BatchFiles implements BatchFileApi {
       }
     }
   }
+}
+
+/** An answer to a request for a batch, as it is remembered: its texts are not repeated. */
+interface Made {
+  readonly id: string;
+  readonly replayed: boolean;
 }
 
 /** Resolves after so many milliseconds, or when the signal aborts. */

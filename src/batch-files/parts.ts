@@ -8,7 +8,7 @@ import type { TaskApi } from "../tasks/task-api.ts";
 import type { LineEndpoints } from "./endpoints.ts";
 
 export interface BatchFilesParts {
-  readonly store: Pick<Store, "save" | "batchFiles">;
+  readonly store: Pick<Store, "save" | "batchFiles" | "idempotency">;
   /** Those that were uploaded. */
   readonly files: Pick<FileSource, "find" | "open">;
   readonly tasks: Pick<TaskApi, "batch" | "cancelMatching">;

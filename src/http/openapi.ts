@@ -260,12 +260,12 @@ function withBodies(document: Document, bodies: readonly (readonly [route: strin
 /** A route's schema as clients should see it. */
 function documented({ refusals = [], ...schema }: FastifySchema, url: string, method: string): FastifySchema {
   const { querystring, body, response, params } = schema;
-  const headers = headersOf(url);
-  const isSubmission = headers !== undefined && "idempotency-key" in headers;
+  const headers = headersOf(url, method);
+  const mayWarn = headers !== undefined && "idempotency-key" in headers && !isBatchOfFile(url);
   const answers = Object.entries(response as Record<string, object>).map(([status, answer]) => [
     status,
     status.startsWith("2")
-      ? { description: "Success", ...answer, headers: { ...REQUEST_ID, ...(isSubmission && WARNING) } }
+      ? { description: "Success", ...answer, headers: { ...REQUEST_ID, ...(mayWarn && WARNING) } }
       : { description: "Not ready", ...answer, headers: { ...REQUEST_ID, ...RETRY_AFTER } },
   ]);
   return {
@@ -331,7 +331,7 @@ const IDEMPOTENCY_KEY = {
   minLength: 1,
   maxLength: 255,
   description:
-    "A name for this request, kept for 24 hours: sent again with the same body, it is answered with the tasks of the first time and Idempotent-Replayed: true.",
+    "A name for this request, kept for 24 hours: sent again with the same body, it is answered with the tasks or the batch of the first time and Idempotent-Replayed: true.",
   examples: ["order-4711"],
 };
 const LAST_EVENT_ID = {
@@ -340,7 +340,12 @@ const LAST_EVENT_ID = {
   examples: ["123e4567-e89b-12d3-a456-426614174000:1:42"],
 };
 
-function headersOf(url: string): Record<string, object> | undefined {
+function isBatchOfFile(url: string): boolean {
+  return url === `${OPENAI_PATH}/batches`;
+}
+
+function headersOf(url: string, method: string): Record<string, object> | undefined {
+  if (isBatchOfFile(url) && method === "POST") return { "idempotency-key": IDEMPOTENCY_KEY };
   if (url.endsWith("/predict")) return { prefer: PREFER, "idempotency-key": IDEMPOTENCY_KEY };
   if (url.startsWith(`${OPENAI_PATH}/`) && !/\/(?:models|files|batches|count_tokens|:)/.test(url))
     return { "idempotency-key": IDEMPOTENCY_KEY };

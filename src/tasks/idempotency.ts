@@ -1,22 +1,28 @@
-/** Idempotency: a client that missed the answer sends its submission again, and one key makes its tasks once. */
+/** Idempotency: a client that missed the answer sends its request again, and what it makes is made once for each key. */
 import { AltLasError } from "../errors.ts";
 import type { AnswerRecord, IdempotencyStore } from "../store/idempotency.ts";
-import type { Submission, SubmitOptions } from "./task-api.ts";
+import type { SubmitOptions } from "./task-api.ts";
 
 /** Milliseconds for which a key is remembered. */
 export const KEYS_LIVE = 24 * 3600 * 1000;
 
 type Key = NonNullable<SubmitOptions["idempotency"]>;
 
-interface UnderWay {
-  readonly fingerprint: string;
-  readonly submission: Promise<Submission>;
+/** An answer, which is stored as JSON. */
+interface Answer {
+  /** Set when an earlier request with the key was answered so. */
+  readonly replayed: boolean;
 }
 
-export class Idempotency {
+interface UnderWay<Given> {
+  readonly fingerprint: string;
+  readonly answer: Promise<Given>;
+}
+
+export class Idempotency<Given extends Answer> {
   readonly #store: IdempotencyStore;
   readonly #now: () => number;
-  readonly #underWay = new Map<string, UnderWay>();
+  readonly #underWay = new Map<string, UnderWay<Given>>();
 
   /** @param now the server's clock */
   constructor(store: IdempotencyStore, now: () => number) {
@@ -25,25 +31,25 @@ export class Idempotency {
   }
 
   /**
-   * Makes the tasks of a submission. If its key has made them before, or is about to, the answer is the same as then.
-   * @param submit makes them; it has to write the record of the answer together with them
-   * @throws {AltLasError} `conflict`: the key belongs to another submission; what `submit` throws, which leaves the key unused
+   * Does what a request asks for. If that was done for its key before, or is about to be, the answer is the same as then.
+   * @param make does it; it has to write the record of the answer together with what it makes
+   * @throws {AltLasError} `conflict`: the key belongs to another request; what `make` throws, which leaves the key unused
    */
   async once(
     user: string,
     key: Key,
-    submit: (recordOf: (submission: Submission) => AnswerRecord) => Promise<Submission>,
-  ): Promise<Submission> {
+    make: (recordOf: (answer: Given) => AnswerRecord) => Promise<Given>,
+  ): Promise<Given> {
     const name = `${user}\n${key.key}`;
     const underWay = this.#underWay.get(name);
     if (underWay !== undefined) {
       refuseOther(key, underWay.fingerprint);
-      return { ...(await underWay.submission), replayed: true };
+      return { ...(await underWay.answer), replayed: true };
     }
-    const submission = this.#recall(user, key, submit);
-    this.#underWay.set(name, { fingerprint: key.fingerprint, submission });
+    const answer = this.#recall(user, key, make);
+    this.#underWay.set(name, { fingerprint: key.fingerprint, answer });
     try {
-      return await submission;
+      return await answer;
     } finally {
       this.#underWay.delete(name);
     }
@@ -52,14 +58,14 @@ export class Idempotency {
   async #recall(
     user: string,
     { key, fingerprint }: Key,
-    submit: Parameters<Idempotency["once"]>[2],
-  ): Promise<Submission> {
+    make: Parameters<Idempotency<Given>["once"]>[2],
+  ): Promise<Given> {
     const known = await this.#store.find(user, key);
     if (known !== null && known.createdAt > this.#now() - KEYS_LIVE) {
       refuseOther({ key, fingerprint }, known.fingerprint);
-      return { ...(JSON.parse(known.answer) as Submission), replayed: true };
+      return { ...(JSON.parse(known.answer) as Given), replayed: true };
     }
-    return submit((answered) => ({
+    return make((answered) => ({
       kind: "idempotency",
       record: { user, key, fingerprint, answer: JSON.stringify(answered), createdAt: this.#now() },
     }));

@@ -58,7 +58,7 @@ export class TaskBook implements TaskApi {
   readonly #batches: Batches;
   readonly #batchEnds: BatchEnds;
   readonly #subscribers: Subscribers;
-  readonly #idempotency: Idempotency;
+  readonly #idempotency: Idempotency<Submission>;
   readonly #requests: Requests;
   readonly #unsaved: UnsavedResults;
   readonly #idle: Idle;

@@ -1,12 +1,13 @@
 /** `/v1/batches`: the lines of a file as tasks. */
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Caller } from "../../auth/credentials.ts";
-import type { BatchFileState } from "../../batch-files/batch-file-api.ts";
+import type { BatchFileState, NewBatchFile } from "../../batch-files/batch-file-api.ts";
 import { batchIdOf, shownBatchId } from "../../batch-files/ids.ts";
 import { shown } from "../../common/validation.ts";
 import { AltLasError } from "../../errors.ts";
 import { maySee, mayChange, ownersFor, submission } from "../access.ts";
 import { tellForeignChange } from "../foreign-changes.ts";
+import { idempotencyOf } from "../idempotency.ts";
 import {
   BatchFileBody,
   BatchFileParams,
@@ -49,29 +50,39 @@ function createRoute(app: FastifyInstance, parts: ServerParts): void {
       querystring: NoQuery,
       body: BatchFileBody,
       response: { 200: BatchFileRef },
-      refusals: ["not_found", "rate_limited", "store_unavailable", "draining"],
+      refusals: ["not_found", "conflict", "rate_limited", "store_unavailable", "draining"],
     },
     onRequest: submission(parts),
     preValidation: tellIgnored(BatchFileBody),
-    handler: async ({ caller, body }) => {
-      const input = await fileNamed(parts.files, caller, body.input_file_id, "input_file_id");
-      if (input.purpose !== "batch") throw notForBatches(input.purpose);
-      const { metadata = null, output_expires_after: expiry } = body;
-      const state = await parts.batchFiles.create({
-        user: caller.name,
-        keyName: caller.keyName,
-        team: caller.team,
-        models: caller.models,
-        input,
-        endpoint: body.endpoint,
-        window: { given: body.completion_window, milliseconds: windowOf(body.completion_window) },
-        priority: body.priority,
-        metadata,
-        outputLifetime: expiry === undefined ? null : expiry.seconds * 1000,
-      });
+    handler: async (request, reply) => {
+      const idempotency = idempotencyOf(request);
+      const { replayed, ...state } = await parts.batchFiles.create(await askedIn(request, parts), idempotency);
+      if (replayed) reply.header("idempotent-replayed", "true");
       return viewOfBatchFile(state);
     },
   });
+}
+
+/** @throws {AltLasError} `not_found`: there is no such file; `invalid_input`: it is for something else, or the window is too long */
+async function askedIn(
+  { caller, body }: FastifyRequest<{ Body: BatchFileBody }>,
+  { files }: ServerParts,
+): Promise<NewBatchFile> {
+  const input = await fileNamed(files, caller, body.input_file_id, "input_file_id");
+  if (input.purpose !== "batch") throw notForBatches(input.purpose);
+  const { metadata = null, output_expires_after: expiry } = body;
+  return {
+    user: caller.name,
+    keyName: caller.keyName,
+    team: caller.team,
+    models: caller.models,
+    input,
+    endpoint: body.endpoint,
+    window: { given: body.completion_window, milliseconds: windowOf(body.completion_window) },
+    priority: body.priority,
+    metadata,
+    outputLifetime: expiry === undefined ? null : expiry.seconds * 1000,
+  };
 }
 
 function notForBatches(purpose: string): AltLasError {
