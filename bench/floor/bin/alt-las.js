@@ -1,0 +1,2 @@
+/* Where `--checkout bench/floor` looks for a server. */
+await import("../server.ts");
