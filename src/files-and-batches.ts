@@ -32,11 +32,21 @@ export function filesAndBatches(
   },
 ): FilesAndBatches {
   const endpoints = lineEndpoints({ config, live, tasks });
-  const { feeding } = tasks;
+  const { feeding, idempotency } = tasks;
   const maxLineBytes = config.limits.max_body_bytes;
   return {
     uploads,
     files: allOf([uploads, new Outputs({ store, tasks, endpoints, clock })]),
-    batchFiles: new BatchFiles({ store, files: uploads, tasks, feeding, endpoints, clock, maxLineBytes, log }),
+    batchFiles: new BatchFiles({
+      store,
+      files: uploads,
+      tasks,
+      feeding,
+      idempotency,
+      endpoints,
+      clock,
+      maxLineBytes,
+      log,
+    }),
   };
 }

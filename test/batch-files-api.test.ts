@@ -70,12 +70,13 @@ test("each line becomes a task; results and errors come as files, in the order o
   assert.match(errors[1]!.response!.body.error!.message, /^temperature must be /);
 });
 
-test("one Idempotency-Key makes one batch, however often it is sent and whatever has become of the batch", async () => {
+test("one Idempotency-Key makes one batch, however often it is sent and whatever has become of its file", async () => {
   const { id: input_file_id } = await upload(server, "ada", { content: linesText([chatLine("once")]) });
   const body = { input_file_id, endpoint: CHAT, completion_window: "24h", metadata: { run: "once" } };
-  const ask = async (fields: object = {}, key = "nightly"): Promise<Response> => {
+  const ask = async (fields: object = {}, key: string | null = "nightly"): Promise<Response> => {
     const { headers, ...init } = post({ ...body, ...fields });
-    return batchCall(server, "ada", "", { ...init, headers: { ...headers, "idempotency-key": key } });
+    const named = key === null ? headers : { ...headers, "idempotency-key": key };
+    return batchCall(server, "ada", "", { ...init, headers: named as Record<string, string> });
   };
   const answers = await Promise.all([ask(), ask(), ask()]);
   const made = await Promise.all(answers.map(async (answer) => (await answer.json()) as BatchFileView));
@@ -86,14 +87,19 @@ test("one Idempotency-Key makes one batch, however often it is sent and whatever
   const later = await ask();
   assert.equal(later.headers.get("idempotent-replayed"), "true");
   assert.deepEqual(await later.json(), ended);
-  // Of another body, of another user, and of no key.
+  // With another body, another key, and without one.
   const refused = await refusalOf(await ask({ completion_window: "1h" }));
   assert.deepEqual([refused.status, refused.code], [409, "conflict"]);
   const other = (await (await ask({}, "weekly")).json()) as BatchFileView;
-  assert.notEqual(other.id, ended.id);
+  const without = (await (await ask({}, null)).json()) as BatchFileView;
+  assert.equal(new Set([ended.id, other.id, without.id]).size, 3);
   const unfit = await refusalOf(await ask({}, "n\u00e4chtlich"));
   assert.deepEqual([unfit.status, unfit.code], [400, "invalid_input"]);
-  await endedBatch(server, "ada", other.id);
+  for (const { id } of [other, without]) await endedBatch(server, "ada", id);
+  // The file may go when no batch needs it.
+  assert.equal((await call(server, "ada", `/${input_file_id}`, { method: "DELETE" })).status, 200);
+  assert.deepEqual(await (await ask()).json(), ended);
+  assert.equal((await ask({}, "another")).status, 404);
 });
 
 test("the batch is one of the task API, too: its tasks, its counts and its results", async () => {

@@ -106,6 +106,7 @@ async function world(t: TestContext, lines: readonly (object | string)[]) {
     },
     tasks,
     feeding: tasks.feeding,
+    idempotency: tasks.idempotency,
     endpoints: {
       byPath: new Map([[CHAT, ENDPOINT]]),
       refused: () => ({ status: 0, body: {} }),
@@ -153,7 +154,7 @@ async function world(t: TestContext, lines: readonly (object | string)[]) {
         outputLifetime: null,
       };
       const priority = "low";
-      return (await batchFiles.create({ ...asked, priority })).file.id;
+      return (await batchFiles.create("ada", async () => ({ ...asked, priority }), null)).file.id;
     },
     /** Lets so much time pass, for all who wait for it. */
     pass: (milliseconds: number): void => {

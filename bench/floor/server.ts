@@ -1,6 +1,6 @@
 /**
  * The least that a durable streamed task needs of the parts that ALT_LAS is made of: Node's HTTP server, SQLite in a thread of its own, and undici
- * in a process of its own. Nobody is checked, nothing is chosen, counted or limited, and no other client would be content with it.
+ * in a process of its own. Of a request only the key is compared; nothing is chosen, counted or limited, and no other client would be content with it.
  *
  *     npm run bench -- streamed --checkout bench/floor
  */
@@ -104,7 +104,7 @@ function answer(request: IncomingMessage, response: ServerResponse, body: Body):
       if (usage === null) return;
       tasks.delete(number);
       const end = event("completed", { id, status: "completed", result: { text, usage } });
-      const row = [id, "completed", Date.now(), text, 0.001, "length", 8, 1, number];
+      const row = ["completed", Date.now(), text, 0.001, "length", 8, 1, number];
       write(row, () => response.end(isChat ? `${end}data: [DONE]\n\n` : end));
     },
   };

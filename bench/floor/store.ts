@@ -7,7 +7,7 @@ export type Row = readonly (string | number)[];
 
 const NEW =
   "seq, id, user, strategy, whole, created, size, tokens, sampling, type, priority, key_name, request, status, attempts, gpu, started, placement, model, used";
-const END = ["id", "status", "finished", "text", "time", "reason", "prompt_tokens", "completion_tokens"];
+const END = ["status", "finished", "text", "time", "reason", "prompt_tokens", "completion_tokens"];
 
 const db = new DatabaseSync(workerData as string);
 db.exec(`
@@ -15,7 +15,9 @@ db.exec(`
   PRAGMA locking_mode = EXCLUSIVE;
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = FULL;
-  CREATE TABLE tasks (${NEW.replace("seq", "seq INTEGER PRIMARY KEY")}, ${END.slice(2).join()});
+  PRAGMA cache_size = -16384;
+  PRAGMA wal_autocheckpoint = 2048;
+  CREATE TABLE tasks (${NEW.replace("seq", "seq INTEGER PRIMARY KEY")}, ${END.slice(1).join()});
   CREATE UNIQUE INDEX by_id ON tasks (id);
   CREATE INDEX by_user ON tasks (user, status, seq);
   CREATE INDEX by_status ON tasks (status, seq);

@@ -43,11 +43,16 @@ export function progressOf({ batch, counts }: BatchState): BatchProgress {
 
 export interface BatchFileApi {
   /**
+   * @param asked is called where it is made, and not where it was made before
    * @param idempotency with the same, no second one is made: the first is returned, as it is by then
-   * @throws {AltLasError} `rate_limited`: its user has too many; `not_found`: the file was just removed, or the first one was since;
+   * @throws {AltLasError} what `asked` throws; `rate_limited`: its user has too many; `not_found`: the file was just removed, or the first one was since;
    * `conflict`: the key belongs to another request; `store_unavailable`
    */
-  create(asked: NewBatchFile, idempotency?: SubmitOptions["idempotency"]): Promise<CreatedBatchFile>;
+  create(
+    user: string,
+    asked: () => Promise<NewBatchFile>,
+    idempotency: SubmitOptions["idempotency"],
+  ): Promise<CreatedBatchFile>;
   /** One, whoever it belongs to. */
   find(id: string): Promise<BatchFileState | null>;
   /** Newest first. */

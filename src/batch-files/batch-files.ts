@@ -8,7 +8,6 @@ import { Mutex } from "../common/mutex.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { BatchFile, BatchFileFilter } from "../store/batch-files.ts";
 import { StoreLost, type StoreRecord } from "../store/store.ts";
-import { Idempotency } from "../tasks/idempotency.ts";
 import type { SubmitOptions } from "../tasks/task-api.ts";
 import {
   type BatchFileApi,
@@ -33,12 +32,10 @@ export class BatchFiles implements BatchFileApi {
   /** Decisions about one batch follow each other. */
   readonly #turns = new Mutex();
   readonly #longLines = new Mutex();
-  readonly #idempotency: Idempotency<Made>;
   readonly #stopping = new AbortController();
 
   constructor(parts: BatchFilesParts) {
     this.#parts = parts;
-    this.#idempotency = new Idempotency(parts.store.idempotency, () => parts.clock.now());
   }
 
   /** Goes on with the batches of an earlier run; the task book has taken over its tasks by now. */
@@ -52,18 +49,22 @@ export class BatchFiles implements BatchFileApi {
     await Promise.all([...this.#runs.values()].map(({ done }) => done));
   }
 
-  async create(asked: NewBatchFile, idempotency: SubmitOptions["idempotency"] = null): Promise<CreatedBatchFile> {
-    const file = this.#newFile(asked);
-    const made: Made = { id: file.id, replayed: false };
-    const begin = async (records: readonly StoreRecord[]): Promise<Made> => {
-      await this.#begin(file, records);
-      return made;
+  async create(
+    user: string,
+    asked: () => Promise<NewBatchFile>,
+    idempotency: SubmitOptions["idempotency"],
+  ): Promise<CreatedBatchFile> {
+    const make = async (recordsOf: (made: Made) => readonly StoreRecord[]): Promise<Made> => {
+      const file = this.#newFile(await asked());
+      const made = { id: file.id, replayed: false };
+      await this.#begin(file, recordsOf(made));
+      return { ...made, file };
     };
-    const { id, replayed } =
+    const { id, file, replayed } =
       idempotency === null
-        ? await begin([])
-        : await this.#idempotency.once(asked.user, idempotency, (recordOf) => begin([recordOf(made)]));
-    const state = replayed ? await this.find(id) : { file, progress: null };
+        ? await make(() => [])
+        : await this.#parts.idempotency.once<Made>(user, idempotency, (recordOf) => make((made) => [recordOf(made)]));
+    const state = file === undefined ? await this.find(id) : { file, progress: null };
     if (state === null) throw new AltLasError("not_found", "The batch that this request made before was removed.");
     return { ...state, replayed };
   }
@@ -200,10 +201,12 @@ export class BatchFiles implements BatchFileApi {
   }
 }
 
-/** An answer to a request for a batch, as it is remembered: its texts are not repeated. */
+/** An answer to a request for a batch. */
 interface Made {
   readonly id: string;
   readonly replayed: boolean;
+  /** Absent from what is remembered, as its texts are not to be repeated. */
+  readonly file?: BatchFile;
 }
 
 /** Resolves after so many milliseconds, or when the signal aborts. */

@@ -4,15 +4,18 @@ import type { FileSource } from "../files/source.ts";
 import type { Logger } from "../log/log.ts";
 import type { Store } from "../store/store.ts";
 import type { FeedApi } from "../tasks/feed-api.ts";
+import type { Idempotency } from "../tasks/idempotency.ts";
 import type { TaskApi } from "../tasks/task-api.ts";
 import type { LineEndpoints } from "./endpoints.ts";
 
 export interface BatchFilesParts {
-  readonly store: Pick<Store, "save" | "batchFiles" | "idempotency">;
+  readonly store: Pick<Store, "save" | "batchFiles">;
   /** Those that were uploaded. */
   readonly files: Pick<FileSource, "find" | "open">;
   readonly tasks: Pick<TaskApi, "batch" | "cancelMatching">;
   readonly feeding: FeedApi;
+  /** That of all routes. */
+  readonly idempotency: Idempotency;
   readonly endpoints: LineEndpoints;
   readonly clock: Clock;
   /** Bytes that a line may have. */

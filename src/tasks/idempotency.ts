@@ -14,15 +14,15 @@ interface Answer {
   readonly replayed: boolean;
 }
 
-interface UnderWay<Given> {
+interface UnderWay {
   readonly fingerprint: string;
-  readonly answer: Promise<Given>;
+  readonly answer: Promise<Answer>;
 }
 
-export class Idempotency<Given extends Answer> {
+export class Idempotency {
   readonly #store: IdempotencyStore;
   readonly #now: () => number;
-  readonly #underWay = new Map<string, UnderWay<Given>>();
+  readonly #underWay = new Map<string, UnderWay>();
 
   /** @param now the server's clock */
   constructor(store: IdempotencyStore, now: () => number) {
@@ -35,7 +35,7 @@ export class Idempotency<Given extends Answer> {
    * @param make does it; it has to write the record of the answer together with what it makes
    * @throws {AltLasError} `conflict`: the key belongs to another request; what `make` throws, which leaves the key unused
    */
-  async once(
+  async once<Given extends Answer>(
     user: string,
     key: Key,
     make: (recordOf: (answer: Given) => AnswerRecord) => Promise<Given>,
@@ -43,8 +43,9 @@ export class Idempotency<Given extends Answer> {
     const name = `${user}\n${key.key}`;
     const underWay = this.#underWay.get(name);
     if (underWay !== undefined) {
+      // A fingerprint has the route, and each route has one type of answers.
       refuseOther(key, underWay.fingerprint);
-      return { ...(await underWay.answer), replayed: true };
+      return { ...((await underWay.answer) as Given), replayed: true };
     }
     const answer = this.#recall(user, key, make);
     this.#underWay.set(name, { fingerprint: key.fingerprint, answer });
@@ -55,10 +56,10 @@ export class Idempotency<Given extends Answer> {
     }
   }
 
-  async #recall(
+  async #recall<Given extends Answer>(
     user: string,
     { key, fingerprint }: Key,
-    make: Parameters<Idempotency<Given>["once"]>[2],
+    make: (recordOf: (answer: Given) => AnswerRecord) => Promise<Given>,
   ): Promise<Given> {
     const known = await this.#store.find(user, key);
     if (known !== null && known.createdAt > this.#now() - KEYS_LIVE) {

@@ -46,6 +46,7 @@ export class TaskBook implements TaskApi {
   readonly scheduler: Scheduler;
   /** The batches of files. */
   readonly feeding: Feeding;
+  readonly idempotency: Idempotency;
   readonly #parts: TaskBookParts;
   readonly #store: Store;
   readonly #live: LiveTasks;
@@ -58,7 +59,6 @@ export class TaskBook implements TaskApi {
   readonly #batches: Batches;
   readonly #batchEnds: BatchEnds;
   readonly #subscribers: Subscribers;
-  readonly #idempotency: Idempotency<Submission>;
   readonly #requests: Requests;
   readonly #unsaved: UnsavedResults;
   readonly #idle: Idle;
@@ -76,7 +76,7 @@ export class TaskBook implements TaskApi {
     this.#alarm = new AlarmTimer(clock, () => this.scheduler.tick());
     this.#log = forManyLines(parts.log);
     this.#news = new TaskNews({ log: this.#log, clock });
-    this.#idempotency = new Idempotency(store.idempotency, () => clock.now());
+    this.idempotency = new Idempotency(store.idempotency, () => clock.now());
     this.#batches = new Batches(store.tasks, (batch) => this.#batchEnds.tell(batch), clock);
     this.#writer = this.#newWriter();
     const { webhooks } = parts;
@@ -143,7 +143,7 @@ export class TaskBook implements TaskApi {
       return this.#admit(tasks, options, (submission) => [...notesOf(inputs, tasks), ...recordsOf(submission)]);
     };
     if (idempotency === null) return admit(() => NO_RECORDS);
-    return this.#idempotency.once(user, idempotency, (recordOf) => admit((submission) => [recordOf(submission)]));
+    return this.idempotency.once(user, idempotency, (recordOf) => admit((submission) => [recordOf(submission)]));
   }
 
   async retry(id: string, idempotency: SubmitOptions["idempotency"]): Promise<Submission> {

@@ -56,7 +56,8 @@ function createRoute(app: FastifyInstance, parts: ServerParts): void {
     preValidation: tellIgnored(BatchFileBody),
     handler: async (request, reply) => {
       const idempotency = idempotencyOf(request);
-      const { replayed, ...state } = await parts.batchFiles.create(await askedIn(request, parts), idempotency);
+      const asked = () => askedIn(request, parts);
+      const { replayed, ...state } = await parts.batchFiles.create(request.caller.name, asked, idempotency);
       if (replayed) reply.header("idempotent-replayed", "true");
       return viewOfBatchFile(state);
     },

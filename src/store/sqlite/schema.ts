@@ -36,8 +36,8 @@ const FIRST_LOCK_BYTE = 0x40000000;
 export const LONGEST_LOG = 64 * 1024 * 1024;
 
 /**
- * Bytes of a page of a new database; an older one keeps its own until `alt-las compact`. A task takes about half a KiB and its answer: of
- * those with 2 KiB, one fits into 4 KiB with much room left over, three into this, which takes 0.7 of the disk.
+ * Bytes of a page of a new database; an older one keeps its own until `alt-las compact`. A row takes about half a KiB beside its
+ * answer: with an answer of 2 KiB, one fits into 4 KiB with much room left over, three into this, which takes 0.7 of the disk.
  */
 export const PAGE_SIZE = 8192;
 /** Bytes of log between two moves into the database: fewer cost throughput, more gain nothing and make each move longer. */
