@@ -3,6 +3,7 @@ import type { Row } from "../thread/columns.ts";
 import { CHANGED, IN_CHANGED, IN_NEW, INSERTED, KEPT_IF_NULL, type NewRow, UPDATED } from "../thread/rows.ts";
 import { USAGE, USAGE_KEY, USAGE_SUMS } from "../thread/usage-rows.ts";
 import { listOf } from "./columns.ts";
+import { longRow } from "./long-rows.ts";
 import { changeBy, type Forms, formsOf } from "./forms.ts";
 import { type Change, exactly } from "./statements.ts";
 
@@ -59,7 +60,7 @@ function isReal(name: string): boolean {
 
 export function* insertsOf(rows: readonly NewRow[]): Generator<Change> {
   for (const part of partsOf(rows)) {
-    const added = part.map(({ row }) => row);
+    const added = part.map(({ row }) => longRow(row, IN_NEW));
     const width = widthOf(added);
     yield changeBy(INSERT_TASKS[width]!, added, width);
     const requests = part.flatMap(({ row, request }) =>
@@ -71,7 +72,7 @@ export function* insertsOf(rows: readonly NewRow[]): Generator<Change> {
 
 export function* updatesOf(rows: readonly Row[]): Generator<Change> {
   for (let from = 0; from < rows.length; from += ROWS) {
-    const part = rows.slice(from, from + ROWS).map((row) => row.slice(IN_CHANGED.seq));
+    const part = rows.slice(from, from + ROWS).map((row) => longRow(row, IN_CHANGED).slice(IN_CHANGED.seq));
     const width = widthOf(part);
     const missing = `some of ${part.length} tasks are not in the database`;
     yield { ...changeBy(UPDATE_TASKS[width]!, part, width, [part.length]), missing };

@@ -1,2 +1,2 @@
 -- No change of the tables: from here on `attempts` may be [1] (src/store/thread/attempts.ts), and `placement` a list (placements.ts), which
--- earlier versions cannot read.
+-- earlier versions cannot read. PostgreSQL keeps the long ones, as one of these may stand by there.
