@@ -9,8 +9,7 @@ import type { Attempt, Task } from "../../task.ts";
 type Life = Readonly<Pick<Task, "status" | "gpuId" | "startedAt" | "finishedAt">>;
 
 /** An attempt that began with its task, on its GPU, and ended with it, as it did. */
-const OF_TASK = 1;
-const ONE_OF_TASK = JSON.stringify([OF_TASK]);
+const ONE_OF_TASK = "[1]";
 const NONE = "[]";
 
 export function storedAttempts(task: Life & Pick<Task, "attempts" | "texts">): string {
