@@ -40,6 +40,23 @@ async function until(client: Client, sql: string): Promise<void> {
   while ((await client.query(sql)).rowCount === 0) await sleep(20);
 }
 
+/** Makes commits wait for a standby that never comes. The checkpointer tells other processes so, some time after they have the setting. */
+async function waitForNobody(t: TestContext, client: Client): Promise<void> {
+  await set(client, "synchronous_standby_names", "nobody");
+  const probe = await connected(t, server.url());
+  const waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+  for (let seen = 0; seen === 0;) {
+    const probing = { isCommitted: false };
+    const commit = probe
+      .query("SELECT pg_logical_emit_message(true, 'probe', '')")
+      .then(() => (probing.isCommitted = true));
+    while (!probing.isCommitted && seen === 0) seen = (await client.query(`SELECT ${waiting}`)).rowCount!;
+    await client.query(`SELECT pg_cancel_backend(pid) ${waiting}`);
+    await commit;
+  }
+  await probe.end();
+}
+
 /** Saves one task after the other until a save ends like that. @returns the number of that task */
 async function savesUntil(store: PostgresStore, from: number, wanted: "saved" | "refused"): Promise<number> {
   for (let seq = from; ;) {
@@ -86,7 +103,7 @@ test(
     const { proxy, store, schema } = await behindProxy(t, cuts);
     const client = await connected(t, server.url());
     await client.query("SET synchronous_commit = off");
-    await set(client, "synchronous_standby_names", "nobody");
+    await waitForNobody(t, client);
     const save = store.save([newTask(1)]);
     const outcome = outcomeOf(save);
     await until(client, "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
