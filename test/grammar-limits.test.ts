@@ -26,7 +26,7 @@ const REFUSED: Readonly<Record<string, readonly [schema: unknown, pointer: strin
     "/items/minimum",
     /^minimum must be a number; got "3"\.$/,
   ],
-  "nested too deep": [nested(5000, (not) => ({ not })), "", /nested too deep/],
+  "nested too deep": [nested(101, (not) => ({ not })), "/not".repeat(100), /nested too deep/],
   "too long": [{ description: "x".repeat(300_000) }, "", /300018 characters; at most 262144/],
   "a reference to elsewhere": [{ $ref: "http://example.com/x.json" }, "/$ref", /leads out of the schema/],
   "a reference to nowhere": [{ $ref: "#/$defs/x~1y" }, "/$ref", /leads nowhere/],
@@ -93,6 +93,11 @@ for (const [name, [schema, pointer, why]] of Object.entries(REFUSED)) {
     );
   });
 }
+
+test("refused on every Node: nested so deep that one of them cannot write it as JSON", () => {
+  const schema = nested(5000, (not) => ({ not }));
+  assert.throws(() => compiled(schema), { name: "SchemaError", message: /nested too deep/ });
+});
 
 /** What is large and still becomes a grammar that llama.cpp reads, and what is too much becomes a looser one that says so. */
 const LOOSER: Readonly<Record<string, readonly [schema: unknown, pointers: readonly string[]]>> = {

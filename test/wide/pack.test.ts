@@ -28,14 +28,20 @@ const MOST_BYTES = 450_000_000;
 
 const FOLDER = mkdtempSync(join(tmpdir(), "alt-las-packed-"));
 after(() => rmSync(FOLDER, { recursive: true, force: true }));
-/** A shell that has Node 24 first. */
-const NODE_24 = { PATH: [bin(), ENVIRONMENT["PATH"]].join(delimiter) };
-const TARBALL = (await succeed(`node tools/pack.ts ${FOLDER}`, ROOT, NODE_24)).trim().split("\n").at(-1)!;
-const INSTALLED = join(FOLDER, "installed");
 const OPTIONS = "--no-audit --no-fund --prefer-offline";
+/** A newer Node than that of a clone, which all other tests run on: the package is for both. */
+const NEWER = join(FOLDER, "newer");
+mkdirSync(NEWER);
+const FETCHED = await shell(`npm i ${OPTIONS} node@26`, NEWER);
+/** A shell that has it first. */
+const NODE_26 = { PATH: [join(NEWER, "node_modules", ".bin"), ENVIRONMENT["PATH"]].join(delimiter) };
+/** A shell that has the clone's. */
+const OURS = { PATH: [bin(), ENVIRONMENT["PATH"]].join(delimiter) };
+const TARBALL = (await succeed(`node tools/pack.ts ${FOLDER}`, ROOT, OURS)).trim().split("\n").at(-1)!;
+const INSTALLED = join(FOLDER, "installed");
 mkdirSync(INSTALLED);
-const INSTALLATION = await shell(`npm i ${OPTIONS} ${TARBALL}`, INSTALLED, NODE_24);
-const IS_REACHABLE = INSTALLATION.code === 0 || !UNREACHABLE.test(INSTALLATION.stderr);
+const INSTALLATION = await shell(`npm i ${OPTIONS} ${TARBALL}`, INSTALLED, NODE_26);
+const IS_REACHABLE = [FETCHED, INSTALLATION].every(({ code, stderr }) => code === 0 || !UNREACHABLE.test(stderr));
 const skip = IS_REACHABLE ? false : "the npm registry cannot be reached";
 
 /** A folder with nothing but the Node that runs these tests. */
@@ -71,7 +77,7 @@ async function start(t: TestContext) {
   const command = "exec npx alt-las --port 0 --data-dir data --devices cpu:1";
   const server = spawn("sh", ["-c", command], {
     cwd: INSTALLED,
-    env: { ...ENVIRONMENT, ...NODE_24 },
+    env: { ...ENVIRONMENT, ...NODE_26 },
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   });
@@ -102,8 +108,9 @@ async function start(t: TestContext) {
   throw new Error(`The server ended before it was ready:\n${printed}\n${log}`);
 }
 
-test("installed into an empty folder, the package is small and has nothing for GPUs in it", { skip }, () => {
+test("installed into an empty folder, the package is small and has nothing for GPUs in it", { skip }, async () => {
   assert.equal(INSTALLATION.code, 0, `${INSTALLATION.stdout}\n${INSTALLATION.stderr}`);
+  assert.match(await succeed("node --version", INSTALLED, NODE_26), /^v26\./);
   const files = globSync("node_modules/**", { cwd: INSTALLED }).map((file) => lstatSync(join(INSTALLED, file)));
   const bytes = files.filter((file) => file.isFile()).reduce((sum, { size }) => sum + size, 0);
   assert.ok(bytes < MOST_BYTES, `${bytes} bytes`);
@@ -122,7 +129,7 @@ test("installed into an empty folder, the package is small and has nothing for G
 });
 
 test("the list of what the package consists of is that of an installation", { skip }, async () => {
-  const list = JSON.parse(await succeed(`node tools/sbom.ts ${TARBALL}`, ROOT, NODE_24)) as {
+  const list = JSON.parse(await succeed(`node tools/sbom.ts ${TARBALL}`, ROOT, NODE_26)) as {
     readonly bomFormat: string;
     readonly components: readonly { readonly name: string; readonly version: string }[];
   };
@@ -162,12 +169,12 @@ test(
   { skip },
   async () => {
     const prefix = join(FOLDER, "global");
-    await succeed(`npm i -g --prefix ${prefix} ${OPTIONS} ${TARBALL}`, FOLDER, NODE_24);
+    await succeed(`npm i -g --prefix ${prefix} ${OPTIONS} ${TARBALL}`, FOLDER, NODE_26);
     const cwd = join(FOLDER, "somewhere");
     mkdirSync(cwd);
     const where = async () => {
       const said = await succeed(`${join(prefix, "bin/alt-las")} where --json`, cwd, {
-        ...NODE_24,
+        ...NODE_26,
         HOME: join(FOLDER, "home"),
       });
       return JSON.parse(said) as WhereReport;
@@ -185,7 +192,7 @@ test(
 );
 
 test("the package brings by a command what GPUs need", { skip }, async () => {
-  const { code, stderr } = await shell("npx alt-las add-gpu rocm", INSTALLED, NODE_24);
+  const { code, stderr } = await shell("npx alt-las add-gpu rocm", INSTALLED, NODE_26);
   assert.equal(code, 1);
   assert.match(stderr, /^Say which: npx alt-las add-gpu cuda, or vulkan\. There are packages for linux-x64 cuda, /m);
 });
@@ -217,7 +224,7 @@ test("elsewhere npm would install that system's llama.cpp, and nothing for GPUs"
   const folders = systems.map(async ([os, cpu, engine]) => {
     const folder = join(FOLDER, `${os}-${cpu}`);
     mkdirSync(folder);
-    const said = await succeed(`npm i --dry-run ${OPTIONS} --os ${os} --cpu ${cpu} ${TARBALL}`, folder, NODE_24);
+    const said = await succeed(`npm i --dry-run ${OPTIONS} --os ${os} --cpu ${cpu} ${TARBALL}`, folder, NODE_26);
     const added = Array.from(said.matchAll(/^add (\S+)/gm), ([, name]) => name!);
     assert.ok(added.includes(`@node-llama-cpp/${engine}`), said);
     assert.deepEqual(
