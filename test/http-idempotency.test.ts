@@ -59,10 +59,15 @@ test("a fingerprint is that of the body as one JSON text with sorted names, whic
     { batch: [{ text: "é", a: 1 }, "t"], 2: [[]] },
   ];
   for (const body of bodies) {
-    const about = { headers: { "idempotency-key": "k" }, params: { task_id: ID }, routeOptions: { url: "/u" }, body };
+    const about = {
+      headers: { "idempotency-key": "k" },
+      params: { task_id: ID },
+      routeOptions: { url: "/predict" },
+      body,
+    };
     const { fingerprint } = idempotencyOf(about as unknown as FastifyRequest)!;
     const text = canonicalize([{ task_id: ID }, body]);
-    assert.equal(fingerprint, createHash("sha256").update(`POST /u\n${text}`).digest("hex"), text);
+    assert.equal(fingerprint, createHash("sha256").update(`POST /predict\n${text}`).digest("hex"), text);
   }
 });
 

@@ -171,6 +171,10 @@ test("parameters are in the document, with Prefer among them", async (t) => {
   const submitting = ["header prefer false", "header idempotency-key false"];
   assert.deepEqual(parametersOf("/api/v1/predict", "post"), ["query dry_run false", ...submitting]);
   assert.deepEqual(parametersOf("/api/v1/batch_predict", "post"), ["header idempotency-key false"]);
+  assert.deepEqual(parametersOf("/api/v1/task/{task_id}/retry", "post"), [
+    "path task_id true",
+    "header idempotency-key false",
+  ]);
   assert.deepEqual(parametersOf("/api/v1/task/{task_id}/events", "get"), [
     "query ticket false",
     "query last_event_id false",

@@ -255,6 +255,13 @@ test("a client is asked to repeat only what the leader cannot have done, or may 
   assert.deepEqual(await send("DELETE", { "content-length": 2 }), [500, "internal_error", undefined]);
   assert.deepEqual(await send("POST", { "idempotency-key": "1" }), again);
   assert.deepEqual(await send("GET"), again);
+  const keyed = async (path: string) =>
+    (await ask(world, path, { method: "POST", headers: { "idempotency-key": "1" } }, "{}")).status;
+  for (const path of ["/api/v1/predict/", "/api/v1/%70redict", "/completions", "/v1/chat//completions"])
+    assert.equal(await keyed(path), 503, path);
+  // No key is heeded there: sent again, it would be a second file.
+  for (const path of ["/v1/files", "/v1/files?x=/predict", "/v1/files#/predict"])
+    assert.equal(await keyed(path), 500, path);
   // Clients of OpenAI's API send again whatever is a failure of the server.
   const completion = await ask(world, "/v1/completions", { method: "POST" }, "{}");
   assert.deepEqual([completion.status, completion.headers["x-should-retry"]], [500, "false"]);

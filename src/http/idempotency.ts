@@ -4,6 +4,15 @@ import type { FastifyRequest } from "fastify";
 import { AltLasError } from "../errors.ts";
 import type { SubmitOptions } from "../tasks/task-api.ts";
 
+/** The ends of their paths: routes that submit tasks, and those that make a batch of a file. */
+const HEEDING =
+  /\/(?:(?:batch_)?predict|task\/[^/]+\/retry|v1\/(?:batches|completions|chat\/completions|embeddings|messages|responses)|api\/(?:chat|generate|embed|embeddings))$/;
+
+/** Whether requests to such a path do nothing twice where they have a key. @param path as `pathOf` has it, or the pattern of a route */
+export function heedsKeys(method: string, path: string): boolean {
+  return method === "POST" && HEEDING.test(path);
+}
+
 const PRINTABLE_ASCII = /^[\x20-\x7e]{1,255}$/;
 
 /**
@@ -16,6 +25,8 @@ export function idempotencyOf(request: FastifyRequest): SubmitOptions["idempoten
   const key = String(given);
   if (!PRINTABLE_ASCII.test(key)) throw new AltLasError("invalid_input", unfit(key));
   const { params, body, routeOptions } = request;
+  // Another server of a cluster has its clients send again only what is known to heed keys.
+  if (!heedsKeys("POST", routeOptions.url ?? "")) throw new Error(`${routeOptions.url} is no route that heeds keys`);
   return { key, fingerprint: fingerprint(`POST ${routeOptions.url}`, params, body) };
 }
 

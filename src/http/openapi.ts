@@ -10,7 +10,8 @@ import { BatchView } from "./schemas/batches.ts";
 import { ConfigAnswer } from "./schemas/config.ts";
 import { Failure } from "./schemas/common.ts";
 import { renewalOf } from "./live-schemas.ts";
-import { failureSchemaOf, OPENAI_PATH, statusFor } from "./openai/envelope.ts";
+import { heedsKeys } from "./idempotency.ts";
+import { failureSchemaOf, statusFor } from "./openai/envelope.ts";
 import { forClients, type Schema } from "./openapi-fields.ts";
 import { GpuDetails, GpuView } from "./schemas/gpus.ts";
 import { ChatAnswer, CompletionAnswer, EmbeddingAnswer, OpenAiFailure, OpenAiModel } from "./schemas/openai-answers.ts";
@@ -261,7 +262,7 @@ function withBodies(document: Document, bodies: readonly (readonly [route: strin
 function documented({ refusals = [], ...schema }: FastifySchema, url: string, method: string): FastifySchema {
   const { querystring, body, response, params } = schema;
   const headers = headersOf(url, method);
-  const mayWarn = headers !== undefined && "idempotency-key" in headers && !isBatchOfFile(url);
+  const mayWarn = heedsKeys(method, url) && !/\/(?:batches|retry)$/.test(url);
   const answers = Object.entries(response as Record<string, object>).map(([status, answer]) => [
     status,
     status.startsWith("2")
@@ -340,17 +341,9 @@ const LAST_EVENT_ID = {
   examples: ["123e4567-e89b-12d3-a456-426614174000:1:42"],
 };
 
-function isBatchOfFile(url: string): boolean {
-  return url === `${OPENAI_PATH}/batches`;
-}
-
 function headersOf(url: string, method: string): Record<string, object> | undefined {
-  if (isBatchOfFile(url) && method === "POST") return { "idempotency-key": IDEMPOTENCY_KEY };
-  if (url.endsWith("/predict")) return { prefer: PREFER, "idempotency-key": IDEMPOTENCY_KEY };
-  if (url.startsWith(`${OPENAI_PATH}/`) && !/\/(?:models|files|batches|count_tokens|:)/.test(url))
-    return { "idempotency-key": IDEMPOTENCY_KEY };
-  if (/\/(?:batch_predict|api\/(?:chat|generate|embed|embeddings))$/.test(url))
-    return { "idempotency-key": IDEMPOTENCY_KEY };
+  if (heedsKeys(method, url))
+    return { ...(url.endsWith("/predict") && { prefer: PREFER }), "idempotency-key": IDEMPOTENCY_KEY };
   if (url.endsWith("/events")) return { "last-event-id": LAST_EVENT_ID };
   return undefined;
 }

@@ -16,8 +16,10 @@ import { type AltLasError, messageOf } from "../../errors.ts";
 import { codeOf, SAID_OF } from "../../common/network-words.ts";
 import { inviteBody } from "../bodies.ts";
 import { onHalfClose } from "../disconnects.ts";
+import { heedsKeys } from "../idempotency.ts";
 import { PASSED_ON, passedOn, type Proxies } from "../proxies.ts";
 import { TaskFailure } from "../task-failure.ts";
+import { pathOf } from "../target.ts";
 import type { Tls } from "../tls.ts";
 import { nobodyLeads } from "./leading.ts";
 import { RELAY } from "./relay.ts";
@@ -156,14 +158,12 @@ export class PassOn {
       try {
         return await answerOf(asked, request, reply);
       } catch (error) {
-        const { method, raw, headers, log } = request;
+        const { method, raw, log } = request;
         const isRead = method === "GET" || method === "HEAD";
         if (asked.reusedSocket && isRead && !hasBody(raw) && tries < 3 && !raw.socket.destroyed) continue;
         log.debug({ err: error, request_id: request.id }, "a request cannot be passed on");
         this.#noteMisfit(error as Error, leader, log);
-        throw isRead || headers["idempotency-key"] !== undefined || !isThere()
-          ? this.#nobodyLeads()
-          : nobodyKnows(request);
+        throw isRead || isMadeOnce(request) || !isThere() ? this.#nobodyLeads() : nobodyKnows(request);
       }
     }
   }
@@ -232,6 +232,11 @@ export class PassOn {
       ...(after === null ? [] : ["Last-Event-ID", after]),
     ];
   }
+}
+
+/** Whether it does nothing twice, however often it is sent. */
+function isMadeOnce({ method, headers, url }: FastifyRequest): boolean {
+  return headers["idempotency-key"] !== undefined && heedsKeys(method, pathOf(url));
 }
 
 /** Not `not_ready`, upon which clients send a task again that may be there. */
