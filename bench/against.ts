@@ -15,8 +15,7 @@ const PAIRS = { quick: 20, whole: 60 };
  */
 const PAIRS_A_START = 5;
 /**
- * Seconds of turns before the first one that counts, in which each server gets as fast as it will be.
- * They take turns here, too: V8 gives up much of what it has compiled while a server has nothing to do.
+ * Seconds in which each server gets as fast as it will be. They take turns here, too: V8 gives up much of what it has compiled while a server has nothing to do.
  */
 const WARM_UP = 15;
 /** What this checkout may do of what the other one does, in tasks a second. */
@@ -36,7 +35,7 @@ export async function against({ quick, checkout, connections: counts = CONNECTIO
   const comparisons = counts.map((connections) => ({ connections, rates: [] as number[], costs: [] as number[] }));
   const wanted = pairs ?? (quick ? PAIRS.quick : PAIRS.whole);
   for (let left = wanted; left > 0; left -= PAIRS_A_START) {
-    await compare(program, Math.min(left, PAIRS_A_START), comparisons);
+    await compare({ program, pairs: Math.min(left, PAIRS_A_START), warmUp: WARM_UP }, comparisons);
   }
   const found = comparisons.map(({ connections, rates, costs }) => {
     const rate = centreOf(rates);
@@ -65,13 +64,21 @@ interface Comparison {
   readonly costs: number[];
 }
 
+interface Start {
+  /** The other checkout's bin/alt-las.js. */
+  readonly program: string;
+  readonly pairs: number;
+  /** Seconds of turns before the first one that counts. */
+  readonly warmUp: number;
+}
+
 /** Starts both servers, and adds to each comparison what so many pairs of turns come to. */
-async function compare(program: string, pairs: number, comparisons: readonly Comparison[]): Promise<void> {
+export async function compare({ program, pairs, warmUp }: Start, comparisons: readonly Comparison[]): Promise<void> {
   const options = { devices: "simulated:4", config: { engine: { simulated: { tokens_per_second: 0 } } } };
   await using servers = new AsyncDisposableStack();
   const theirs = servers.adopt(await startServer({ ...options, program }), (server) => server.stop());
   const ours = servers.adopt(await startServer(options), (server) => server.stop());
-  for (let done = 0; done < WARM_UP; done += SECONDS) for (const server of [theirs, ours]) await turn(server, 64);
+  for (let done = 0; done < warmUp; done += SECONDS) for (const server of [theirs, ours]) await turn(server, 64);
   for (const { connections, ...all } of comparisons) {
     const rates: number[] = [];
     const costs: number[] = [];

@@ -1,11 +1,12 @@
 /**
- * Two minutes that say whether this checkout is slower or larger than the commit that was recorded last, by ratios: to be run before each
+ * Four minutes that say whether this checkout is slower or larger than the commit that was recorded last, by ratios: to be run before each
  * release. Both run at once and take turns, so that noise meets both.
  */
 import { execFile } from "node:child_process";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { DEMO_MODEL } from "../src/gpu/inventory/devices.ts";
+import { compare } from "./against.ts";
 import { startChild } from "./child.ts";
 import { llamaOptions } from "./engine-options.ts";
 import { startDirect, type Work } from "./generation.ts";
@@ -13,15 +14,15 @@ import { type Checkout, lastRecorded } from "./guard/checkout.ts";
 import { startOurs, type Target } from "./peers/shelf.ts";
 import { treeCpu, treeMemory } from "./peers/running.ts";
 import { type Bar, type Centre, centreOf, type Extent, type Row, type Section } from "./report.ts";
-import { type BenchServer, startServer } from "./server.ts";
+import { nodeOf, startServer } from "./server.ts";
 import { through } from "./streaming-client.ts";
 import { measuredWith } from "./sides.ts";
 import { load, requestTo } from "./submit.ts";
 import { TOKEN } from "./upstream-words.ts";
 
 const PLANS = {
-  quick: { pairs: 2, warmUp: 0.5, starts: 1, placements: 0, generations: 1 },
-  whole: { pairs: 16, warmUp: 4, starts: 5, placements: 2, generations: 8 },
+  quick: { pairs: 2, pairsAStart: 2, warmUp: 0.5, starts: 1, placements: 0, generations: 1 },
+  whole: { pairs: 16, pairsAStart: 4, warmUp: 12, starts: 5, placements: 2, generations: 8 },
 };
 type Plan = (typeof PLANS)["whole"];
 /** Seconds of a turn. */
@@ -73,23 +74,10 @@ export async function guard({ quick, checkout }: Extent): Promise<Section> {
   };
 }
 
-async function submitting(theirs: string, { pairs, warmUp }: Plan): Promise<Figure> {
-  await using started = new AsyncDisposableStack();
-  const config = { engine: { simulated: { tokens_per_second: 0 } } };
-  const open = async (program: Program): Promise<BenchServer> =>
-    started.adopt(await startServer({ devices: "simulated:4", config, ...named(program) }), (one) => one.stop());
-  const servers = [await open(undefined), await open(theirs)] as const;
-  for (const server of servers) await submissions(server, warmUp);
-  const ratios = await compared(pairs, servers, (server) => submissions(server, SECONDS));
-  return { what: "tasks submitted a second", ratios, atLeast: 0.95 };
-}
-
-/** Tasks a second. */
-async function submissions(server: BenchServer, seconds: number): Promise<number> {
-  const request = requestTo(server);
-  const { accepted, firstError, ...took } = await load({ ...server, connections: SUBMITTING, seconds, request });
-  if (firstError !== "") throw new Error(`a submission failed: ${firstError}`);
-  return accepted / took.seconds;
+async function submitting(program: string, { pairsAStart: pairs, warmUp, starts }: Plan): Promise<Figure> {
+  const found = { connections: SUBMITTING, rates: [], costs: [] };
+  for (let start = 0; start < starts; start++) await compare({ program, pairs, warmUp }, [found]);
+  return { what: "tasks submitted a second", ratios: found.rates, atLeast: 0.95 };
 }
 
 /** Its servers are started and ended several times, which tells of the start and of memory. */
@@ -146,7 +134,7 @@ async function placing(folder: string, { placements }: Plan): Promise<Figure[]> 
 
 async function placedIn(folder: string): Promise<{ submitted: number; freed: number }> {
   const program = join(import.meta.dirname, "guard", "placement.ts");
-  const { stdout } = await promisify(execFile)(process.execPath, [program, folder]);
+  const { stdout } = await promisify(execFile)(nodeOf(join(folder, "bin", "alt-las.js")), [program, folder]);
   const rows = JSON.parse(stdout) as readonly Row[];
   const row = rows.find(({ GPUs, queued }) => GPUs === PLACED.GPUs && queued === PLACED.queued)!;
   return { submitted: Number(row["submitted p50 µs"]), freed: Number(row["slot freed p50 µs"]) };

@@ -7,7 +7,7 @@ import { startChild } from "./child.ts";
 import { endedChildrenCpu } from "./cpu-time.ts";
 import { AT_REST, treeCpu, treeMemory } from "./peers/running.ts";
 import { type Extent, median, type Row, rounded, type Section } from "./report.ts";
-import { startServer } from "./server.ts";
+import { nodeOf, startServer } from "./server.ts";
 
 const MIB = 2 ** 20;
 
@@ -102,7 +102,7 @@ async function measure(checkout: string, url: string, upstreams: number): Promis
 /** Seconds of processor time of `alt-las version`. */
 function cpuOf(program: string): number {
   const before = endedChildrenCpu();
-  const { status } = spawnSync(process.execPath, [program, "version"]);
+  const { status } = spawnSync(nodeOf(program), [program, "version"]);
   if (status !== 0) throw new Error(`${program} version ended with ${status}`);
   return endedChildrenCpu() - before;
 }

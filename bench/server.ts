@@ -1,8 +1,8 @@
 /** The real server as a child process, with a data directory of its own on the disk that holds the checkout. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { newApiKey } from "../src/auth/secrets.ts";
 import type { Memory } from "./memory-probe.ts";
@@ -54,6 +54,12 @@ export interface BenchServer {
   stop(): Promise<void>;
 }
 
+/** The Node that belongs to a checkout, as its `npm ci` brought it; this process's where it has none. @param program its bin/alt-las.js */
+export function nodeOf(program: string): string {
+  const own = join(dirname(program), "..", "node_modules", "node", "bin", "node");
+  return existsSync(own) ? own : process.execPath;
+}
+
 /** Starts a server and resolves when every GPU is ready. */
 export async function startServer({
   devices,
@@ -84,7 +90,7 @@ export async function startServer({
     "0",
   ];
   const started = performance.now();
-  const child = spawn(process.execPath, [...profiling, ...probing, program, "serve", ...options], {
+  const child = spawn(nodeOf(program), [...profiling, ...probing, program, "serve", ...options], {
     env: { ...process.env, ALT_LAS_API_KEY: key, ...profilingWorkers, ...environment },
     // The log goes to a file, as under a service manager: its price is part of what is measured.
     stdio: ["ignore", "pipe", log, probe ? "ipc" : "ignore"],

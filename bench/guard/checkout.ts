@@ -71,6 +71,8 @@ export async function lastRecorded(started: AsyncDisposableStack): Promise<Check
     await run("npm", ["ci", "--prefer-offline", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"], {
       cwd: folder,
     });
+    // Its own Node comes by its script.
+    await run("npm", ["rebuild", "node"], { cwd: folder });
   }
   return { folder, commit };
 }
