@@ -22,6 +22,8 @@ interface Parts extends Omit<BackupParts, "copier">, ServerForgetParts {
   readonly tasks: TaskBook;
   readonly credentials: Credentials;
   readonly driverNotes: readonly string[];
+  /** Where it listens, once it does. */
+  readonly at: { readonly addresses: readonly string[] };
 }
 
 export function controlRoutes(parts: Parts): ControlRoutes {

@@ -281,11 +281,12 @@ async function begin(
   await parts.batchFiles.start();
   retention.start();
   tellTakenOver(stored, log);
-  started.adopt(await ControlServer.listen(dataDir, controlRoutes(parts), log), (control) => control?.close());
+  const at: Pick<Listening, "addresses"> = { addresses: [] };
+  started.adopt(await ControlServer.listen(dataDir, controlRoutes({ ...parts, at }), log), (one) => one?.close());
   started.defer(parts.credentials.watch());
   started.defer(takeCommandRows(dataDir, parts.audit, log));
   started.defer(parts.known.watch(log));
-  return parts.lead?.listen?.(parts.app) ?? listen(parts.app, config.server, log);
+  return Object.assign(at, await (parts.lead?.listen?.(parts.app) ?? listen(parts.app, config.server, log)));
 }
 
 /** The task book and the GPUs, each knowing the other. */

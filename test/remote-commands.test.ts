@@ -1,7 +1,7 @@
 /** `alt-las tasks`, `task`, `predict`, `cancel`, `drain` and `resume` against a server that runs. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { chownSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { type AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -10,6 +10,7 @@ import test, { type TestContext } from "node:test";
 import { followTask } from "../src/cli/remote/task.ts";
 import { predict, type PredictOptions } from "../src/cli/remote/predict.ts";
 import { terminalOf } from "../src/cli/remote/terminal.ts";
+import type { DoctorReport } from "../src/doctor/section.ts";
 import { type AuditAnswer } from "../src/http/schemas/audit.ts";
 import { type TasksAnswer, type TaskView } from "../src/http/schemas/tasks.ts";
 import { runCommand } from "./helpers/command.ts";
@@ -35,6 +36,57 @@ await server.loaded();
 /** A command that asks the server, with its admin's key. */
 function ask(...args: readonly string[]): Promise<Ran> {
   return runCommand([...args, "--url", server.url], { env: { ALT_LAS_API_KEY: server.key } });
+}
+
+test("a server on the data directory is found wherever it listens, unless a command names another place", async (t) => {
+  const env = { ALT_LAS_API_KEY: server.key, ALT_LAS_DATA_DIR: join(server.folder, "data") };
+  const found = await runCommand(["ready"], { env });
+  assert.deepEqual([found.code, found.stdout], [0, `The server at ${server.url} is ready.\n`]);
+  assert.equal((await runCommand(["gpus", "--json"], { env })).code, 0);
+  const doctor = JSON.parse((await runCommand(["doctor", "--json"], { env })).stdout) as DoctorReport;
+  assert.deepEqual(doctor.facts["server"]!["addresses"], [server.url]);
+  const elsewhere = join(temporaryFolder(t), "elsewhere.yaml");
+  writeFileSync(elsewhere, "server: { port: 1 }");
+  for (const place of [
+    ["--url", "http://127.0.0.1:1"],
+    ["--config", elsewhere],
+  ]) {
+    const { code, stderr } = await runCommand(["ready", ...place], { env });
+    assert.equal(code, 1);
+    assert.match(stderr, /No ALT_LAS server answers at http:\/\/127\.0\.0\.1:1:/);
+  }
+  const nobody = { ...env, ALT_LAS_DATA_DIR: temporaryFolder(t) };
+  assert.match(
+    (await runCommand(["ready"], { env: nobody, cwd: folderWith(t, "server: { port: 1 }") })).stderr,
+    /:1: /,
+  );
+  // What is configured is a name, for which a certificate is, and the port is the same.
+  const { port } = new URL(server.url);
+  const named = folderWith(t, `server: { host: localhost, port: ${port} }`);
+  assert.equal(
+    (await runCommand(["ready"], { env, cwd: named })).stdout,
+    `The server at http://localhost:${port} is ready.\n`,
+  );
+});
+
+test("a server on data in the current folder is found, and no key goes where a folder of somebody else says", async (t) => {
+  const folder = folderWith(t, "server: { port: 1 }");
+  const data = join(server.folder, "data");
+  symlinkSync(data, join(folder, "data"));
+  const here = { env: { ALT_LAS_API_KEY: server.key }, cwd: folder };
+  assert.equal((await runCommand(["ready"], here)).stdout, `The server at ${server.url} is ready.\n`);
+  // Only root can give a folder away.
+  if (process.getuid?.() !== 0) return;
+  chownSync(data, 12_345, 12_345);
+  t.after(() => chownSync(data, 0, 0));
+  assert.match((await runCommand(["ready"], here)).stderr, /No ALT_LAS server answers at http:\/\/127\.0\.0\.1:1:/);
+});
+
+/** A folder with such a config.yaml. */
+function folderWith(t: TestContext, config: string): string {
+  const folder = temporaryFolder(t);
+  writeFileSync(join(folder, "config.yaml"), config);
+  return folder;
 }
 
 async function idOf(text: string, more: object = {}): Promise<string> {

@@ -9,3 +9,11 @@ export function socketIn(address: string): string | null {
 export function urlOfServer(address: string): string {
   return socketIn(address) === null ? address : "http://localhost";
 }
+
+/** The port of a URL; null: the address is a socket. */
+export function portOf(address: string): number | null {
+  if (socketIn(address) !== null) return null;
+  const { port, protocol } = new URL(address);
+  if (port !== "") return Number(port);
+  return protocol === "https:" ? 443 : 80;
+}

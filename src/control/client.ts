@@ -13,11 +13,17 @@ const NOBODY: ReadonlySet<string | undefined> = new Set(["ENOENT", "ECONNREFUSED
 /**
  * Asks, and waits for the answer however long it takes.
  * @param route like "POST /backup"
+ * @param signal ends the waiting
  * @returns what the server answered; undefined: no server runs on this data directory
  * @throws {AltLasError} what the server refused with; `bad_config` when the socket cannot be used
  */
-export async function askServer(dataDir: string, route: `POST /${string}`, body?: object): Promise<unknown> {
-  const answer = await openAnswer(dataDir, route, body);
+export async function askServer(
+  dataDir: string,
+  route: `POST /${string}`,
+  body?: object,
+  signal?: AbortSignal,
+): Promise<unknown> {
+  const answer = await openAnswer(dataDir, route, body, signal);
   return answer === undefined ? undefined : json(answer);
 }
 
@@ -29,11 +35,12 @@ export async function openAnswer(
   dataDir: string,
   route: `POST /${string}`,
   body?: object,
+  signal?: AbortSignal,
 ): Promise<IncomingMessage | undefined> {
   let name: SocketName | undefined;
   try {
     name = nameSocket(dataDir);
-    const answer = await sendRequest(name.path, route, body);
+    const answer = await sendRequest(name.path, route, body, signal);
     if (answer.statusCode === 200) return answer;
     throw refusalOf(await json(answer));
   } catch (error) {
@@ -46,11 +53,16 @@ export async function openAnswer(
   }
 }
 
-async function sendRequest(socketPath: string, route: string, body: object | undefined): Promise<IncomingMessage> {
+async function sendRequest(
+  socketPath: string,
+  route: string,
+  body: object | undefined,
+  signal: AbortSignal | undefined,
+): Promise<IncomingMessage> {
   const [method = "", path = ""] = route.split(" ");
   const text = body === undefined ? "" : JSON.stringify(body);
   const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(text) };
-  const sent = http.request({ socketPath, method, path, headers, agent: false });
+  const sent = http.request({ socketPath, method, path, headers, agent: false, signal });
   sent.end(text);
   const [answer] = (await once(sent, "response")) as [IncomingMessage];
   return answer;

@@ -11,6 +11,8 @@ export interface ServerStatus extends Readiness {
   readonly version: string;
   readonly node: string;
   readonly pid: number;
+  /** Where it listens, like `http://127.0.0.1:8642`; none before it does. Absent: its version does not tell. */
+  readonly addresses?: readonly string[];
   readonly uptime_seconds: number;
   readonly memory_bytes: number;
   readonly heap_limit_bytes: number;
@@ -31,15 +33,17 @@ interface Parts {
   readonly pool: Pick<GpuPool, "list">;
   readonly readiness: () => Readiness;
   readonly driverNotes: readonly string[];
+  readonly at: { readonly addresses: readonly string[] };
 }
 
 const NO_LOAD = { taskCount: 0, load: 0 };
 
-export function serverStatus({ pool, readiness, driverNotes }: Parts): ServerStatus {
+export function serverStatus({ pool, readiness, driverNotes, at }: Parts): ServerStatus {
   return {
     version: VERSION,
     node: process.versions.node,
     pid: process.pid,
+    addresses: at.addresses,
     uptime_seconds: Math.round(process.uptime()),
     ...readiness(),
     memory_bytes: process.memoryUsage.rss(),

@@ -48,6 +48,7 @@ export function told(status: ServerStatus): Section {
   return {
     facts: {
       runs: `ALT_LAS ${version} on Node ${node}, process ${pid}, for ${uptime_seconds} s`,
+      addresses: rest.addresses ?? null,
       ready,
       reason,
       open_files: files === null ? null : `${files.open} of ${files.limit}`,

@@ -55,7 +55,10 @@ function placed(command: Command): Command {
 /** Options of every command that may reach a server over HTTP. */
 export function located(command: Command): Command {
   return command
-    .option("--url <url>", "where the server listens (default: where the configuration says)")
+    .option(
+      "--url <url>",
+      "where the server listens (default: where the one on the data directory does, else where the configuration says)",
+    )
     .option(
       "--client-cert <file>",
       "certificate for a server that lets only clients with one in (default: the environment variable ALT_LAS_CLIENT_CERT)",
@@ -66,7 +69,10 @@ export function located(command: Command): Command {
 async function urlOf({ url, config }: RemoteFlags): Promise<string> {
   if (url !== undefined) return url;
   const { loadConfig } = await import("../../config/config.ts");
-  return serverUrl(loadConfig(config).server);
+  const { server } = loadConfig(config);
+  if (config !== undefined) return serverUrl(server);
+  const { urlElsewhere } = await import("./running.ts");
+  return (await urlElsewhere(server)) ?? serverUrl(server);
 }
 
 export async function remoteOf({ keyFile, ...flags }: RemoteFlags): Promise<Remote> {
