@@ -41,6 +41,16 @@ describe("a grammar", () => {
     );
   });
 
+  it("is none of these where the machine is slow, however often in a row", (t) => {
+    const constraint = new Grammars(llama, model).begin('root ::= "(" root ")" | "."');
+    let now = 0;
+    let calls = 0;
+    // Each look lasts for 5 ms by this clock, until it has been asked a hundred times.
+    t.mock.method(performance, "now", () => (now += calls++ < 100 ? 5 : 0.01));
+    assert.equal(constraint.allows(tokenOf("(")), true);
+    assert(calls > 100);
+  });
+
   it("that llama.cpp does not take is refused, and the next one is not", () => {
     const grammars = new Grammars(llama, model);
     for (const bad of ["root ::= (", "root ::= root | root", 'root ::= "a"{5,100000} | missing', ""])
