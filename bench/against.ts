@@ -15,7 +15,8 @@ const PAIRS = { quick: 20, whole: 60 };
  */
 const PAIRS_A_START = 5;
 /**
- * Seconds in which each server gets as fast as it will be. They take turns here, too: V8 gives up much of what it has compiled while a server has nothing to do.
+ * Seconds in which each server gets as fast as it will be. They take turns here, too: V8 gives up much of what it has compiled while a
+ * server has nothing to do.
  */
 const WARM_UP = 15;
 /** What this checkout may do of what the other one does, in tasks a second. */

@@ -60,7 +60,7 @@ test("a server on the data directory is found wherever it listens, unless a comm
     (await runCommand(["ready"], { env: nobody, cwd: folderWith(t, "server: { port: 1 }") })).stderr,
     /:1: /,
   );
-  // What is configured is a name, for which a certificate is, and the port is the same.
+  // A certificate is for a name: the configured one stays where the port is the same.
   const { port } = new URL(server.url);
   const named = folderWith(t, `server: { host: localhost, port: ${port} }`);
   assert.equal(

@@ -45,7 +45,7 @@ let last = 0;
 const store = new Worker(join(import.meta.dirname, "store.ts"), { workerData: join(values["data-dir"]!, "floor.db") });
 /** Writes that wait for the commit under way. */
 let waiting: { readonly row: Row; readonly done: () => void }[] = [];
-/** Whom that commit is told; null: there is none. */
+/** Those to tell of that commit; null: there is none. */
 let committing: readonly (() => void)[] | null = null;
 
 function write(row: Row, done: () => void): void {

@@ -33,6 +33,12 @@ export function dataDirOf(command: Command): DataDir {
   return { path, why: `named by ${source === "env" ? VARIABLE : "--data-dir"}`, isNamed: true, notes: [] };
 }
 
+/** As `dataDirOf`, for commands without that option. */
+export function usualDataDir(): DataDir {
+  const path = process.env[VARIABLE];
+  return path ? { path, why: `named by ${VARIABLE}`, isNamed: true, notes: [] } : unnamedDataDir();
+}
+
 /**
  * Where to look when nobody has named a folder. Until 0.2.0 this was `./data` of whatever folder, so data that is there is used before
  * anything else: a new version must not begin anew beside it.

@@ -169,12 +169,12 @@ test(
   { skip },
   async () => {
     const prefix = join(FOLDER, "global");
-    await succeed(`npm i -g --prefix ${prefix} ${OPTIONS} ${TARBALL}`, FOLDER, NODE_26);
+    await succeed(`npm i -g --prefix ${prefix} ${OPTIONS} ${TARBALL}`, FOLDER, OURS);
     const cwd = join(FOLDER, "somewhere");
     mkdirSync(cwd);
     const where = async () => {
       const said = await succeed(`${join(prefix, "bin/alt-las")} where --json`, cwd, {
-        ...NODE_26,
+        ...OURS,
         HOME: join(FOLDER, "home"),
       });
       return JSON.parse(said) as WhereReport;

@@ -5,7 +5,7 @@ import { portOf } from "../../common/server-address.ts";
 import { type Config, hostsOf } from "../../config/config.ts";
 import { askServer } from "../../control/client.ts";
 import { type ServerStatus, STATUS_ROUTE } from "../../doctor/server-status.ts";
-import { unnamedDataDir } from "../data-dir.ts";
+import { type DataDir, usualDataDir } from "../data-dir.ts";
 import { serverUrl } from "./client.ts";
 
 /** Milliseconds for the answer. A server that is stopped in a debugger gives none. */
@@ -13,16 +13,15 @@ const PATIENCE = 2000;
 
 /** null: it listens where the configuration says; or none runs there, or it does not tell. */
 export async function urlElsewhere(server: Config["server"]): Promise<string | null> {
-  const addresses = await addressesOf(process.env.ALT_LAS_DATA_DIR || unnamedDataDir().path).catch(() => []);
+  const addresses = await addressesOf(usualDataDir()).catch(() => []);
   return addresses.some((address) => isConfigured(address, server)) ? null : (addresses[0] ?? null);
 }
 
 /** @throws {Error} whatever is wrong there: the server may be reached where the configuration says */
-async function addressesOf(dataDir: string): Promise<readonly string[]> {
+async function addressesOf({ path, isNamed }: DataDir): Promise<readonly string[]> {
   // The key of this user goes to the address: in a folder of somebody else, like /tmp/data, anybody could name one.
-  const mayBeForeign = !process.env.ALT_LAS_DATA_DIR && process.getuid !== undefined;
-  if (mayBeForeign && statSync(dataDir).uid !== process.getuid!()) return [];
-  const status = await askServer(dataDir, STATUS_ROUTE, undefined, AbortSignal.timeout(PATIENCE));
+  if (!isNamed && process.getuid !== undefined && statSync(path).uid !== process.getuid()) return [];
+  const status = await askServer(path, STATUS_ROUTE, undefined, AbortSignal.timeout(PATIENCE));
   return (status as ServerStatus | undefined)?.addresses ?? [];
 }
 
