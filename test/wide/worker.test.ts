@@ -1,6 +1,6 @@
 /**
  * The server's half of a worker: what it tells of a process, also of one that fails in each way a process can. Where that is all the same,
- * the worker is in this process.
+ * the worker is in this process, and time is virtual.
  */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
@@ -15,6 +15,7 @@ import { Changes } from "../helpers/changes.ts";
 import { simulatedEngine } from "../helpers/devices.ts";
 import { LocalWorkers } from "../helpers/local-workers.ts";
 import { World } from "../helpers/scheduling.ts";
+import { VirtualTime } from "../helpers/virtual-time.ts";
 import { AltLasError } from "../../src/errors.ts";
 import { completionOf, type Request } from "../../src/request.ts";
 import { given } from "../helpers/requests.ts";
@@ -40,6 +41,8 @@ class Owner {
   onBeat = (): void => {};
   readonly sinks = new Map<Task, RunSink>();
   readonly #outputs = new Map<Task, Output>();
+  /** null: the worker is a process. */
+  readonly #time: VirtualTime | null;
   readonly #changes = new Changes();
 
   constructor(
@@ -48,6 +51,7 @@ class Owner {
     failures: readonly SimulatedFailure[] = [],
     options: Partial<Pick<WorkerOptions, "stallTimeout" | "loadTimeout" | "cancelTimeout" | "openChannel">> = {},
   ) {
+    this.#time = options.openChannel === undefined ? new VirtualTime(t) : null;
     const told =
       <Args extends unknown[]>(keep: (...args: Args) => void) =>
       (...args: Args): void => {
@@ -105,7 +109,7 @@ class Owner {
   }
 
   until(holds: () => boolean): Promise<void> {
-    return this.#changes.until(holds);
+    return this.#time === null ? this.#changes.until(holds) : this.#time.until(holds);
   }
 
   /** Waits for that many heartbeats. */
@@ -117,6 +121,13 @@ class Owner {
 
   ready(): Promise<void> {
     return this.until(() => this.info !== null);
+  }
+
+  /** A health check's outcome. */
+  async check(): Promise<Outcome> {
+    const checked = this.worker.check(PROOF);
+    await this.#time?.settled(checked);
+    return checked;
   }
 
   async outcome(task: Task): Promise<Outcome> {
@@ -237,7 +248,7 @@ test("a load that does not come to an end is stalled, although the process beats
 test("a health check generates one token and is no task", async (t) => {
   const owner = new Owner(t, {});
   await owner.ready();
-  const outcome = await owner.worker.check(PROOF);
+  const outcome = await owner.check();
   assert.ok(outcome.status === "completed" && outcome.result.completionTokens === 1);
   assert.equal(owner.outcomes.size, 0);
 });
@@ -296,7 +307,7 @@ test("text is told as it comes, with its place, and all of it before the end", a
   const tasks = [task("one", 12), task("two", 9)];
   for (const each of tasks) owner.run(each);
   await owner.until(() => owner.textOf(tasks[0]!) !== "");
-  await owner.worker.check(PROOF);
+  await owner.check();
   for (const each of tasks) {
     const outcome = await owner.outcome(each);
     assert.ok(outcome.status === "completed");
